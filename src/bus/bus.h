@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#ifndef BUS_BUS_H
+#define BUS_BUS_H
+
+/*
+ * The face of bus/: the channel protocol's two state machines, `server` for the host end and
+ * `client` for the guest end. Pure: a call takes one input and returns after zero or more calls of
+ * the ops it was made with; it does no I/O, takes no lock and starts no thread. Ops must not call
+ * back into the machine; what they ask for is answered later with a ..._done() call. The caller
+ * serialises all calls on one machine. Memory comes from ops->allocate, within the limits below.
+ */
+
+#include "wire/wire.h"
+
+#include <stdbool.h>
+
+/* NTSTATUS values as they travel in open results, GPADL and TL connect answers. */
+#define BUS_STATUS_SUCCESS		 0x00000000u
+#define BUS_STATUS_UNSUCCESSFUL		 0xc0000001u
+#define BUS_STATUS_INVALID_PARAMETER	 0xc000000du
+#define BUS_STATUS_INSUFFICIENT_RESOURCES 0xc000009au
+#define BUS_STATUS_CONNECTION_REFUSED	 0xc0000236u
+
+struct bus_guid {
+	uint8_t bytes[16]; /* as on the wire */
+};
+
+/* What a machine needs of its surroundings besides its ops. */
+struct bus_memory {
+	void *(*allocate)(void *context, size_t size); /* zeroed, or NULL */
+	void (*release)(void *context, void *memory, size_t size);
+};
+
+/* A fault of the other end, for the log: said once per message that was wrong. */
+struct bus_fault {
+	const char *message; /* "GPADL_BODY", ... */
+	const char *what;    /* what about it, e.g. "page count past the header's" */
+	uint64_t expected;
+	uint64_t actual;
+};
+
+/* An offer with all its fields; the machine fills in ids that the server assigns. */
+struct bus_offer {
+	struct bus_guid type;
+	struct bus_guid instance;
+	uint16_t flags; /* WIRE_OFFER_FLAG_* */
+	uint16_t mmio_megabytes;
+	uint16_t mmio_megabytes_optional;
+	uint16_t subchannel_index;
+	uint8_t user_defined[120];
+	bool monitor_allocated;
+	uint8_t monitor_id;
+	bool dedicated_interrupt;
+	/* assigned by the server */
+	uint32_t channel_id;
+	uint32_t connection_id;
+};
+
+/* Guest memory as a GPADL or a GPA direct packet names it. */
+struct bus_gpa_range {
+	uint32_t byte_count;
+	uint32_t byte_offset;
+	const uint64_t *pfns; /* wire_pages_spanned(byte_offset, byte_count) of them */
+};
+
+/* ================= the host end ================= */
+
+struct server;
+struct server_channel; /* one offer */
+
+struct server_limits {
+	uint32_t channels;	  /* at most 2047 */
+	uint32_t gpadls;	  /* of the whole guest, half-built ones included */
+	uint32_t gpadl_pages;	  /* of all of them together */
+	uint32_t gpadls_building; /* headers whose bodies have not all come */
+};
+extern const struct server_limits server_limits_default;
+
+/* What the guest said with INITIATE_CONTACT, checked. */
+struct server_contact {
+	uint32_t version;
+	uint32_t feature_flags; /* those both ends have; version 6.0 and up */
+	uint32_t message_vp;
+	uint8_t message_sint;
+	uint8_t vtl;
+	uint64_t interrupt_page;   /* GPA, or 0: versions before 2.4 */
+	uint64_t monitor_pages[2]; /* GPA: parent to child, child to parent; or 0 */
+};
+
+struct server_open {
+	uint32_t open_id;
+	uint32_t ring_gpadl;
+	uint32_t ring_offset; /* pages before the host-to-guest ring begins */
+	uint32_t target_vp;   /* UINT32_MAX: no interrupts */
+	uint32_t connection_id;
+	uint16_t event_flag;
+	uint8_t user_data[120];
+};
+
+struct server_ops {
+	struct bus_memory memory;
+	/* To the guest, in order. Never fails: the caller queues; while its queue is long it feeds no
+	 * further guest messages in. `vp`, `sint`: where the guest wants its messages. */
+	void (*send)(void *context, const void *message, size_t size, uint32_t vp, uint8_t sint);
+	/* The guest made contact and version and features are agreed: take over pages, then
+	 * server_contact_done(). */
+	void (*contact)(void *context, const struct server_contact *contact);
+	/* The connection is over, all channels are closed: let go of its pages. No answer. */
+	void (*disconnected)(void *context);
+	/* Requests about a channel; `owner` is what server_offer() was given. */
+	void (*open)(void *context, void *owner, const struct server_open *open);   /* server_open_done */
+	void (*close)(void *context, void *owner);				    /* server_close_done */
+	void (*modify)(void *context, void *owner, uint32_t target_vp);		    /* server_modify_done */
+	void (*gpadl)(void *context, void *owner, uint32_t gpadl, const struct bus_gpa_range *ranges,
+		      uint32_t count); /* server_gpadl_done; ranges stay valid until torn down */
+	void (*gpadl_teardown)(void *context, void *owner, uint32_t gpadl); /* server_gpadl_teardown_done */
+	/* The revoked channel is gone on both ends; `owner` is not named again. No answer. */
+	void (*revoked)(void *context, void *owner);
+	/* A TL connect request: server_tl_result() with CONNECTION_REFUSED unless someone listens. */
+	void (*tl_connect)(void *context, const struct bus_guid *endpoint,
+			   const struct bus_guid *service, const struct bus_guid *silo);
+	void (*fault)(void *context, const struct bus_fault *fault);
+};
+
+struct server *server_create(const struct server_ops *ops, void *context,
+			     const struct server_limits *limits, uint32_t version_max);
+/* Frees everything, whatever its state; says nothing more. */
+void server_destroy(struct server *s);
+
+/* Input: a message from the guest, `size` <= 240, the caller's own copy. */
+void server_message(struct server *s, const void *message, size_t size);
+/* Input: the guest is gone without unload (its process died, its VM was reset): closes all channels,
+ * tears down all GPADLs, then `disconnected`. */
+void server_reset(struct server *s);
+
+/* Offers a channel; sent at once if the guest has asked for offers. 0; -1 out of memory or at the
+ * limit; -2: that type, instance and subchannel is offered already. `offer` gets its ids. */
+int server_offer(struct server *s, struct bus_offer *offer, void *owner,
+		 struct server_channel **channel);
+/* Takes it back: rescinds, closes, tears down; then `revoked`. */
+void server_revoke(struct server *s, struct server_channel *channel);
+
+/* Answers to the ops. */
+void server_contact_done(struct server *s, bool accepted);
+void server_open_done(struct server *s, struct server_channel *channel, uint32_t status);
+void server_close_done(struct server *s, struct server_channel *channel);
+void server_modify_done(struct server *s, struct server_channel *channel, uint32_t status);
+void server_gpadl_done(struct server *s, struct server_channel *channel, uint32_t gpadl,
+		       uint32_t status);
+void server_gpadl_teardown_done(struct server *s, struct server_channel *channel, uint32_t gpadl);
+void server_tl_result(struct server *s, const struct bus_guid *endpoint,
+		      const struct bus_guid *service, uint32_t status);
+
+/* The agreed version, or 0. */
+uint32_t server_version(const struct server *s);
+/* For people: "offered", "open", ... */
+const char *server_channel_state(const struct server_channel *channel);
+
+/* ================= the guest end ================= */
+
+struct client;
+
+/* How this guest makes contact. */
+struct client_contact {
+	uint32_t version_max;	/* first asked; the machine walks down from it */
+	uint32_t feature_flags; /* asked from version 6.0 on */
+	uint32_t message_vp;
+	uint8_t message_sint;
+	uint64_t interrupt_page;   /* GPA, for versions before 2.4 */
+	uint64_t monitor_pages[2]; /* GPA: parent to child, child to parent */
+	struct bus_guid client_id;
+};
+
+struct client_ops {
+	struct bus_memory memory;
+	/* To the host, in order, to a connection id. Never fails: the caller queues. */
+	void (*send)(void *context, const void *message, size_t size, uint32_t connection_id);
+	/* Contact made (version != 0), or refused at every version (0). */
+	void (*connected)(void *context, uint32_t version, uint32_t feature_flags);
+	/* An offer came. It stays until rescinded or until released after that. */
+	void (*offer)(void *context, const struct bus_offer *offer);
+	void (*offers_delivered)(void *context);
+	/* The host took it back: close down, then client_release(). */
+	void (*rescind)(void *context, uint32_t channel_id);
+	void (*opened)(void *context, uint32_t channel_id, uint32_t open_id, uint32_t status);
+	void (*gpadl_created)(void *context, uint32_t channel_id, uint32_t gpadl, uint32_t status);
+	void (*gpadl_torndown)(void *context, uint32_t channel_id, uint32_t gpadl);
+	void (*modified)(void *context, uint32_t channel_id, uint32_t status);
+	void (*tl_result)(void *context, const struct bus_guid *endpoint,
+			  const struct bus_guid *service, uint32_t status);
+	void (*unloaded)(void *context);
+	void (*fault)(void *context, const struct bus_fault *fault);
+};
+
+struct client *client_create(const struct client_ops *ops, void *context);
+void client_destroy(struct client *c);
+
+void client_message(struct client *c, const void *message, size_t size);
+/* The host is gone: every channel counts as rescinded and released, everything pending is answered
+ * with UNSUCCESSFUL; client_connect() may be called again. */
+void client_reset(struct client *c);
+
+/* Makes contact, negotiates down, then asks for offers. Answer: `connected`, then offers. */
+int client_connect(struct client *c, const struct client_contact *contact);
+/* Says goodbye: UNLOAD. Answer: `unloaded`. */
+void client_unload(struct client *c);
+
+struct client_open {
+	uint32_t ring_gpadl;
+	uint32_t ring_offset;
+	uint32_t target_vp;
+	uint8_t user_data[120];
+};
+/* 0, or -1: no such channel, or its state forbids it. Answers: the op of the same name. */
+int client_open(struct client *c, uint32_t channel_id, const struct client_open *open);
+int client_close(struct client *c, uint32_t channel_id); /* no answer */
+int client_modify(struct client *c, uint32_t channel_id, uint32_t target_vp);
+int client_gpadl_create(struct client *c, uint32_t channel_id, const struct bus_gpa_range *ranges,
+			uint32_t count, uint32_t *gpadl);
+int client_gpadl_teardown(struct client *c, uint32_t channel_id, uint32_t gpadl);
+/* After a rescind, when nothing of this end uses the channel any more: the id may be reused. */
+int client_release(struct client *c, uint32_t channel_id);
+void client_tl_connect(struct client *c, const struct bus_guid *endpoint,
+		       const struct bus_guid *service);
+
+uint32_t client_version(const struct client *c);
+/* Where signals for an offer go and come from, at the agreed version. */
+bool client_uses_shared_interrupt(const struct client *c, const struct bus_offer *offer);
+
+#endif

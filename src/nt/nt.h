@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#ifndef NT_NT_H
+#define NT_NT_H
+
+/*
+ * The face of nt/ towards kmcl/: what the NT services need beyond the documented ones in
+ * include/nt/. Not installed.
+ */
+
+#include <ntddk.h>
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* ---- the pool's memory ---- */
+
+/* The process's RAM: one memfd in which the whole NT pool lives, so that an MDL over pool memory
+ * can be shown to another process. Made at first use; never shrinks, never moves. */
+struct nt_ram {
+	int fd;
+	void *base;
+	uint64_t size;
+};
+const struct nt_ram *nt_ram(void);
+
+/* Page-aligned, zeroed memory from it; NULL: none left. Freed with the same count. */
+void *nt_pages_allocate(size_t pages);
+void nt_pages_free(void *address, size_t pages);
+
+/* ---- mapping pages ----
+ * A PFN in an MDL is an address in this process >> 12. A region tells nt how pages of foreign
+ * memory (a guest's RAM mapped by the host) can be mapped a second time. nt_ram() is one. */
+int nt_region_add(void *base, uint64_t size, int fd, uint64_t offset);
+void nt_region_remove(void *base);
+
+/* Maps `count` pages in a row at a new address; with mirror_from < count, pages mirror_from.. are
+ * mapped a second time right after the last (a ring: control page, data, data again).
+ * NULL: a page is in no region, or no address space. */
+#define NT_NO_MIRROR SIZE_MAX
+void *nt_map_pages(const PFN_NUMBER *pfns, size_t count, size_t mirror_from);
+void nt_unmap_pages(void *address, size_t count, size_t mirror_from);
+
+/* ---- IRQL ---- */
+
+/* Raises to / lowers from DISPATCH_LEVEL on a dispatcher thread, like KeRaiseIrql. */
+
+/*
+ * Deferral: run `routine` on this thread just before its IRQL drops below DISPATCH_LEVEL (at once
+ * when it is below). Each object is queued at most once; the queue is this thread's own, no lock.
+ */
+struct nt_deferred {
+	struct nt_deferred *next;
+	void (*routine)(struct nt_deferred *self);
+	bool queued;
+};
+void nt_defer(struct nt_deferred *d);
+/* Runs what is deferred now, without lowering. A dispatcher calls it before it polls again. */
+void nt_run_deferred(void);
+
+/* Stops the process with a message that names function, channel and rule: for API misuse. In a
+ * release build (NDEBUG) it logs and returns, and the caller refuses the call. */
+void nt_misuse(const char *function, const char *object, const char *rule);
+/* nt_misuse() if the IRQL is above `max`; returns whether the call may go on. */
+bool nt_irql_at_most(KIRQL max, const char *function, const char *object);
+
+/* ---- threads ---- */
+
+/*
+ * Runs `routine` at PASSIVE_LEVEL on a pool thread that is free or made for it: a routine may wait
+ * without holding up others. The item is the caller's memory and may be reused in the routine.
+ */
+struct nt_work {
+	struct nt_work *next;
+	void (*routine)(void *context);
+	void *context;
+};
+void nt_work_queue(struct nt_work *work);
+
+/* Work done one after the other, in order, each at PASSIVE_LEVEL. */
+struct nt_strand {
+	struct nt_work work;
+	void *lock_and_list[6]; /* private to nt/ */
+};
+struct nt_strand_item {
+	struct nt_strand_item *next;
+	void (*routine)(void *context);
+	void *context;
+};
+void nt_strand_init(struct nt_strand *s);
+void nt_strand_queue(struct nt_strand *s, struct nt_strand_item *item);
+/* Is the caller running on it? */
+bool nt_strand_is_current(const struct nt_strand *s);
+/* Waits until all that was queued has run. Not from the strand itself. */
+void nt_strand_drain(struct nt_strand *s);
+
+/* ---- objects behind HANDLEs ---- */
+
+/* A handle to a counted object; ZwClose() drops it, and the last one calls `close`. */
+NTSTATUS nt_handle_create(const char *kind, void *object, void (*close)(void *object),
+			  HANDLE *handle);
+/* Another handle to the same object. STATUS_INVALID_HANDLE, STATUS_OBJECT_TYPE_MISMATCH. */
+NTSTATUS nt_handle_duplicate(HANDLE handle, const char *kind, HANDLE *copy);
+/* The object behind it with a reference; nt_object_release(). */
+NTSTATUS nt_handle_reference(HANDLE handle, const char *kind, void **object, void **reference);
+void nt_object_release(void *reference);
+
+/* ---- log ---- */
+enum nt_log_level { NT_LOG_ERROR, NT_LOG_WARNING, NT_LOG_INFO, NT_LOG_TRACE };
+void nt_log(enum nt_log_level level, const char *channel, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+bool nt_log_enabled(enum nt_log_level level);
+
+#endif

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#ifndef WIRE_PACKET_H
+#define WIRE_PACKET_H
+
+/*
+ * What stands in a ring: the control page, the packet descriptor, the headers of
+ * packets that refer to memory outside the ring, the footer, the pipe header.
+ *
+ * Sources: Linux include/linux/hyperv.h (struct hv_ring_buffer, vmpacket_descriptor,
+ * vmdata_gpa_direct, vmtransfer_page_packet_header); mu_msvm VmbusPacketFormat.h;
+ * OpenVMM vmbus_ring/src/lib.rs (protocol module). All numbers are little-endian.
+ */
+
+#include <assert.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define WIRE_PAGE_SIZE 4096u
+
+/* The first page of each ring. Written by both ends, so read each field once. */
+struct wire_ring_control {
+	uint32_t write_index;	    /* byte offset into the data pages, 8-aligned; writer's */
+	uint32_t read_index;	    /* likewise; reader's */
+	uint32_t interrupt_mask;    /* reader's: not 0 means it polls and wants no signal */
+	uint32_t pending_send_size; /* writer's: bytes it waits for; 0 means it does not wait */
+	uint32_t reserved[12];
+	uint32_t feature_bits; /* WIRE_RING_FEATURE_* */
+};
+#define WIRE_RING_FEATURE_PENDING_SEND_SIZE 1u /* the writer sets pending_send_size */
+
+static_assert(offsetof(struct wire_ring_control, interrupt_mask) == 8, "ABI");
+static_assert(offsetof(struct wire_ring_control, pending_send_size) == 12, "ABI");
+static_assert(offsetof(struct wire_ring_control, feature_bits) == 64, "ABI");
+
+/* The first 16 bytes of each packet. */
+struct wire_packet {
+	uint16_t type;	  /* enum wire_packet_type */
+	uint16_t offset8; /* where the payload starts, in 8-byte units from this header */
+	uint16_t length8; /* header and payload with padding, without the footer, likewise */
+	uint16_t flags;	  /* WIRE_PACKET_FLAG_* */
+	uint64_t transaction_id;
+};
+static_assert(sizeof(struct wire_packet) == 16, "ABI");
+
+enum wire_packet_type {
+	WIRE_PACKET_ESTABLISH_GPADL = 0x3, /* types 1 to 5 and 10: reserved by the protocol, never seen */
+	WIRE_PACKET_DATA_INBAND = 0x6,
+	WIRE_PACKET_DATA_TRANSFER_PAGES = 0x7,
+	WIRE_PACKET_DATA_GPADL = 0x8,
+	WIRE_PACKET_DATA_GPA_DIRECT = 0x9,
+	WIRE_PACKET_CANCEL_REQUEST = 0xa,
+	WIRE_PACKET_COMPLETION = 0xb,
+	WIRE_PACKET_DATA_ADDITIONAL = 0xc,
+	WIRE_PACKET_ADDITIONAL_DATA = 0xd,
+};
+
+#define WIRE_PACKET_FLAG_COMPLETION_REQUESTED 1u
+
+/* Follows each packet: the offset at which it began, in the high half. */
+#define WIRE_PACKET_FOOTER_SIZE 8u
+
+/* GPA direct: the descriptor, this, then range_count ranges one after the other. */
+struct wire_gpa_direct {
+	struct wire_packet packet;
+	uint32_t reserved;
+	uint32_t range_count;
+};
+static_assert(sizeof(struct wire_gpa_direct) == 24, "ABI");
+
+/* One range: byte_count bytes from byte_offset in the first of its pages on. */
+struct wire_gpa_range {
+	uint32_t byte_count;
+	uint32_t byte_offset;
+	/* uint64_t pfn[]: as many as byte_offset + byte_count spans */
+};
+static_assert(sizeof(struct wire_gpa_range) == 8, "ABI");
+
+/* Transfer pages: the descriptor, this, then range_count ranges within a shared buffer. */
+struct wire_transfer_pages {
+	struct wire_packet packet;
+	uint16_t transfer_pageset_id;
+	uint8_t sender_owns_set;
+	uint8_t reserved;
+	uint32_t range_count;
+};
+static_assert(sizeof(struct wire_transfer_pages) == 24, "ABI");
+
+struct wire_transfer_range {
+	uint32_t byte_count;
+	uint32_t byte_offset;
+};
+static_assert(sizeof(struct wire_transfer_range) == 8, "ABI");
+
+/* Starts the payload of an in-band packet on a pipe channel. */
+struct wire_pipe_header {
+	uint32_t type; /* WIRE_PIPE_* */
+	uint32_t data_size;
+};
+#define WIRE_PIPE_DATA	  1u
+#define WIRE_PIPE_PARTIAL 2u
+static_assert(sizeof(struct wire_pipe_header) == 8, "ABI");
+
+static inline uint32_t wire_align8(uint32_t n)
+{
+	return (n + 7u) & ~7u;
+}
+
+/* How many pages byte_count bytes from byte_offset on touch. */
+static inline uint64_t wire_pages_spanned(uint32_t byte_offset, uint32_t byte_count)
+{
+	return ((uint64_t)byte_offset + byte_count + WIRE_PAGE_SIZE - 1) / WIRE_PAGE_SIZE;
+}
+
+#endif
