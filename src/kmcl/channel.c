@@ -201,7 +201,7 @@ VOID VmbChannelStart(VMBCHANNEL Channel)
 	pthread_mutex_lock(&ch->lock);
 	if (ch->phase == CHANNEL_DISABLED) {
 		ch->config.paused = false;
-	} else if (!ch->saving) {
+	} else if (!ch->save) {
 		ch->started = true;
 		channel_kick_locked(ch);
 	}
@@ -279,7 +279,7 @@ static void channel_step_open_server(struct channel *ch)
 	if (NT_SUCCESS(status))
 		outgoing_open(ch);
 	pthread_mutex_lock(&ch->lock);
-	ch->statistics.opens += NT_SUCCESS(status);
+	counter_add(&ch->statistics.opens, NT_SUCCESS(status));
 	ch->cancelled = false;
 	channel_set_phase(ch, NT_SUCCESS(status) ? CHANNEL_PAUSED : CHANNEL_ENABLED);
 	pthread_mutex_unlock(&ch->lock);
@@ -321,7 +321,7 @@ static void channel_step_open_client(struct channel *ch)
 	}
 	pthread_mutex_lock(&ch->lock);
 	if (NT_SUCCESS(status)) {
-		ch->statistics.opens++;
+		counter_add(&ch->statistics.opens, 1);
 		channel_set_phase(ch, CHANNEL_PAUSED);
 	} else {
 		channel_disable_client(ch);

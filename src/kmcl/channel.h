@@ -42,6 +42,7 @@ struct host;
 struct guest;
 struct channel;
 struct dispatcher;
+struct save;
 
 /* What the Init functions set. */
 struct channel_config {
@@ -170,7 +171,8 @@ struct packet {
 
 struct outgoing {
 	KSPIN_LOCK lock;
-	bool open; /* packets may go; otherwise they queue */
+	bool open;   /* packets may go; otherwise they queue */
+	bool frozen; /* ... for the time of a save */
 	struct ring_writer ring;
 	struct outgoing_item *head;
 	struct outgoing_item **tail;
@@ -295,7 +297,8 @@ struct channel {
 	bool post_returned;
 	bool bus_closed; /* client: CLOSE and the ring's teardown are behind us */
 	bool cancelled;	 /* this close has cancelled what was outstanding */
-	bool saving;
+	struct save *save;	  /* between SaveBegin and SaveEnd */
+	uint32_t restored_chunks; /* taken so far */
 	struct nt_strand strand;
 	struct nt_strand_item step;
 	bool step_queued;
@@ -329,6 +332,17 @@ struct channel {
 	struct outgoing out __attribute__((aligned(64)));
 	struct incoming in __attribute__((aligned(64)));
 };
+
+/* Counters are read while they move. One that a lock or an owner guards needs no atomic addition. */
+static inline void counter_add(uint64_t *counter, uint64_t n)
+{
+	__atomic_store_n(counter, __atomic_load_n(counter, __ATOMIC_RELAXED) + n, __ATOMIC_RELAXED);
+}
+
+static inline void counter_add_shared(uint64_t *counter, uint64_t n)
+{
+	__atomic_fetch_add(counter, n, __ATOMIC_RELAXED);
+}
 
 static inline struct channel *channel_of(VMBCHANNEL handle)
 {
@@ -389,6 +403,11 @@ bool packet_ground(struct packet *packet);
 bool packet_abandon(struct packet *packet);
 bool packet_caller_is_gone(const struct packet *packet);
 bool packet_in_flight(struct channel *ch, uint32_t slot);
+struct packet *packet_at(struct channel *ch, uint32_t slot);
+/* Could packet_take_flight() have given this id? */
+bool transaction_id_valid(uint64_t id);
+/* An idle packet is in flight under an id that an earlier run of the host gave. */
+NTSTATUS packet_restore_flight(struct packet *packet, uint64_t id);
 /* It is in the caller's memory and has no completion routine yet. */
 bool packet_is_unset(const struct packet *packet);
 /* Takes all transactions out of flight and ends them with `status`. */
@@ -421,6 +440,10 @@ void outgoing_close(struct channel *ch, NTSTATUS status);
 uint32_t outgoing_drain(struct channel *ch);
 /* Takes a packet out of the queue; false: it was not in it. */
 bool outgoing_remove(struct channel *ch, struct packet *packet);
+/* While frozen, packets queue and none leaves. */
+void outgoing_freeze(struct channel *ch, bool frozen);
+/* The packet an item belongs to; NULL: it is a completion packet. */
+struct packet *outgoing_item_packet(struct outgoing_item *item);
 /* Signals the other end. */
 void outgoing_signal(struct channel *ch);
 

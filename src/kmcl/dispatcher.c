@@ -152,7 +152,7 @@ static void dispatcher_take_event(struct dispatcher *d, uint64_t data)
 	if (!e || e->serial != serial)
 		return;
 	partition_port_clear(e->channel->port);
-	e->channel->statistics.signals_in++;
+	counter_add(&e->channel->statistics.signals_in, 1);
 	dispatcher_set_polling(d, e, true);
 	e->busy_at = dispatcher_now();
 }

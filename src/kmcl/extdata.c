@@ -251,7 +251,7 @@ static NTSTATUS bounce_begin(struct packet *packet, const struct extdata_source 
 	source_copy(&bounce->source, bounce->pages, true);
 	status = header_write(packet, &flat);
 	if (NT_SUCCESS(status))
-		packet->channel->statistics.bounced_bytes += source->length;
+		counter_add_shared(&packet->channel->statistics.bounced_bytes, source->length);
 	else
 		extdata_abandon(packet);
 	return status;

@@ -169,7 +169,7 @@ static bool incoming_within_quota(struct channel *ch)
 	       atomic_load_explicit(&in->quota, memory_order_relaxed)) {
 		if (!atomic_compare_exchange_weak(&in->owed, &owed, owed | INCOMING_OWED_BLOCKED))
 			continue;
-		ch->statistics.quota_stops++;
+		counter_add(&ch->statistics.quota_stops, 1);
 		return false;
 	}
 	return true;
@@ -193,7 +193,7 @@ static bool incoming_completion(struct channel *ch, const struct ring_packet *ri
 			       ring->transaction_id);
 		return false;
 	}
-	ch->statistics.completions_in++;
+	counter_add(&ch->statistics.completions_in, 1);
 	packet_done(packet, STATUS_SUCCESS, in->scratch, size);
 	return true;
 }
@@ -294,8 +294,8 @@ static bool incoming_data(struct channel *ch, const struct ring_packet *ring)
 		return false;
 	}
 	ring_read_advance(&in->ring, ring);
-	ch->statistics.packets_in++;
-	ch->statistics.bytes_in += packet->payload_size;
+	counter_add(&ch->statistics.packets_in, 1);
+	counter_add(&ch->statistics.bytes_in, packet->payload_size);
 	in->batch++;
 	incoming_call(ch, packet);
 	return true;

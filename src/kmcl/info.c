@@ -61,6 +61,16 @@ static uint32_t info_outstanding_out(struct channel *ch)
 	return count;
 }
 
+static void info_statistics(struct channel *ch, struct kmcl_statistics *statistics)
+{
+	const uint64_t *from = (const uint64_t *)&ch->statistics;
+	uint64_t *to = (uint64_t *)statistics;
+
+	for (size_t i = 0; i < sizeof(*statistics) / sizeof(*to); i++)
+		to[i] = __atomic_load_n(&from[i], __ATOMIC_RELAXED);
+	statistics->faults = atomic_load(&ch->faults);
+}
+
 void kmcl_channel_info(VMBCHANNEL channel, struct kmcl_channel_info *info)
 {
 	struct channel *ch = channel_of(channel);
@@ -76,8 +86,7 @@ void kmcl_channel_info(VMBCHANNEL channel, struct kmcl_channel_info *info)
 	info->ring_out_bytes = info_ring_bytes(&ch->rings.out);
 	info->gpadls = ch->gpadl_count;
 	info->outstanding_in = atomic_load(&ch->in.owed) & INCOMING_OWED_COUNT;
-	info->statistics = ch->statistics;
-	info->statistics.faults = atomic_load(&ch->faults);
+	info_statistics(ch, &info->statistics);
 	pthread_mutex_unlock(&ch->lock);
 	info->outstanding_out = info_outstanding_out(ch);
 }

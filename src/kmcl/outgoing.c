@@ -28,7 +28,7 @@ void outgoing_signal(struct channel *ch)
 	struct outgoing *out = &ch->out;
 	uint32_t id = ch->bus_offer.channel_id;
 
-	ch->statistics.signals_out++;
+	counter_add_shared(&ch->statistics.signals_out, 1);
 	if (out->interrupt_bits)
 		atomic_fetch_or(&out->interrupt_bits[id / 64], 1ull << id % 64);
 	if (out->monitor_pending)
@@ -67,6 +67,11 @@ static void outgoing_commit_locked(struct channel *ch, KIRQL irql)
 	}
 }
 
+static bool outgoing_may_write_locked(const struct outgoing *out)
+{
+	return out->open && !out->frozen;
+}
+
 static uint32_t outgoing_item_size(const struct outgoing_item *item)
 {
 	uint32_t size = sizeof(struct wire_packet);
@@ -82,7 +87,7 @@ static void outgoing_append_locked(struct channel *ch, struct outgoing_item *ite
 	*ch->out.tail = item;
 	ch->out.tail = &item->next;
 	atomic_store(&ch->out.waiting, true);
-	ch->statistics.sends_queued++;
+	counter_add(&ch->statistics.sends_queued, 1);
 }
 
 static struct outgoing_item *outgoing_pop_locked(struct channel *ch)
@@ -108,6 +113,11 @@ static struct packet *outgoing_packet(struct outgoing_item *item)
 	return CONTAINING_RECORD(item, struct packet, item);
 }
 
+struct packet *outgoing_item_packet(struct outgoing_item *item)
+{
+	return outgoing_is_packet(item) ? outgoing_packet(item) : NULL;
+}
+
 /* Is there nothing more to wait for once it is in the ring? */
 static bool outgoing_item_ends(struct outgoing_item *item)
 {
@@ -117,17 +127,17 @@ static bool outgoing_item_ends(struct outgoing_item *item)
 static void outgoing_count_locked(struct channel *ch, struct outgoing_item *item)
 {
 	if (!outgoing_is_packet(item)) {
-		ch->statistics.completions_out++;
+		counter_add(&ch->statistics.completions_out, 1);
 		return;
 	}
-	ch->statistics.packets_out++;
-	ch->statistics.bytes_out += outgoing_packet(item)->payload_size;
-	ch->statistics.external_bytes += outgoing_packet(item)->external_size;
+	counter_add(&ch->statistics.packets_out, 1);
+	counter_add(&ch->statistics.bytes_out, outgoing_packet(item)->payload_size);
+	counter_add(&ch->statistics.external_bytes, outgoing_packet(item)->external_size);
 }
 
 static enum ring_status outgoing_write_locked(struct channel *ch, struct outgoing_item *item)
 {
-	struct packet *packet = outgoing_is_packet(item) ? outgoing_packet(item) : NULL;
+	struct packet *packet = outgoing_item_packet(item);
 	enum ring_status status;
 
 	if (packet && packet->waits)
@@ -173,7 +183,7 @@ NTSTATUS outgoing_send(struct channel *ch, struct packet *packet, bool now_only)
 
 	packet->item.done = packet_item_done;
 	KeAcquireSpinLock(&out->lock, &irql);
-	if (out->open && !out->head)
+	if (outgoing_may_write_locked(out) && !out->head)
 		ring = outgoing_write_locked(ch, &packet->item);
 	if (ring == RING_OK) {
 		outgoing_commit_locked(ch, irql);
@@ -227,7 +237,7 @@ void outgoing_answer(struct incoming_packet *packet, const void *buffer, uint32_
 	item->spans[0] = (struct ring_span){ buffer, size };
 	item->span_count = 1;
 	KeAcquireSpinLock(&out->lock, &irql);
-	if (out->open && !out->head)
+	if (outgoing_may_write_locked(out) && !out->head)
 		ring = outgoing_write_locked(ch, item);
 	if (ring == RING_OK) {
 		outgoing_commit_locked(ch, irql);
@@ -280,7 +290,7 @@ uint32_t outgoing_drain(struct channel *ch)
 	KIRQL irql;
 
 	KeAcquireSpinLock(&out->lock, &irql);
-	while (out->open && out->head) {
+	while (outgoing_may_write_locked(out) && out->head) {
 		item = out->head;
 		ring = outgoing_write_locked(ch, item);
 		if (ring == RING_FULL) {
@@ -346,6 +356,17 @@ void outgoing_open(struct channel *ch)
 	ch->out.open = true;
 	KeReleaseSpinLock(&ch->out.lock, irql);
 	outgoing_drain(ch);
+}
+
+void outgoing_freeze(struct channel *ch, bool frozen)
+{
+	KIRQL irql;
+
+	KeAcquireSpinLock(&ch->out.lock, &irql);
+	ch->out.frozen = frozen;
+	KeReleaseSpinLock(&ch->out.lock, irql);
+	if (!frozen)
+		outgoing_drain(ch);
 }
 
 /* A thread at DISPATCH_LEVEL may still have the flush on its list; it will not be long. */

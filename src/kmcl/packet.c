@@ -100,6 +100,78 @@ bool packet_ground(struct packet *packet)
 	return transaction_claim(t, atomic_load(&t->id)) != NULL;
 }
 
+struct packet *packet_at(struct channel *ch, uint32_t slot)
+{
+	return transaction_at(ch, slot)->packet;
+}
+
+static uint32_t transaction_slot(uint64_t id)
+{
+	return (uint32_t)id - 1;
+}
+
+bool transaction_id_valid(uint64_t id)
+{
+	return id >> 32 && transaction_slot(id) < TRANSACTION_CHUNK * TRANSACTION_CHUNKS;
+}
+
+/* Gives the packet the slot that the id names; who had that, if anybody, gets the packet's. */
+static bool transaction_move_locked(struct channel *ch, struct packet *packet, uint32_t slot)
+{
+	struct transaction *from = transaction_at(ch, packet->slot), *to;
+	struct packet *other;
+
+	while (slot >= ch->out.slot_count)
+		if (!transaction_grow(ch))
+			return false;
+	to = transaction_at(ch, slot);
+	if (atomic_load(&to->id) != 0)
+		return false;
+	other = to->packet;
+	if (!other) { /* unlink it from the free list, and put the packet's there instead */
+		uint32_t *p = &ch->out.free_slot;
+
+		while (*p != slot + 1)
+			p = &transaction_at(ch, *p - 1)->next_free;
+		*p = to->next_free;
+		from->next_free = ch->out.free_slot;
+		ch->out.free_slot = packet->slot + 1;
+	} else {
+		other->slot = packet->slot;
+	}
+	from->packet = other;
+	to->packet = packet;
+	packet->slot = slot;
+	return true;
+}
+
+NTSTATUS packet_restore_flight(struct packet *packet, uint64_t id)
+{
+	struct channel *ch = packet->channel;
+	uint32_t idle = PACKET_IDLE;
+	bool moved;
+	KIRQL irql;
+
+	if (packet_is_unset(packet) ||
+	    !atomic_compare_exchange_strong(&packet->state, &idle, PACKET_SENT))
+		return STATUS_INVALID_PARAMETER_1;
+	KeAcquireSpinLock(&ch->out.lock, &irql);
+	moved = packet->slot == transaction_slot(id) ||
+		transaction_move_locked(ch, packet, transaction_slot(id));
+	if (moved) {
+		struct transaction *t = transaction_at(ch, packet->slot);
+
+		packet->waits = true;
+		packet->item.wire.transaction_id = id;
+		t->sends = (uint32_t)(id >> 32);
+		atomic_store(&t->id, id);
+	}
+	KeReleaseSpinLock(&ch->out.lock, irql);
+	if (!moved)
+		atomic_store(&packet->state, PACKET_IDLE);
+	return moved ? STATUS_SUCCESS : STATUS_INVALID_PARAMETER_2;
+}
+
 bool packet_in_flight(struct channel *ch, uint32_t slot)
 {
 	return atomic_load(&transaction_at(ch, slot)->id) != 0;
