@@ -47,7 +47,7 @@ enum ring_status ring_read_refresh(struct ring_reader *r)
 	return RING_OK;
 }
 
-enum ring_status ring_read_refuse(struct ring_reader *r, uint64_t head)
+void ring_read_refuse(struct ring_reader *r, uint64_t head)
 {
 	uint32_t type = head & 0xffff;
 	uint32_t offset = ((uint32_t)(head >> 16) & 0xffff) * 8;
@@ -55,15 +55,16 @@ enum ring_status ring_read_refuse(struct ring_reader *r, uint64_t head)
 	uint32_t flags = (uint32_t)(head >> 48);
 
 	if (length + WIRE_PACKET_FOOTER_SIZE > r->available)
-		return reader_fail(r, "packet length with its footer", r->available,
-		                   length + WIRE_PACKET_FOOTER_SIZE);
-	if (offset < sizeof(struct wire_packet))
-		return reader_fail(r, "payload offset", sizeof(struct wire_packet), offset);
-	if (offset > length)
-		return reader_fail(r, "payload offset past the packet", length, offset);
-	if ((flags & ~WIRE_PACKET_FLAG_COMPLETION_REQUESTED) != 0)
-		return reader_fail(r, "packet flags", WIRE_PACKET_FLAG_COMPLETION_REQUESTED, flags);
-	return reader_fail(r, "packet type", WIRE_PACKET_DATA_INBAND, type);
+		reader_fail(r, "packet length with its footer", r->available,
+		            length + WIRE_PACKET_FOOTER_SIZE);
+	else if (offset < sizeof(struct wire_packet))
+		reader_fail(r, "payload offset", sizeof(struct wire_packet), offset);
+	else if (offset > length)
+		reader_fail(r, "payload offset past the packet", length, offset);
+	else if ((flags & ~WIRE_PACKET_FLAG_COMPLETION_REQUESTED) != 0)
+		reader_fail(r, "packet flags", WIRE_PACKET_FLAG_COMPLETION_REQUESTED, flags);
+	else
+		reader_fail(r, "packet type", WIRE_PACKET_DATA_INBAND, type);
 }
 
 /* After the read index was stored and a full fence: does the writer wait for what it gave back? */

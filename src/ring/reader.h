@@ -28,7 +28,7 @@ struct ring_reader {
 enum ring_status ring_read_refresh(struct ring_reader *r);
 
 /* Out of line: the packet's descriptor broke a limit. */
-enum ring_status ring_read_refuse(struct ring_reader *r, uint64_t head);
+void ring_read_refuse(struct ring_reader *r, uint64_t head);
 
 /* Gives back what is consumed and decides whether the writer waited for that. */
 void ring_read_release(struct ring_reader *r);
@@ -76,8 +76,10 @@ static inline enum ring_status ring_read_next(struct ring_reader *r, struct ring
 			return status;
 	}
 	head = ring_get64(&r->memory, r->next);
-	if (__builtin_expect(!ring_read_head_valid(head, r->available), 0))
-		return ring_read_refuse(r, head);
+	if (__builtin_expect(!ring_read_head_valid(head, r->available), 0)) {
+		ring_read_refuse(r, head);
+		return RING_MALFORMED;
+	}
 	packet->type = (uint16_t)head;
 	packet->flags = (uint16_t)(head >> 48);
 	packet->transaction_id = ring_get64(&r->memory, r->next + 8);

@@ -4,6 +4,8 @@
 
 #define SIZE 65536u
 
+static const uint8_t payload[256];
+
 struct ends {
 	struct ring_fixture f;
 	struct ring_writer w;
@@ -22,7 +24,7 @@ static void nothing_is_visible_before_publish(void **state)
 
 	open_ends(&e, SIZE);
 	for (uint64_t i = 0; i < 10; i++) {
-		assert_int_equal(ring_fixture_write(&e.w, i, "0123456", 8), RING_OK);
+		assert_int_equal(ring_fixture_write(&e.w, i, payload, 8), RING_OK);
 		assert_int_equal(ring_write_unpublished(&e.w), 32 * (i + 1));
 		assert_int_equal(e.f.memory.control->write_index, 0);
 		assert_false(ring_read_pending(&e.r));
@@ -44,11 +46,10 @@ static void a_batch_can_be_dropped(void **state)
 	open_ends(&e, 4096);
 	/* Over the ring's end, again and again: nothing of the dropped may be left behind. */
 	for (uint64_t i = 0; i < 1000; i++) {
-		assert_int_equal(ring_fixture_write(&e.w, i, "kept", 4), RING_OK);
+		assert_int_equal(ring_fixture_write(&e.w, i, payload, 4), RING_OK);
 		ring_write_publish(&e.w);
 		for (uint32_t n = 0; n < 5; n++)
-			assert_int_equal(ring_fixture_write(&e.w, 9999, "dropped", 40 * n),
-			                 RING_OK);
+			assert_int_equal(ring_fixture_write(&e.w, 9999, payload, 40 * n), RING_OK);
 		ring_write_drop(&e.w);
 		assert_int_equal(ring_write_unpublished(&e.w), 0);
 		assert_false(ring_write_publish(&e.w));
@@ -58,8 +59,8 @@ static void a_batch_can_be_dropped(void **state)
 	}
 	/* All room is there again. */
 	for (uint32_t n = 0; n < 4096 / 32 - 1; n++)
-		assert_int_equal(ring_fixture_write(&e.w, n, "room", 8), RING_OK);
-	assert_int_equal(ring_fixture_write(&e.w, 0, "room", 8), RING_FULL);
+		assert_int_equal(ring_fixture_write(&e.w, n, payload, 8), RING_OK);
+	assert_int_equal(ring_fixture_write(&e.w, 0, payload, 8), RING_FULL);
 	ring_fixture_close(&e.f);
 }
 
@@ -71,17 +72,17 @@ static void a_long_batch_publishes_by_itself(void **state)
 
 	open_ends(&e, SIZE);
 	while (e.f.memory.control->write_index == 0) {
-		assert_int_equal(ring_fixture_write(&e.w, n++, "0123456", 64), RING_OK);
+		assert_int_equal(ring_fixture_write(&e.w, n++, payload, 64), RING_OK);
 		assert_in_range(n, 1, RING_PUBLISH_MAX / 88 + 1);
 	}
 	assert_int_equal(n, (RING_PUBLISH_MAX + 87) / 88);
 	assert_int_equal(ring_write_unpublished(&e.w), 0);
 	/* The reader saw it empty and sleeps. It is signalled at the end of the batch, once. */
 	while (e.f.memory.control->write_index < 3 * RING_PUBLISH_MAX)
-		assert_int_equal(ring_fixture_write(&e.w, n++, "0123456", 64), RING_OK);
+		assert_int_equal(ring_fixture_write(&e.w, n++, payload, 64), RING_OK);
 	assert_true(ring_write_publish(&e.w));
 	assert_false(ring_write_publish(&e.w));
-	assert_int_equal(ring_fixture_write(&e.w, n, "more", 5), RING_OK);
+	assert_int_equal(ring_fixture_write(&e.w, n, payload, 5), RING_OK);
 	assert_false(ring_write_publish(&e.w));
 	ring_fixture_close(&e.f);
 }
@@ -94,9 +95,9 @@ static void a_drop_keeps_the_signal_due(void **state)
 
 	open_ends(&e, 4096);
 	while (e.f.memory.control->write_index == 0)
-		assert_int_equal(ring_fixture_write(&e.w, n++, "0123456", 64), RING_OK);
+		assert_int_equal(ring_fixture_write(&e.w, n++, payload, 64), RING_OK);
 	assert_int_equal(n, (1024 + 87) / 88);
-	assert_int_equal(ring_fixture_write(&e.w, n, "dropped", 8), RING_OK);
+	assert_int_equal(ring_fixture_write(&e.w, n, payload, 8), RING_OK);
 	ring_write_drop(&e.w);
 	assert_true(ring_write_publish(&e.w));
 	for (uint32_t i = 0; i < n; i++)
@@ -111,7 +112,7 @@ static void commit_leaves_the_decision_for_publish(void **state)
 
 	open_ends(&e, SIZE);
 	for (uint64_t i = 0; i < 5; i++) {
-		assert_int_equal(ring_fixture_write(&e.w, i, "a", 8), RING_OK);
+		assert_int_equal(ring_fixture_write(&e.w, i, payload, 8), RING_OK);
 		ring_write_commit(&e.w);
 		assert_int_equal(e.f.memory.control->write_index, 32 * (i + 1));
 	}
@@ -132,7 +133,7 @@ static void the_reader_publishes_by_the_quarter(void **state)
 
 	open_ends(&e, 4096);
 	for (n = 0; n < 40; n++)
-		assert_int_equal(ring_fixture_write(&e.w, n, "0123456", 64), RING_OK);
+		assert_int_equal(ring_fixture_write(&e.w, n, payload, 64), RING_OK);
 	ring_write_publish(&e.w);
 	for (n = 0; n < 1024 / 88; n++) {
 		ring_fixture_read(&e.r, n);

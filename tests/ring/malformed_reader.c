@@ -4,6 +4,8 @@
 
 #define SIZE 4096u
 
+static const uint8_t payload[256];
+
 struct ends {
 	struct ring_fixture f;
 	struct ring_reader r;
@@ -175,8 +177,8 @@ static void good_ones_before_it_are_read(void **state)
 
 	open_ends(&e, MIRRORED, 0);
 	assert_int_equal(ring_writer_init(&w, &e.f.memory), RING_OK);
-	assert_int_equal(ring_fixture_write(&w, 1, "good", 8), RING_OK);
-	assert_int_equal(ring_fixture_write(&w, 2, "bad", 8), RING_OK);
+	assert_int_equal(ring_fixture_write(&w, 1, payload, 8), RING_OK);
+	assert_int_equal(ring_fixture_write(&w, 2, payload, 8), RING_OK);
 	ring_write_publish(&w);
 	memcpy(ring_fixture_at(&e.f, 32), &(struct wire_packet){ 6, 2, 4, 0, 2 }, 16);
 	ring_fixture_read(&e.r, 1);

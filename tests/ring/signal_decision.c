@@ -80,6 +80,8 @@ static void reader_rule_is_that_of_the_sources(void **state)
 			}
 }
 
+static const uint8_t payload[256];
+
 struct ends {
 	struct ring_fixture f;
 	struct ring_writer w;
@@ -94,7 +96,7 @@ static void open_ends(struct ends *e)
 
 static bool send(struct ends *e, uint64_t id)
 {
-	assert_int_equal(ring_fixture_write(&e->w, id, "payload", 8), RING_OK);
+	assert_int_equal(ring_fixture_write(&e->w, id, payload, 8), RING_OK);
 	return ring_write_publish(&e->w);
 }
 
@@ -157,7 +159,7 @@ static void commits_are_decided_within_a_quarter(void **state)
 
 	open_ends(&e);
 	for (uint32_t bytes = 0; bytes < 1024; bytes += 32) {
-		assert_int_equal(ring_fixture_write(&e.w, id++, "payload", 8), RING_OK);
+		assert_int_equal(ring_fixture_write(&e.w, id++, payload, 8), RING_OK);
 		ring_write_commit(&e.w);
 	}
 	assert_int_equal(e.w.undecided, 0);
