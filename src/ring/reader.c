@@ -67,7 +67,12 @@ void ring_read_refuse(struct ring_reader *r, uint64_t head)
 		reader_fail(r, "packet type", WIRE_PACKET_DATA_INBAND, type);
 }
 
-/* After the read index was stored and a full fence: does the writer wait for what it gave back? */
+/*
+ * After the read index was stored and a full fence: does the writer wait for what it gave back?
+ * The loads need no order. If the writer's fence, after it said what it waits for, came before
+ * ours, both are as new as its sleep; if it came after, the writer saw our index and needs no
+ * signal.
+ */
 static bool reader_decide(struct ring_reader *r, uint32_t given)
 {
 	uint32_t size = r->memory.size;

@@ -111,8 +111,7 @@ bool ring_write_wait(struct ring_writer *w, uint32_t size, bool *signal)
 	/* One that never fits waits for the whole ring, to be told RING_TOO_BIG. */
 	pending = total < w->memory.size ? (uint32_t)total : w->memory.size - 8;
 
-	/* Release: who sees this also sees how far the ring is filled. */
-	ring_store_release(&w->memory.control->pending_send_size, pending);
+	ring_store(&w->memory.control->pending_send_size, pending);
 	ring_fence();
 	if (!writer_take_read_index(w))
 		return true;
