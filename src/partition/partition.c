@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static const struct partition_ops *const kinds[] = { &local_partition };
+static const struct partition_ops *const kinds[] = { &local_partition, &socket_partition };
 
 /* The kind a URI names, and what of the URI is left for it. */
 static const struct partition_ops *kind_of(const char *uri, const char **rest)
