@@ -171,6 +171,7 @@ static void test_old_link_is_dead_port_stays(void **state)
 	port = listen_on(&host, 9);
 	end_open(&guest, PARTITION_GUEST, uri, 0);
 	end_await(&guest, &guest.came, 1);
+	end_await(&host, &host.came, 1);
 	link = link_to(&guest, 9);
 	partition_signal(link);
 	assert_true(port_readable(port, 5000));
