@@ -26,7 +26,7 @@
 
 #define SOCKET_VISITORS_MAX      16u   /* connections that have not said HELLO */
 #define SOCKET_HELLO_MS          2000u /* how long they may take */
-#define SOCKET_WELCOME_MS        5000u /* how long a guest waits for its answer */
+#define SOCKET_WELCOME_MS        3000u /* how long a guest waits for its answer */
 #define SOCKET_RECONNECT_MIN_MS  20u
 #define SOCKET_RECONNECT_MAX_MS  250u
 #define SOCKET_RESOURCE_RETRY_MS 100u  /* after the process or the system ran out of something */

@@ -53,6 +53,7 @@ void end_forget_uris(void)
 
 static void on_message(void *context, uint32_t id, const void *payload, size_t size)
 {
+	void (*then)(struct end *, const struct end_message *);
 	struct end *end = context;
 	struct end_message *m;
 
@@ -68,9 +69,10 @@ static void on_message(void *context, uint32_t id, const void *payload, size_t s
 	while (end->stuck)
 		pthread_cond_wait(&end->changed, &end->lock);
 	end->in_upcall = false;
+	then = end->on_message;
 	pthread_mutex_unlock(&end->lock);
-	if (end->on_message)
-		end->on_message(end, m);
+	if (then)
+		then(end, m);
 }
 
 static void on_writable(void *context)
@@ -248,6 +250,14 @@ void end_set_stuck(struct end *end, bool stuck)
 	pthread_mutex_lock(&end->lock);
 	end->stuck = stuck;
 	pthread_cond_broadcast(&end->changed);
+	pthread_mutex_unlock(&end->lock);
+}
+
+void end_set_on_message(struct end *end,
+                        void (*on_message)(struct end *end, const struct end_message *message))
+{
+	pthread_mutex_lock(&end->lock);
+	end->on_message = on_message;
 	pthread_mutex_unlock(&end->lock);
 }
 

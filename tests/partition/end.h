@@ -63,6 +63,8 @@ void end_await(struct end *end, const unsigned int *counter, unsigned int count)
 void end_await_log(struct end *end, const char *part);
 unsigned int end_read(struct end *end, const unsigned int *counter);
 void end_set_stuck(struct end *end, bool stuck);
+void end_set_on_message(struct end *end,
+                        void (*on_message)(struct end *end, const struct end_message *message));
 
 /* Both ends of a new partition, each of which has seen the other come. */
 void end_open_both(struct end *host, struct end *guest, size_t pages);

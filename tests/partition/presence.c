@@ -75,7 +75,6 @@ static void test_last_words_arrive(void **state)
 	}
 }
 
-static struct partition *answer_to;
 static int answered;
 
 /* Answers late: its guest has gone and another came in the meantime. */
@@ -92,9 +91,8 @@ static void test_answer_does_not_reach_the_next_guest(void **state)
 	end_open(&guest, PARTITION_GUEST, uri, 0);
 	end_await(&guest, &guest.came, 1);
 	end_await(&host, &host.came, 1);
-	answer_to = host.partition;
 	answered = 0;
-	host.on_message = answer_late;
+	end_set_on_message(&host, answer_late);
 	end_set_stuck(&host, true);
 	assert_int_equal(post_byte(&guest, 1), 0);
 	end_await(&host, &host.messages, 1);
