@@ -77,12 +77,16 @@ static void on_message(void *context, uint32_t id, const void *payload, size_t s
 
 static void on_writable(void *context)
 {
+	void (*then)(struct end *);
 	struct end *end = context;
 
 	pthread_mutex_lock(&end->lock);
 	end->writable++;
 	pthread_cond_broadcast(&end->changed);
+	then = end->on_writable;
 	pthread_mutex_unlock(&end->lock);
+	if (then)
+		then(end);
 }
 
 static void on_presence(void *context, enum partition_presence what)
@@ -253,11 +257,11 @@ void end_set_stuck(struct end *end, bool stuck)
 	pthread_mutex_unlock(&end->lock);
 }
 
-void end_set_on_message(struct end *end,
-                        void (*on_message)(struct end *end, const struct end_message *message))
+void end_set_hooks(struct end *end, end_hook message_hook, void (*writable_hook)(struct end *end))
 {
 	pthread_mutex_lock(&end->lock);
-	end->on_message = on_message;
+	end->on_message = message_hook;
+	end->on_writable = writable_hook;
 	pthread_mutex_unlock(&end->lock);
 }
 

@@ -34,8 +34,9 @@ struct end {
 	unsigned int messages;
 	struct end_message message[END_MESSAGES_MAX];
 	char log[4096]; /* sentences, each with a newline */
-	/* Called in the message upcall after it was recorded, on the partition's thread. */
+	/* Called at the end of these upcalls, on the partition's thread. */
 	void (*on_message)(struct end *end, const struct end_message *message);
+	void (*on_writable)(struct end *end);
 	/* While set, the message upcall does not return. */
 	bool stuck;
 	bool in_upcall;
@@ -63,8 +64,8 @@ void end_await(struct end *end, const unsigned int *counter, unsigned int count)
 void end_await_log(struct end *end, const char *part);
 unsigned int end_read(struct end *end, const unsigned int *counter);
 void end_set_stuck(struct end *end, bool stuck);
-void end_set_on_message(struct end *end,
-                        void (*on_message)(struct end *end, const struct end_message *message));
+typedef void (*end_hook)(struct end *end, const struct end_message *message);
+void end_set_hooks(struct end *end, end_hook on_message, void (*on_writable)(struct end *end));
 
 /* Both ends of a new partition, each of which has seen the other come. */
 void end_open_both(struct end *host, struct end *guest, size_t pages);

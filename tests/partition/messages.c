@@ -165,7 +165,7 @@ static void answer(struct end *end, const struct end_message *message)
 static void test_answer_from_the_upcall(void **state)
 {
 	end_open_both(&host, &guest, 0);
-	end_set_on_message(&host, answer);
+	end_set_hooks(&host, answer, NULL);
 	for (uint32_t i = 0; i < 20; i++)
 		assert_int_equal(post_number(&guest, 1, i, 16), 0);
 	end_await(&guest, &guest.messages, 20);

@@ -92,7 +92,7 @@ static void test_answer_does_not_reach_the_next_guest(void **state)
 	end_await(&guest, &guest.came, 1);
 	end_await(&host, &host.came, 1);
 	answered = 0;
-	end_set_on_message(&host, answer_late);
+	end_set_hooks(&host, answer_late, NULL);
 	end_set_stuck(&host, true);
 	assert_int_equal(post_byte(&guest, 1), 0);
 	end_await(&host, &host.messages, 1);
