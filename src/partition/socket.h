@@ -52,7 +52,8 @@ struct socket_ram {
 };
 
 struct socket_visitor {
-	int fd; /* or -1 */
+	int fd;          /* or -1 */
+	uint64_t number; /* in order of arrival */
 	uint64_t deadline;
 };
 
@@ -62,6 +63,7 @@ struct socket_host {
 	int lock_fd;
 	int listen_fd;
 	struct socket_visitor visitors[SOCKET_VISITORS_MAX];
+	uint64_t arrivals;
 	uint64_t accept_again; /* 0: accepting */
 };
 

@@ -280,7 +280,7 @@ static uint32_t visitor_place(struct socket_end *end)
 	for (uint32_t i = 0; i < SOCKET_VISITORS_MAX; i++) {
 		if (visitors[i].fd < 0)
 			return i;
-		if (visitors[i].deadline < visitors[oldest].deadline)
+		if (visitors[i].number < visitors[oldest].number)
 			oldest = i;
 	}
 	visitor_refuse(end, &visitors[oldest], SOCKET_REASON_LIMIT,
@@ -315,8 +315,11 @@ void socket_host_accept(struct socket_end *end)
 		close(fd);
 		return;
 	}
-	end->host.visitors[place].fd = fd;
-	end->host.visitors[place].deadline = socket_now() + SOCKET_HELLO_MS;
+	end->host.visitors[place] = (struct socket_visitor){
+		.fd = fd,
+		.number = end->host.arrivals++,
+		.deadline = socket_now() + SOCKET_HELLO_MS,
+	};
 	socket_host_visitor(end, place); /* most have said HELLO by now */
 }
 

@@ -182,7 +182,8 @@ static void on_frame(struct socket_end *end, const struct socket_frame *frame, i
 	}
 }
 
-static void on_received(struct socket_end *end, struct socket_received *received)
+/* Is there time for more before other events get their turn? */
+static bool on_received(struct socket_end *end, struct socket_received *received)
 {
 	struct socket_frame frame;
 	struct socket_fault fault;
@@ -190,17 +191,19 @@ static void on_received(struct socket_end *end, struct socket_received *received
 
 	if (received->lost_descriptor) {
 		hang_up(end, SOCKET_REASON_LIMIT, "out of descriptors for a port");
-		return;
+		return false;
 	}
 	if (socket_frame_decode(SOCKET_STAGE_SESSION, received->bytes, received->size,
 	                        received->descriptors, &frame, &fault)) {
 		on_frame(end, &frame, received->fd);
-		return;
+		/* Hang-ups of earlier ports come first, so that they do not count as open. */
+		return frame.type != SOCKET_PORT;
 	}
 	if (received->fd >= 0)
 		socket_close_foreign(received->fd);
 	socket_describe_fault(&fault, text, sizeof(text));
 	hang_up(end, SOCKET_REASON_PROTOCOL, text);
+	return false;
 }
 
 static bool may_read(struct socket_end *end)
@@ -231,16 +234,18 @@ static void read_frames(struct socket_end *end, bool last_words)
 			return;
 		if (got <= 0)
 			socket_session_end(end);
-		else
-			on_received(end, &received);
+		else if (!on_received(end, &received))
+			return;
 	}
 }
 
 void socket_session_input(struct socket_end *end, uint32_t events)
 {
-	if (end->fd >= 0 && events & (EPOLLIN | HANGUP_EVENTS))
-		read_frames(end, events & HANGUP_EVENTS);
-	if (end->fd >= 0 && events & EPOLLOUT)
+	bool over = events & HANGUP_EVENTS;
+
+	if (end->fd >= 0 && (over || events & EPOLLIN))
+		read_frames(end, over);
+	if (end->fd >= 0 && !over && events & EPOLLOUT)
 		on_writable(end);
 }
 
