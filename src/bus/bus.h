@@ -85,6 +85,7 @@ struct server_contact {
 	uint8_t vtl;
 	uint64_t interrupt_page;   /* GPA, or 0: versions before 2.4 */
 	uint64_t monitor_pages[2]; /* GPA: parent to child, child to parent; or 0 */
+	struct bus_guid client_id; /* or zero */
 };
 
 struct server_open {
@@ -107,18 +108,25 @@ struct server_ops {
 	void (*contact)(void *context, const struct server_contact *contact);
 	/* The connection is over, all channels are closed: let go of its pages. No answer. */
 	void (*disconnected)(void *context);
-	/* Requests about a channel; `owner` is what server_offer() was given. */
+	/* Requests about a channel; `owner` is what server_offer() was given. Each is answered once,
+	 * except that server_close_done() stands for the answer to a `modify` before it, too. A GPADL
+	 * is not torn down while the channel's rings are in it, or while the channel is closing. */
 	void (*open)(void *context, void *owner, const struct server_open *open);   /* server_open_done */
 	void (*close)(void *context, void *owner);				    /* server_close_done */
 	void (*modify)(void *context, void *owner, uint32_t target_vp);		    /* server_modify_done */
 	void (*gpadl)(void *context, void *owner, uint32_t gpadl, const struct bus_gpa_range *ranges,
 		      uint32_t count); /* server_gpadl_done; ranges stay valid until torn down */
 	void (*gpadl_teardown)(void *context, void *owner, uint32_t gpadl); /* server_gpadl_teardown_done */
-	/* The revoked channel is gone on both ends; `owner` is not named again. No answer. */
+	/* This end has let go of the revoked channel: it is closed and its GPADLs are torn down.
+	 * `owner` is not named again and `channel` is not to be used again. The guest may go on
+	 * holding the id; an offer of the same key waits until it releases it. No answer. */
 	void (*revoked)(void *context, void *owner);
 	/* A TL connect request: server_tl_result() with CONNECTION_REFUSED unless someone listens. */
 	void (*tl_connect)(void *context, const struct bus_guid *endpoint,
 			   const struct bus_guid *service, const struct bus_guid *silo);
+	/* Optional: other monitor pages, or none (0) from now on; server_monitor_pages_done(). Without
+	 * it guests are not told that they may ask (6.0, WIRE_FEATURE_MODIFY_CONNECTION). */
+	void (*monitor_pages)(void *context, const uint64_t pages[2]);
 	void (*fault)(void *context, const struct bus_fault *fault);
 };
 
@@ -130,18 +138,20 @@ void server_destroy(struct server *s);
 /* Input: a message from the guest, `size` <= 240, the caller's own copy. */
 void server_message(struct server *s, const void *message, size_t size);
 /* Input: the guest is gone without unload (its process died, its VM was reset): closes all channels,
- * tears down all GPADLs, then `disconnected`. */
+ * tears down all GPADLs, then `disconnected` (always, maybe before this returns). */
 void server_reset(struct server *s);
 
 /* Offers a channel; sent at once if the guest has asked for offers. 0; -1 out of memory or at the
  * limit; -2: that type, instance and subchannel is offered already. `offer` gets its ids. */
 int server_offer(struct server *s, struct bus_offer *offer, void *owner,
 		 struct server_channel **channel);
-/* Takes it back: rescinds, closes, tears down; then `revoked`. */
+/* Takes it back: closes and tears down; then, since the guest may reuse its memory once it knows,
+ * rescinds; then `revoked`, maybe before this returns. */
 void server_revoke(struct server *s, struct server_channel *channel);
 
 /* Answers to the ops. */
 void server_contact_done(struct server *s, bool accepted);
+void server_monitor_pages_done(struct server *s, bool accepted);
 void server_open_done(struct server *s, struct server_channel *channel, uint32_t status);
 void server_close_done(struct server *s, struct server_channel *channel);
 void server_modify_done(struct server *s, struct server_channel *channel, uint32_t status);
@@ -196,13 +206,19 @@ struct client *client_create(const struct client_ops *ops, void *context);
 void client_destroy(struct client *c);
 
 void client_message(struct client *c, const void *message, size_t size);
-/* The host is gone: every channel counts as rescinded and released, everything pending is answered
- * with UNSUCCESSFUL; client_connect() may be called again. */
+/* The host is gone: everything pending is answered with UNSUCCESSFUL (`connected` with 0), then
+ * `rescind` for each channel not rescinded yet; all count as released when this returns, and
+ * client_connect() may be called again. */
 void client_reset(struct client *c);
 
 /* Makes contact, negotiates down, then asks for offers. Answer: `connected`, then offers. */
 int client_connect(struct client *c, const struct client_contact *contact);
-/* Says goodbye: UNLOAD. Answer: `unloaded`. */
+/* The host does not know the connection id that contact was asked on (hosts before 5.0 do not know
+ * 4): as if it had refused that version. */
+void client_contact_refused(struct client *c);
+/* Says goodbye: UNLOAD. Answer: `unloaded`; before it, what is pending is answered with UNSUCCESSFUL
+ * and channels not rescinded yet are, and then none is left. While connecting, `connected` says no
+ * at once. */
 void client_unload(struct client *c);
 
 struct client_open {
@@ -211,20 +227,28 @@ struct client_open {
 	uint32_t target_vp;
 	uint8_t user_data[120];
 };
-/* 0, or -1: no such channel, or its state forbids it. Answers: the op of the same name. */
+/* 0, or -1: no such channel, or its state forbids it. Answers: the op of the same name. When a
+ * channel is rescinded, what is pending is answered before `rescind`: opened, modified and
+ * gpadl_created with UNSUCCESSFUL. */
 int client_open(struct client *c, uint32_t channel_id, const struct client_open *open);
 int client_close(struct client *c, uint32_t channel_id); /* no answer */
+/* Since 4.1. Before 5.3 the host does not answer, and `modified` comes during the call. */
 int client_modify(struct client *c, uint32_t channel_id, uint32_t target_vp);
 int client_gpadl_create(struct client *c, uint32_t channel_id, const struct bus_gpa_range *ranges,
 			uint32_t count, uint32_t *gpadl);
+/* On a rescinded channel `gpadl_torndown` comes during the call: the host is done with it. */
 int client_gpadl_teardown(struct client *c, uint32_t channel_id, uint32_t gpadl);
 /* After a rescind, when nothing of this end uses the channel any more: the id may be reused. */
 int client_release(struct client *c, uint32_t channel_id);
 void client_tl_connect(struct client *c, const struct bus_guid *endpoint,
 		       const struct bus_guid *service);
 
+/* The agreed version, or 0. */
 uint32_t client_version(const struct client *c);
-/* Where signals for an offer go and come from, at the agreed version. */
+/* Whether a signal for an offer goes to the host by way of the interrupt page: its bit there, then a
+ * signal to the offer's connection id. Else that signal alone. */
 bool client_uses_shared_interrupt(const struct client *c, const struct bus_offer *offer);
+/* Whether the host's signals come by way of the interrupt page, whatever an offer says. */
+bool client_hears_shared_interrupt(const struct client *c);
 
 #endif

@@ -13,8 +13,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
-#define PARTITION_MESSAGE_MAX 240u /* payload of a synthetic interrupt message (TLFS, HV_MESSAGE) */
+/* The payload of a synthetic interrupt message, and the event flags of a SINT (TLFS, HV_MESSAGE and
+ * HV_SYNIC_EVENT_FLAGS). */
+#define PARTITION_MESSAGE_MAX 240u
 #define PARTITION_EVENT_FLAGS 2048u
 
 struct partition;
@@ -25,8 +28,8 @@ enum partition_end {
 };
 
 enum partition_presence {
-	PARTITION_CAME,	 /* the other end is there; messages may go */
-	PARTITION_GONE,	 /* it died, closed or was reset: nothing of it is in flight any more */
+	PARTITION_CAME, /* the other end is there; messages may go */
+	PARTITION_GONE, /* it died, closed or was reset: nothing of it is in flight any more */
 };
 
 struct partition_upcalls {
@@ -36,11 +39,19 @@ struct partition_upcalls {
 	/* After partition_post() said -EAGAIN: try again. */
 	void (*writable)(void *context);
 	void (*presence)(void *context, enum partition_presence what);
+	/* A sentence for the log; NULL: not wanted. Also called from within partition_open(). */
+	void (*log)(void *context, int level, const char *text); /* level: enum partition_log */
+};
+
+enum partition_log {
+	PARTITION_LOG_ERROR,
+	PARTITION_LOG_WARNING,
+	PARTITION_LOG_INFO,
 };
 
 /* Memory that can be seen from the other end: what a guest process shares with its host. */
 struct partition_ram {
-	int fd;	       /* memfd, page-aligned, sealed against resizing by the partition */
+	int fd;        /* memfd, page-aligned, sealed against resizing by the partition */
 	void *base;    /* where it is mapped in this process; guest page 0 is its first page */
 	uint64_t size; /* bytes, a multiple of the page size */
 };
@@ -54,12 +65,16 @@ struct partition_settings {
 
 /*
  * Opens this end of the guest that `uri` names: "local:NAME" or "unix:PATH". Upcalls begin with
- * PARTITION_CAME once the other end is there, which may be before this returns.
+ * PARTITION_CAME once the other end is there, which may be before this returns: `*partition` is set
+ * by then.
  * 0, or -errno with a sentence for people in `why` (-EADDRINUSE: this end is taken; -ENOENT,
- * -ECONNREFUSED: the guest end found no host; -EINVAL: no such URI).
+ * -ECONNREFUSED: the guest end found no host; -EINVAL: no such URI; -EPROTO, -ETIMEDOUT: the host
+ * does not answer as one).
  */
 int partition_open(const char *uri, const struct partition_settings *settings,
-		   struct partition **partition, char *why, size_t why_size);
+                   struct partition **partition, char *why, size_t why_size);
+/* The other end sees PARTITION_GONE after what was posted to it. Not from an upcall. Ports, links
+ * and pins may still be released afterwards. */
 void partition_close(struct partition *p);
 
 /*
@@ -72,10 +87,16 @@ struct partition_address {
 	uint8_t sint;
 };
 
-/* Posts a message to the other end. Never blocks. 0; -EAGAIN: busy, `writable` will be called;
- * -ENOTCONN: nobody is there; -EMSGSIZE. Order is kept. */
+/*
+ * Posts a message to the other end. Never blocks. 0; -EAGAIN: busy, `writable` will be called;
+ * -ENOTCONN: nobody is there; -EMSGSIZE. Order is kept.
+ *
+ * Messages go from the PARTITION_CAME upcall to the PARTITION_GONE upcall, so an answer never
+ * reaches a later guest. On the host end no message is delivered between -EAGAIN and `writable`: a
+ * guest that does not read what it asked for cannot ask for more.
+ */
 int partition_post(struct partition *p, struct partition_address to, const void *payload,
-		   size_t size);
+                   size_t size);
 
 /*
  * Events. A port is one id of this end (host: a connection id; guest: an event flag) on which
@@ -93,9 +114,11 @@ int partition_port_fd(const struct partition_port *port);
 /* Consumes the signals so far. Never blocks. */
 void partition_port_clear(struct partition_port *port);
 
-/* Finds the way to an event of the other end; it need not be listening yet. 0, -ENOMEM. */
+/* Finds the way to an event of the other end; it need not be listening yet. The link is to the one
+ * who is there now (or, with nobody there, to the next): after PARTITION_GONE it signals nothing.
+ * 0, -ENOMEM. */
 int partition_connect(struct partition *p, struct partition_address to,
-		      struct partition_link **link);
+                      struct partition_link **link);
 void partition_disconnect(struct partition_link *link);
 /* Signals it. Never blocks, never fails: with nobody there it does nothing. */
 void partition_signal(struct partition_link *link);
@@ -110,6 +133,9 @@ struct partition_pin *partition_pin(struct partition *p);
 void partition_unpin(struct partition_pin *pin);
 /* The address of a guest page, or NULL where the guest has no memory. */
 void *partition_page(const struct partition_pin *pin, uint64_t gpn);
+/* The memory as a whole, for those who map parts of it once more. Valid as long as the pin. With no
+ * memory its size is 0. */
+struct partition_ram partition_pin_memory(const struct partition_pin *pin);
 
 /* Memory, guest end: the guest page number of an address, or PARTITION_NO_PAGE where the host
  * could not see it. */
@@ -118,28 +144,34 @@ uint64_t partition_gpn(const struct partition *p, const void *address);
 
 /* What partition_open() was given. */
 const char *partition_uri(const struct partition *p);
+/* The process at the other end, or 0: nobody is there, or it cannot be known. */
+pid_t partition_other_process(const struct partition *p);
 
 /* ---- what a kind of partition implements; see local.c, socket.c ---- */
 
 struct partition_ops {
 	const char *scheme; /* "local", "unix" */
 	int (*open)(const char *rest, const struct partition_settings *settings,
-		    struct partition **partition, char *why, size_t why_size);
+	            struct partition **partition, char *why, size_t why_size);
 	void (*close)(struct partition *p);
 	int (*post)(struct partition *p, struct partition_address to, const void *payload,
-		    size_t size);
+	            size_t size);
 	int (*listen)(struct partition *p, uint32_t id, struct partition_port **port);
 	void (*unlisten)(struct partition_port *port);
 	void (*port_clear)(struct partition_port *port);
 	int (*connect)(struct partition *p, struct partition_address to,
-		       struct partition_link **link);
+	               struct partition_link **link);
 	void (*disconnect)(struct partition_link *link);
 	void (*signal)(struct partition_link *link);
 	struct partition_pin *(*pin)(struct partition *p);
 	void (*unpin)(struct partition_pin *pin);
 	void *(*page)(const struct partition_pin *pin, uint64_t gpn);
+	struct partition_ram (*pin_memory)(const struct partition_pin *pin);
 	uint64_t (*gpn)(const struct partition *p, const void *address);
+	pid_t (*other_process)(const struct partition *p);
 };
+extern const struct partition_ops local_partition;
+extern const struct partition_ops socket_partition;
 
 /* The head of every kind's own structures. */
 struct partition {
@@ -159,5 +191,10 @@ struct partition_link {
 struct partition_pin {
 	struct partition *partition;
 };
+
+/* Fills in the head of a partition of this kind. 0, -ENOMEM. */
+int partition_init(struct partition *p, const struct partition_ops *ops, const char *rest,
+                   const struct partition_settings *settings);
+void partition_fini(struct partition *p);
 
 #endif

@@ -12,32 +12,22 @@
  * in the object's `fault`, and from then on every call on that object gives the same.
  */
 
+#include "ring/memory.h"
 #include "wire/packet.h"
 
 #include <stdbool.h>
 
-/* Where the ring's pages are. All pointers stay valid as long as the ring is used. */
-struct ring_memory {
-	struct wire_ring_control *control;
-	/* Mirrored: size bytes of data mapped twice in a row at `data`, a packet is one span.
-	 * Otherwise data is NULL and `pages` holds size / WIRE_PAGE_SIZE page addresses. */
-	uint8_t *data;
-	uint8_t *const *pages;
-	uint32_t size; /* of the data, a multiple of the page size, at most RING_SIZE_MAX */
-};
-#define RING_SIZE_MAX (1u << 30)
-
 enum ring_status {
 	RING_OK,
-	RING_EMPTY, /* reader: no packet; writer: never */
-	RING_FULL,  /* writer: no room now */
+	RING_EMPTY,   /* reader: no packet; writer: never */
+	RING_FULL,    /* writer: no room now */
 	RING_TOO_BIG, /* writer: no room ever */
 	RING_MALFORMED,
 };
 
 /* The reason of RING_MALFORMED, for the log. */
 struct ring_fault {
-	const char *what; /* "read index", "packet length", ...; NULL: none */
+	const char *what;  /* "read index", "packet length", ...; NULL: none */
 	uint64_t expected; /* the limit it broke */
 	uint64_t actual;
 };
@@ -53,30 +43,37 @@ struct ring_span {
 
 struct ring_writer; /* see ring/writer.h, included below so that channels can embed one */
 
-/* Takes up the ring where the control page says it is. RING_MALFORMED: its indexes are off. */
+/* Takes up the ring where the control page says it is, which the guest zeroed when it made it, and
+ * says that this end uses pending_send_size. RING_MALFORMED: its size or indexes are off. */
 enum ring_status ring_writer_init(struct ring_writer *w, const struct ring_memory *memory);
 
 /*
  * Appends one packet: `packet` (its length8 is filled in here; the caller sets type, offset8,
  * flags and transaction_id), then the spans, padding to 8 bytes and the footer. Not visible to
- * the reader before ring_write_publish().
+ * the reader before ring_write_publish(), unless a quarter of the ring or RING_PUBLISH_MAX bytes
+ * are unpublished: then it publishes by itself, and the signal that may be due is kept and
+ * returned by the next ring_write_publish(), which the caller therefore owes in any case.
  */
-enum ring_status ring_write(struct ring_writer *w, struct wire_packet packet,
-			    const struct ring_span *spans, unsigned count);
+static inline enum ring_status ring_write(struct ring_writer *w, struct wire_packet packet,
+                                          const struct ring_span *spans, unsigned count);
 
 /* Makes all packets appended so far visible. True: the reader has to be signalled. */
-bool ring_write_publish(struct ring_writer *w);
+static inline bool ring_write_publish(struct ring_writer *w);
 
-/* Forgets the packets appended since the last publish. */
+/* Makes them visible without the full fence that a signal decision needs: for a packet that more
+ * will follow soon. The next ring_write_publish() decides for all of them; the caller owes it. */
+static inline void ring_write_commit(struct ring_writer *w);
+
+/* Forgets the packets appended since the last publish or commit, ring_write()'s own included. */
 void ring_write_drop(struct ring_writer *w);
 
 /* Bytes appended and not published. */
-uint32_t ring_write_unpublished(const struct ring_writer *w);
+static inline uint32_t ring_write_unpublished(const struct ring_writer *w);
 
 /*
  * Publishes, then asks the reader for a signal when a packet of `size` bytes (descriptor to
- * padding, without the footer) fits. True: it fits already, nothing was asked, do not sleep.
- * *signal as ring_write_publish().
+ * padding, without the footer) fits. True: it fits already, or the ring is malformed; nothing was
+ * asked, do not sleep. *signal as ring_write_publish().
  */
 bool ring_write_wait(struct ring_writer *w, uint32_t size, bool *signal);
 
@@ -91,36 +88,40 @@ struct ring_packet {
 	uint16_t flags;
 	uint64_t transaction_id;
 	uint32_t payload_offset; /* from the descriptor on; >= 16 */
-	uint32_t size;		 /* descriptor, headers, payload and padding; >= payload_offset */
+	uint32_t size;           /* descriptor, headers, payload and padding; >= payload_offset */
 };
 
 struct ring_reader; /* see ring/reader.h */
 
+/* Likewise. Leaves the interrupt mask as it is. */
 enum ring_status ring_reader_init(struct ring_reader *r, const struct ring_memory *memory);
 
 /* The next packet, not consumed. RING_OK, RING_EMPTY or RING_MALFORMED. */
-enum ring_status ring_read_next(struct ring_reader *r, struct ring_packet *packet);
+static inline enum ring_status ring_read_next(struct ring_reader *r, struct ring_packet *packet);
 
 /* Copies `size` bytes of the packet that ring_read_next() gave, from `offset` (counted from its
  * descriptor) on. The caller keeps offset + size <= packet->size. */
-void ring_read_copy(const struct ring_reader *r, const struct ring_packet *packet, uint32_t offset,
-		    void *to, uint32_t size);
+static inline void ring_read_copy(const struct ring_reader *r, const struct ring_packet *packet,
+                                  uint32_t offset, void *to, uint32_t size);
 
-/* Consumes it. Not visible to the writer before ring_read_publish() or a quarter of the ring. */
-void ring_read_advance(struct ring_reader *r, const struct ring_packet *packet);
+/* Consumes it. Not visible to the writer before ring_read_publish() or a quarter of the ring; a
+ * signal that is due after that quarter is kept, as the writer's is. */
+static inline void ring_read_advance(struct ring_reader *r, const struct ring_packet *packet);
 
-/* Makes consumed room visible. True: the writer waits for room and has to be signalled. */
-bool ring_read_publish(struct ring_reader *r);
+/* Makes consumed room visible. True: the writer waits for room and has to be signalled. Owed
+ * whenever this end stops reading: before it sleeps ring_read_unmask() does it. */
+static inline bool ring_read_publish(struct ring_reader *r);
 
 /* Cheap: is there anything that ring_read_next() would look at? */
-bool ring_read_pending(struct ring_reader *r);
+static inline bool ring_read_pending(struct ring_reader *r);
 
 /* "I poll, do not signal me." */
 void ring_read_mask(struct ring_reader *r);
 
 /*
  * Before the reader sleeps: publishes, unmasks, fences and looks again. True: there is something
- * to read after all (and the ring is masked again), do not sleep. *signal as ring_read_publish().
+ * to read after all, be it that the ring is malformed (and it is masked again), do not sleep.
+ * *signal as ring_read_publish().
  */
 bool ring_read_unmask(struct ring_reader *r, bool *signal);
 

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "bus/client_private.h"
+
+#include <string.h>
+
+void *client_allocate(struct client *c, size_t size)
+{
+	return c->ops.memory.allocate(c->context, size);
+}
+
+void client_free(struct client *c, void *memory, size_t size)
+{
+	c->ops.memory.release(c->context, memory, size);
+}
+
+void client_send(struct client *c, const void *message, size_t size)
+{
+	c->ops.send(c->context, message, size, c->connection_id);
+}
+
+void client_fault(struct client *c, uint32_t type, const char *what, uint64_t expected,
+                  uint64_t actual)
+{
+	struct bus_fault fault = {
+		.message = wire_message_name(type),
+		.what = what,
+		.expected = expected,
+		.actual = actual,
+	};
+
+	c->ops.fault(c->context, &fault);
+}
+
+struct client *client_create(const struct client_ops *ops, void *context)
+{
+	struct client *c = ops->memory.allocate(context, sizeof(*c));
+
+	if (!c)
+		return NULL;
+	c->ops = *ops;
+	c->context = context;
+	return c;
+}
+
+void client_destroy(struct client *c)
+{
+	if (!c)
+		return;
+	client_free_channels(c);
+	client_free(c, c, sizeof(*c));
+}
+
+uint32_t client_version(const struct client *c)
+{
+	return c->state == CLIENT_CONNECTED ? c->version : 0;
+}
+
+/* Linux vmbus_set_event: at 0.13 everything goes through the page, later what is not dedicated. At
+ * 5.0 and up the host was not told of a page. */
+bool client_uses_shared_interrupt(const struct client *c, const struct bus_offer *offer)
+{
+	uint32_t version = client_version(c);
+
+	if (version < WIRE_VERSION_1_1)
+		return true;
+	return version < WIRE_VERSION_5_0 && !offer->dedicated_interrupt;
+}
+
+/* OpenVMM handle_initiate_contact: dedicated at 1.1 is from guest to host alone. */
+bool client_hears_shared_interrupt(const struct client *c)
+{
+	return client_version(c) < WIRE_VERSION_2_4;
+}
+
+void client_tl_connect(struct client *c, const struct bus_guid *endpoint,
+                       const struct bus_guid *service)
+{
+	struct wire_tl_connect_request message = { .header.type = WIRE_TL_CONNECT_REQUEST };
+
+	if (client_version(c) < WIRE_VERSION_4_0) {
+		c->ops.tl_result(c->context, endpoint, service, BUS_STATUS_CONNECTION_REFUSED);
+		return;
+	}
+	memcpy(message.endpoint_id, endpoint, sizeof(message.endpoint_id));
+	memcpy(message.service_id, service, sizeof(message.service_id));
+	client_send(c, &message, wire_tl_connect_request_size(c->version));
+}
+
+static void client_on_tl_result(struct client *c, const struct wire_tl_connect_result *message)
+{
+	struct bus_guid endpoint, service;
+
+	memcpy(&endpoint, message->endpoint_id, sizeof(endpoint));
+	memcpy(&service, message->service_id, sizeof(service));
+	c->ops.tl_result(c->context, &endpoint, &service, message->status);
+}
+
+static void client_dispatch(struct client *c, const union wire_message *message)
+{
+	switch (message->header.type) {
+	case WIRE_VERSION_RESPONSE:
+		client_on_version_response(c, &message->version_response);
+		break;
+	case WIRE_OFFER_CHANNEL:
+		client_on_offer(c, &message->offer_channel);
+		break;
+	case WIRE_RESCIND_CHANNEL_OFFER:
+		client_on_rescind(c, &message->channel);
+		break;
+	case WIRE_ALL_OFFERS_DELIVERED:
+		client_on_offers_delivered(c);
+		break;
+	case WIRE_OPEN_CHANNEL_RESULT:
+		client_on_open_result(c, &message->open_channel_result);
+		break;
+	case WIRE_GPADL_CREATED:
+		client_on_gpadl_created(c, &message->gpadl_created);
+		break;
+	case WIRE_GPADL_TORNDOWN:
+		client_on_gpadl_torndown(c, &message->gpadl_torndown);
+		break;
+	case WIRE_MODIFY_CHANNEL_RESPONSE:
+		client_on_modify_response(c, &message->modify_channel_response);
+		break;
+	case WIRE_TL_CONNECT_RESULT:
+		client_on_tl_result(c, &message->tl_connect_result);
+		break;
+	case WIRE_UNLOAD_COMPLETE:
+		client_on_unload_complete(c);
+		break;
+	default: /* CLOSE_RESERVED_RESPONSE */
+		client_fault(c, message->header.type, "answers nothing that was asked", 0, 0);
+		break;
+	}
+}
+
+/* On its way out a client hears nothing but the goodbye. */
+static bool client_hears(const struct client *c, uint32_t type)
+{
+	return c->state != CLIENT_UNLOADING || type == WIRE_UNLOAD_COMPLETE;
+}
+
+void client_message(struct client *c, const void *bytes, size_t size)
+{
+	bool agreed = c->state == CLIENT_CONNECTED || c->state == CLIENT_UNLOADING;
+	union wire_message message;
+	struct wire_message_error error;
+
+	error = wire_message_decode(&message, bytes, size, WIRE_FROM_HOST, agreed ? c->version : 0,
+	                            agreed ? c->features : 0);
+	if (error.problem != WIRE_MESSAGE_OK) {
+		client_fault(c, message.header.type, wire_message_problem(error.problem),
+		             error.expected, error.actual);
+		return;
+	}
+	if (client_hears(c, message.header.type))
+		client_dispatch(c, &message);
+}
+
+void client_reset(struct client *c)
+{
+	enum client_state state = c->state;
+
+	c->state = CLIENT_DISCONNECTED;
+	c->unload_wanted = false;
+	client_drop_channels(c);
+	if (state == CLIENT_CONNECTING)
+		c->ops.connected(c->context, 0, 0);
+	if (state == CLIENT_UNLOADING)
+		c->ops.unloaded(c->context);
+}

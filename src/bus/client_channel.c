@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+
+/* The client's channels: offers and their end, open, close, modify, release. */
+
+#include "bus/client_private.h"
+
+#include <string.h>
+
+struct client_channel *client_find_channel(struct client *c, uint32_t id, bool alive)
+{
+	struct client_channel *channel = NULL;
+
+	if (id <= WIRE_CHANNEL_ID_MAX)
+		channel = c->channels[id];
+	if (channel && alive && (channel->rescinded || c->state != CLIENT_CONNECTED))
+		return NULL;
+	return channel;
+}
+
+static void channel_remove(struct client *c, struct client_channel *channel)
+{
+	client_free_gpadls(c, channel);
+	c->channels[channel->offer.channel_id] = NULL;
+	client_free(c, channel, sizeof(*channel));
+}
+
+void client_free_channels(struct client *c)
+{
+	for (uint32_t id = 1; id <= WIRE_CHANNEL_ID_MAX; id++)
+		if (c->channels[id])
+			channel_remove(c, c->channels[id]);
+}
+
+/* ---------------- offers ---------------- */
+
+static void offer_parse(struct client *c, const struct wire_offer_channel *message,
+                        struct bus_offer *offer)
+{
+	memcpy(&offer->type, message->interface_type, sizeof(offer->type));
+	memcpy(&offer->instance, message->interface_instance, sizeof(offer->instance));
+	memcpy(offer->user_defined, message->user_defined, sizeof(offer->user_defined));
+	offer->flags = message->flags & wire_offer_flags(c->version);
+	offer->mmio_megabytes = message->mmio_megabytes;
+	offer->channel_id = message->channel_id;
+	offer->monitor_allocated = message->monitor_allocated & 1;
+	offer->monitor_id = offer->monitor_allocated ? message->monitor_id : WIRE_MONITOR_ID_NONE;
+	offer->connection_id = WIRE_CONNECTION_EVENT;
+	if (c->version >= WIRE_VERSION_1_1) {
+		offer->dedicated_interrupt = message->dedicated_interrupt & 1;
+		offer->connection_id = message->connection_id;
+	}
+	if (c->version >= WIRE_VERSION_2_4) { /* reserved before (mu_msvm) */
+		offer->subchannel_index = message->subchannel_index;
+		offer->mmio_megabytes_optional = message->mmio_megabytes_optional;
+	}
+}
+
+static bool offer_good(struct client *c, const struct wire_offer_channel *message)
+{
+	uint32_t id = message->channel_id;
+
+	if (id == 0 || id > WIRE_CHANNEL_ID_MAX) {
+		client_fault(c, WIRE_OFFER_CHANNEL, "channel id", WIRE_CHANNEL_ID_MAX, id);
+		return false;
+	}
+	if (c->channels[id]) {
+		client_fault(c, WIRE_OFFER_CHANNEL, "channel id was not released", 0, id);
+		return false;
+	}
+	if (message->monitor_allocated & 1 && message->monitor_id >= WIRE_MONITOR_IDS) {
+		client_fault(c, WIRE_OFFER_CHANNEL, "monitor id", WIRE_MONITOR_IDS - 1,
+		             message->monitor_id);
+		return false;
+	}
+	return true;
+}
+
+void client_on_offer(struct client *c, const struct wire_offer_channel *message)
+{
+	struct client_channel *channel;
+
+	if (!offer_good(c, message))
+		return;
+	channel = client_allocate(c, sizeof(*channel));
+	if (!channel) {
+		client_fault(c, WIRE_OFFER_CHANNEL, "no memory for the offer", sizeof(*channel), 0);
+		return;
+	}
+	offer_parse(c, message, &channel->offer);
+	c->channels[channel->offer.channel_id] = channel;
+	c->ops.offer(c->context, &channel->offer);
+}
+
+void client_on_offers_delivered(struct client *c)
+{
+	if (c->offers_delivered) {
+		client_fault(c, WIRE_ALL_OFFERS_DELIVERED, "said before", 0, 1);
+		return;
+	}
+	c->offers_delivered = true;
+	c->ops.offers_delivered(c->context);
+}
+
+/* A host answers nothing of a rescinded channel any more (Linux vmbus_rescind_cleanup). */
+static void channel_rescind(struct client *c, struct client_channel *channel)
+{
+	uint32_t id = channel->offer.channel_id;
+	bool opening = channel->state == CLIENT_CHANNEL_OPENING;
+	bool modifying = channel->modifying;
+
+	channel->rescinded = true;
+	channel->modifying = false;
+	if (opening) {
+		channel->state = CLIENT_CHANNEL_OFFERED;
+		c->ops.opened(c->context, id, channel->open_id, BUS_STATUS_UNSUCCESSFUL);
+	}
+	if (modifying)
+		c->ops.modified(c->context, id, BUS_STATUS_UNSUCCESSFUL);
+	client_void_gpadls(c, channel);
+	c->ops.rescind(c->context, id);
+}
+
+void client_on_rescind(struct client *c, const struct wire_channel_message *message)
+{
+	struct client_channel *channel = client_find_channel(c, message->channel_id, false);
+
+	if (!channel || channel->rescinded) {
+		client_fault(c, WIRE_RESCIND_CHANNEL_OFFER,
+		             channel ? "rescinded before" : "no channel of that id",
+		             WIRE_CHANNEL_ID_MAX, message->channel_id);
+		return;
+	}
+	channel_rescind(c, channel);
+}
+
+void client_drop_channels(struct client *c)
+{
+	for (uint32_t id = 1; id <= WIRE_CHANNEL_ID_MAX; id++) {
+		struct client_channel *channel = c->channels[id];
+
+		if (!channel)
+			continue;
+		if (!channel->rescinded)
+			channel_rescind(c, channel);
+		channel_remove(c, channel);
+	}
+}
+
+int client_release(struct client *c, uint32_t channel_id)
+{
+	struct wire_channel_message message = {
+		.header.type = WIRE_RELID_RELEASED,
+		.channel_id = channel_id,
+	};
+	struct client_channel *channel = client_find_channel(c, channel_id, false);
+
+	if (!channel || !channel->rescinded || channel->state != CLIENT_CHANNEL_OFFERED)
+		return -1;
+	channel_remove(c, channel);
+	if (c->state == CLIENT_CONNECTED)
+		client_send(c, &message, sizeof(message));
+	return 0;
+}
+
+/* ---------------- open, close, modify ---------------- */
+
+int client_open(struct client *c, uint32_t channel_id, const struct client_open *open)
+{
+	struct client_channel *channel = client_find_channel(c, channel_id, true);
+	struct wire_open_channel message = {
+		.header.type = WIRE_OPEN_CHANNEL,
+		.channel_id = channel_id,
+		.ring_gpadl = open->ring_gpadl,
+		.target_vp = open->target_vp,
+		.ring_offset = open->ring_offset,
+	};
+
+	if (!channel || channel->state != CLIENT_CHANNEL_OFFERED)
+		return -1;
+	channel->open_id = ++c->last_open_id;
+	channel->state = CLIENT_CHANNEL_OPENING;
+	message.open_id = channel->open_id;
+	message.connection_id = channel->offer.connection_id;
+	message.event_flag = (uint16_t)channel_id;
+	memcpy(message.user_data, open->user_data, sizeof(message.user_data));
+	client_send(c, &message, wire_open_channel_size(c->features));
+	return 0;
+}
+
+void client_on_open_result(struct client *c, const struct wire_open_channel_result *message)
+{
+	struct client_channel *channel = client_find_channel(c, message->channel_id, false);
+
+	if (channel && channel->rescinded)
+		return; /* answered by the rescind */
+	if (!channel || channel->state != CLIENT_CHANNEL_OPENING ||
+	    channel->open_id != message->open_id) {
+		client_fault(c, WIRE_OPEN_CHANNEL_RESULT, "answers no open of that channel",
+		             channel ? channel->open_id : 0, message->open_id);
+		return;
+	}
+	channel->state = message->status == BUS_STATUS_SUCCESS ? CLIENT_CHANNEL_OPEN
+	                                                       : CLIENT_CHANNEL_OFFERED;
+	c->ops.opened(c->context, message->channel_id, message->open_id, message->status);
+}
+
+int client_close(struct client *c, uint32_t channel_id)
+{
+	struct wire_channel_message message = {
+		.header.type = WIRE_CLOSE_CHANNEL,
+		.channel_id = channel_id,
+	};
+	struct client_channel *channel = client_find_channel(c, channel_id, false);
+
+	if (!channel || channel->state != CLIENT_CHANNEL_OPEN)
+		return -1;
+	channel->state = CLIENT_CHANNEL_OFFERED;
+	if (!channel->rescinded && c->state == CLIENT_CONNECTED)
+		client_send(c, &message, sizeof(message));
+	return 0;
+}
+
+int client_modify(struct client *c, uint32_t channel_id, uint32_t target_vp)
+{
+	struct wire_modify_channel message = {
+		.header.type = WIRE_MODIFY_CHANNEL,
+		.channel_id = channel_id,
+		.target_vp = target_vp,
+	};
+	struct client_channel *channel = client_find_channel(c, channel_id, true);
+
+	if (!channel || channel->state != CLIENT_CHANNEL_OPEN || channel->modifying ||
+	    c->version < WIRE_VERSION_4_1)
+		return -1;
+	client_send(c, &message, sizeof(message));
+	if (c->version < WIRE_VERSION_5_3) /* the host does not answer */
+		c->ops.modified(c->context, channel_id, BUS_STATUS_SUCCESS);
+	else
+		channel->modifying = true;
+	return 0;
+}
+
+void client_on_modify_response(struct client *c, const struct wire_modify_channel_response *message)
+{
+	struct client_channel *channel = client_find_channel(c, message->channel_id, false);
+
+	if (channel && channel->rescinded)
+		return; /* answered by the rescind */
+	if (!channel || !channel->modifying) {
+		client_fault(c, WIRE_MODIFY_CHANNEL_RESPONSE, "answers no request",
+		             WIRE_CHANNEL_ID_MAX, message->channel_id);
+		return;
+	}
+	channel->modifying = false;
+	c->ops.modified(c->context, message->channel_id, message->status);
+}

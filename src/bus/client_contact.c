@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+
+/* The client's connection: negotiating a version, asking for offers, saying goodbye. */
+
+#include "bus/client_private.h"
+
+#include <string.h>
+
+/* What this machine can make use of. */
+#define CLIENT_FEATURES (WIRE_FEATURE_SIGNAL_PARAMETERS | WIRE_FEATURE_CLIENT_ID)
+
+static void send_contact(struct client *c)
+{
+	const struct client_contact *contact = &c->contact;
+	struct wire_initiate_contact message = {
+		.header.type = WIRE_INITIATE_CONTACT,
+		.version = c->version,
+		.monitor_page_to_guest = contact->monitor_pages[0],
+		.monitor_page_to_host = contact->monitor_pages[1],
+	};
+
+	c->features = 0;
+	c->connection_id = WIRE_CONNECTION_MESSAGE;
+	if (c->version >= WIRE_VERSION_3_0)
+		message.target_vp = contact->message_vp;
+	if (c->version < WIRE_VERSION_5_0) {
+		message.interrupt_page = contact->interrupt_page;
+	} else {
+		message.target_sint = contact->message_sint;
+		c->connection_id = WIRE_CONNECTION_MULTICLIENT;
+	}
+	if (c->version >= WIRE_VERSION_6_0) {
+		c->features = contact->feature_flags & CLIENT_FEATURES;
+		message.feature_flags = c->features;
+	}
+	if (c->features & WIRE_FEATURE_CLIENT_ID)
+		memcpy(message.client_id, &contact->client_id, sizeof(message.client_id));
+	client_send(c, &message, wire_initiate_contact_size(c->features));
+}
+
+static void send_empty(struct client *c, uint32_t type)
+{
+	struct wire_message_header message = { .type = type };
+
+	client_send(c, &message, sizeof(message));
+}
+
+int client_connect(struct client *c, const struct client_contact *contact)
+{
+	uint32_t version = contact->version_max;
+
+	if (!wire_version_known(version))
+		version = wire_version_below(version);
+	if (c->state != CLIENT_DISCONNECTED || !version)
+		return -1;
+	c->contact = *contact;
+	c->version = version;
+	c->state = CLIENT_CONNECTING;
+	c->offers_delivered = false;
+	send_contact(c);
+	return 0;
+}
+
+static void contact_failed(struct client *c)
+{
+	bool unloading = c->unload_wanted;
+
+	c->state = CLIENT_DISCONNECTED;
+	c->unload_wanted = false;
+	if (unloading)
+		c->ops.unloaded(c->context);
+	else
+		c->ops.connected(c->context, 0, 0);
+}
+
+static void contact_refused(struct client *c)
+{
+	uint32_t version = wire_version_below(c->version);
+
+	if (!version || c->unload_wanted) {
+		contact_failed(c);
+		return;
+	}
+	c->version = version;
+	send_contact(c);
+}
+
+void client_contact_refused(struct client *c)
+{
+	if (c->state == CLIENT_CONNECTING)
+		contact_refused(c);
+}
+
+static void start_unload(struct client *c)
+{
+	c->unload_wanted = false;
+	c->state = CLIENT_UNLOADING;
+	send_empty(c, WIRE_UNLOAD);
+	if (c->version < WIRE_VERSION_1_1) /* has no UNLOAD_COMPLETE */
+		client_on_unload_complete(c);
+}
+
+/* From 5.0 on the host says which connection its messages are to go to. */
+static bool take_connection_id(struct client *c, const struct wire_version_response *message)
+{
+	uint32_t id = message->message_connection_id;
+
+	if (c->version < WIRE_VERSION_5_0)
+		return true;
+	if (id == 0 || id > WIRE_CONNECTION_ID_MAX) {
+		client_fault(c, WIRE_VERSION_RESPONSE, "message connection id",
+		             WIRE_CONNECTION_ID_MAX, id);
+		return false;
+	}
+	c->connection_id = id;
+	return true;
+}
+
+static void contact_accepted(struct client *c, const struct wire_version_response *message)
+{
+	if (!take_connection_id(c, message)) {
+		contact_failed(c);
+		return;
+	}
+	c->features &= c->version >= WIRE_VERSION_6_0 ? message->feature_flags : 0;
+	if (c->unload_wanted) {
+		start_unload(c);
+		return;
+	}
+	c->state = CLIENT_CONNECTED;
+	c->ops.connected(c->context, c->version, c->features);
+	send_empty(c, WIRE_REQUEST_OFFERS);
+}
+
+void client_on_version_response(struct client *c, const struct wire_version_response *message)
+{
+	if (c->state != CLIENT_CONNECTING) {
+		client_fault(c, WIRE_VERSION_RESPONSE, "no contact was being made",
+		             CLIENT_CONNECTING, c->state);
+		return;
+	}
+	if (!message->version_supported) {
+		contact_refused(c);
+	} else if (c->version >= WIRE_VERSION_2_4 && message->connection_state) {
+		/* The version would do; a lower one would fail the same way. */
+		client_fault(c, WIRE_VERSION_RESPONSE, "the host failed to connect", 0,
+		             message->connection_state);
+		contact_failed(c);
+	} else {
+		contact_accepted(c, message);
+	}
+}
+
+void client_unload(struct client *c)
+{
+	switch (c->state) {
+	case CLIENT_DISCONNECTED:
+		c->ops.unloaded(c->context);
+		break;
+	case CLIENT_CONNECTING:
+		if (c->unload_wanted)
+			break;
+		c->unload_wanted = true;
+		c->ops.connected(c->context, 0, 0);
+		break;
+	case CLIENT_CONNECTED:
+		start_unload(c);
+		break;
+	case CLIENT_UNLOADING:
+		break;
+	}
+}
+
+void client_on_unload_complete(struct client *c)
+{
+	if (c->state != CLIENT_UNLOADING) {
+		client_fault(c, WIRE_UNLOAD_COMPLETE, "there was no UNLOAD", CLIENT_UNLOADING,
+		             c->state);
+		return;
+	}
+	c->state = CLIENT_DISCONNECTED;
+	client_drop_channels(c);
+	c->ops.unloaded(c->context);
+}

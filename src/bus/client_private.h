@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#ifndef BUS_CLIENT_PRIVATE_H
+#define BUS_CLIENT_PRIVATE_H
+
+/* What the files of the client machine share. */
+
+#include "bus/bus.h"
+#include "bus/id_tree.h"
+
+enum client_channel_state {
+	CLIENT_CHANNEL_OFFERED,
+	CLIENT_CHANNEL_OPENING,
+	CLIENT_CHANNEL_OPEN,
+};
+
+struct client_channel {
+	struct bus_offer offer;
+	enum client_channel_state state;
+	bool rescinded; /* all that was pending has been answered; the host hears only the release
+	                 */
+	bool modifying;
+	uint32_t open_id;
+	struct client_gpadl *gpadls;
+};
+
+enum client_gpadl_state {
+	CLIENT_GPADL_ASKED,
+	CLIENT_GPADL_HELD,
+	CLIENT_GPADL_LEAVING,
+	CLIENT_GPADL_VOID, /* answered by the rescind; what the host still says of it is too late */
+};
+
+struct client_gpadl {
+	struct id_node node; /* in client.gpadls */
+	struct client_channel *channel;
+	struct client_gpadl *next, *previous; /* of the channel */
+	enum client_gpadl_state state;
+};
+
+enum client_state {
+	CLIENT_DISCONNECTED,
+	CLIENT_CONNECTING,
+	CLIENT_CONNECTED,
+	CLIENT_UNLOADING,
+};
+
+struct client {
+	struct client_ops ops;
+	void *context;
+	enum client_state state;
+	bool unload_wanted; /* while connecting: say goodbye as soon as there is somebody to say it
+	                       to */
+	bool offers_delivered;
+	struct client_contact contact;
+	uint32_t version; /* asked or agreed */
+	uint32_t features;
+	uint32_t connection_id;
+	uint32_t last_open_id;
+	uint32_t last_gpadl;
+	struct client_channel *channels[WIRE_CHANNEL_ID_MAX + 1];
+	struct id_tree gpadls;
+};
+
+/* client.c */
+void *client_allocate(struct client *c, size_t size);
+void client_free(struct client *c, void *memory, size_t size);
+void client_send(struct client *c, const void *message, size_t size);
+void client_fault(struct client *c, uint32_t type, const char *what, uint64_t expected,
+                  uint64_t actual);
+
+/* client_contact.c */
+void client_on_version_response(struct client *c, const struct wire_version_response *message);
+void client_on_unload_complete(struct client *c);
+
+/* client_channel.c */
+void client_on_offer(struct client *c, const struct wire_offer_channel *message);
+void client_on_rescind(struct client *c, const struct wire_channel_message *message);
+void client_on_offers_delivered(struct client *c);
+void client_on_open_result(struct client *c, const struct wire_open_channel_result *message);
+void client_on_modify_response(struct client *c,
+                               const struct wire_modify_channel_response *message);
+/* NULL when there is none; or when it is rescinded, and `alive`. */
+struct client_channel *client_find_channel(struct client *c, uint32_t id, bool alive);
+/* Answers what is pending, says the channel is rescinded (once), and forgets it. */
+void client_drop_channels(struct client *c);
+void client_free_channels(struct client *c);
+
+/* client_gpadl.c */
+void client_on_gpadl_created(struct client *c, const struct wire_gpadl_created *message);
+void client_on_gpadl_torndown(struct client *c, const struct wire_gpadl_torndown *message);
+void client_void_gpadls(struct client *c, struct client_channel *channel);
+void client_free_gpadls(struct client *c, struct client_channel *channel);
+
+#endif

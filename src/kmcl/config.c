@@ -1,0 +1,516 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+
+/* Allocating, configuring and freeing a channel; nothing here runs while it is enabled. */
+
+#include "kmcl/channel.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define CHANNEL_DEFAULT_PACKET	 4096u
+#define CHANNEL_DEFAULT_EXTERNAL (1u << 20)
+#define CHANNEL_DEFAULT_CHAIN	 32u
+#define CHANNEL_DEFAULT_QUOTA	 UINT32_MAX
+#define CHANNEL_VTL_MAX		 2u
+
+static void config_defaults(struct channel_config *config)
+{
+	memset(config, 0, sizeof(*config));
+	config->packet_max = CHANNEL_DEFAULT_PACKET;
+	config->external_max = CHANNEL_DEFAULT_EXTERNAL;
+	config->chain_max = CHANNEL_DEFAULT_CHAIN;
+	config->dedicated_interrupt = true;
+	VMB_CHANNEL_STATE_CHANGE_CALLBACKS_INIT(&config->state);
+}
+
+NTSTATUS VmbChannelAllocate(PDEVICE_OBJECT ParentDeviceObject, BOOLEAN IsServer, VMBCHANNEL *Channel)
+{
+	struct channel *ch;
+
+	if (!nt_irql_at_most(PASSIVE_LEVEL, __func__, "(new)"))
+		return STATUS_INVALID_DEVICE_STATE;
+	if (!Channel)
+		return STATUS_INVALID_PARAMETER_3;
+	*Channel = NULL;
+	if (!IsServer && !guest_of(ParentDeviceObject))
+		return STATUS_INVALID_PARAMETER_1;
+	if (posix_memalign((void **)&ch, 64, sizeof(*ch)) != 0)
+		return STATUS_INSUFFICIENT_RESOURCES;
+	memset(ch, 0, sizeof(*ch));
+	ch->magic = CHANNEL_MAGIC;
+	ch->server = IsServer;
+	ch->guest = IsServer ? NULL : guest_of(ParentDeviceObject);
+	config_defaults(&ch->config);
+	pthread_mutex_init(&ch->lock, NULL);
+	pthread_cond_init(&ch->changed, NULL);
+	nt_strand_init(&ch->strand);
+	nt_strand_init(&ch->post_strand);
+	nt_strand_init(&ch->delivery_strand);
+	outgoing_init(ch);
+	atomic_init(&ch->in.quota, CHANNEL_DEFAULT_QUOTA);
+	*Channel = channel_handle(ch);
+	return STATUS_SUCCESS;
+}
+
+VOID VmbChannelCleanup(VMBCHANNEL Channel)
+{
+	struct channel *ch = channel_of(Channel);
+	enum channel_phase phase;
+
+	if (!ch || !nt_irql_at_most(PASSIVE_LEVEL, __func__, ch->config.name))
+		return;
+	pthread_mutex_lock(&ch->lock);
+	phase = ch->phase;
+	pthread_mutex_unlock(&ch->lock);
+	if (phase != CHANNEL_DISABLED) {
+		nt_misuse(__func__, ch->config.name, "the channel must be disabled first");
+		return;
+	}
+	nt_strand_drain(&ch->strand);
+	nt_strand_drain(&ch->post_strand);
+	nt_strand_drain(&ch->delivery_strand);
+	packets_free_all(ch);
+	if (ch->vmbus)
+		ZwClose(ch->vmbus);
+	pthread_cond_destroy(&ch->changed);
+	pthread_mutex_destroy(&ch->lock);
+	ch->magic = 0;
+	free(ch);
+}
+
+enum config_end {
+	CONFIG_BOTH,
+	CONFIG_SERVER,
+	CONFIG_CLIENT,
+};
+
+/* The channel, locked, if it may be configured now. */
+static struct channel *config_begin(VMBCHANNEL handle, enum config_end end)
+{
+	struct channel *ch = channel_of(handle);
+
+	if (!ch || (end == CONFIG_SERVER && !ch->server) || (end == CONFIG_CLIENT && ch->server))
+		return NULL;
+	pthread_mutex_lock(&ch->lock);
+	if (ch->phase == CHANNEL_DISABLED && !ch->enabled)
+		return ch;
+	pthread_mutex_unlock(&ch->lock);
+	return NULL;
+}
+
+static NTSTATUS config_end(struct channel *ch)
+{
+	pthread_mutex_unlock(&ch->lock);
+	return STATUS_SUCCESS;
+}
+
+NTSTATUS VmbChannelInitSetMaximumPacketSize(VMBCHANNEL Channel, UINT32 PacketSize)
+{
+	struct channel *ch = config_begin(Channel, CONFIG_BOTH);
+
+	if (!ch)
+		return STATUS_INVALID_PARAMETER_1;
+	if (PacketSize == 0 || PacketSize > CHANNEL_PACKET_MAX) {
+		config_end(ch);
+		return STATUS_INVALID_PARAMETER_2;
+	}
+	ch->config.packet_max = PacketSize;
+	return config_end(ch);
+}
+
+NTSTATUS VmbChannelInitSetMaximumExternalData(VMBCHANNEL Channel, UINT32 DataSize,
+					      UINT32 ChainLength)
+{
+	struct channel *ch = config_begin(Channel, CONFIG_BOTH);
+	struct channel_config config;
+	NTSTATUS status = STATUS_SUCCESS;
+
+	if (!ch)
+		return STATUS_INVALID_PARAMETER_1;
+	config = ch->config;
+	config.external_max = DataSize;
+	config.chain_max = ChainLength;
+	if (DataSize == 0 || DataSize > CHANNEL_EXTERNAL_MAX)
+		status = STATUS_INVALID_PARAMETER_2;
+	else if (ChainLength == 0 || ChainLength > CHANNEL_CHAIN_MAX ||
+		 extdata_header_max(&config) > WIRE_PACKET_HEADER_MAX)
+		status = STATUS_INVALID_PARAMETER_3;
+	else
+		ch->config = config;
+	config_end(ch);
+	return status;
+}
+
+NTSTATUS VmbChannelInitSetClientContextSize(VMBCHANNEL Channel, UINT32 ContextSize)
+{
+	struct channel *ch = config_begin(Channel, CONFIG_BOTH);
+
+	if (!ch)
+		return STATUS_INVALID_PARAMETER_1;
+	if (ContextSize > CHANNEL_CONTEXT_MAX) {
+		config_end(ch);
+		return STATUS_INVALID_PARAMETER_2;
+	}
+	ch->config.context_size = ContextSize;
+	return config_end(ch);
+}
+
+NTSTATUS
+VmbChannelInitSetProcessPacketCallbacks(
+	VMBCHANNEL Channel, PFN_VMB_CHANNEL_PROCESS_PACKET ProcessPacketCallback,
+	PFN_VMB_CHANNEL_PROCESSING_COMPLETE ProcessingCompleteCallback)
+{
+	struct channel *ch = config_begin(Channel, CONFIG_BOTH);
+
+	if (!ch)
+		return STATUS_INVALID_PARAMETER_1;
+	if (!ProcessPacketCallback) {
+		config_end(ch);
+		return STATUS_INVALID_PARAMETER_2;
+	}
+	ch->config.process = ProcessPacketCallback;
+	ch->config.processing_complete = ProcessingCompleteCallback;
+	return config_end(ch);
+}
+
+NTSTATUS VmbChannelInitSetStateChangeCallbacks(VMBCHANNEL Channel,
+					       PVMB_CHANNEL_STATE_CHANGE_CALLBACKS callbacks)
+{
+	struct channel *ch = config_begin(Channel, CONFIG_BOTH);
+
+	if (!ch)
+		return STATUS_INVALID_PARAMETER_1;
+	if (!callbacks || callbacks->Version != VMB_CHANNEL_STATE_CHANGE_CALLBACKS_VERSION ||
+	    callbacks->Size != sizeof(*callbacks)) {
+		config_end(ch);
+		return STATUS_INVALID_PARAMETER_2;
+	}
+	ch->config.state = *callbacks;
+	return config_end(ch);
+}
+
+/* UTF-16 to UTF-8, cut at a character; a lone surrogate becomes U+FFFD. */
+static void config_utf8(char *to, size_t size, const WCHAR *from, size_t count)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		uint32_t c = from[i];
+		size_t need;
+
+		if (c >= 0xd800 && c < 0xdc00 && i + 1 < count && from[i + 1] >= 0xdc00 &&
+		    from[i + 1] < 0xe000)
+			c = 0x10000 + ((c - 0xd800) << 10) + (from[++i] - 0xdc00u);
+		else if (c >= 0xd800 && c < 0xe000)
+			c = 0xfffd;
+		need = c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
+		if (n + need >= size)
+			break;
+		if (need == 1) {
+			to[n++] = (char)c;
+			continue;
+		}
+		to[n++] = (char)((0xf00u >> need) | (c >> (6 * (need - 1))));
+		for (size_t k = need - 1; k-- > 0;)
+			to[n++] = (char)(0x80 | ((c >> (6 * k)) & 0x3f));
+	}
+	to[n] = '\0';
+}
+
+NTSTATUS VmbChannelInitSetFriendlyName(VMBCHANNEL Channel, PCUNICODE_STRING Name)
+{
+	struct channel *ch = config_begin(Channel, CONFIG_BOTH);
+
+	if (!ch)
+		return STATUS_INVALID_PARAMETER_1;
+	if (!Name || !Name->Buffer || Name->Length < sizeof(WCHAR)) {
+		config_end(ch);
+		return STATUS_INVALID_PARAMETER_2;
+	}
+	config_utf8(ch->config.name, sizeof(ch->config.name), Name->Buffer,
+		    Name->Length / sizeof(WCHAR));
+	return config_end(ch);
+}
+
+NTSTATUS VmbChannelInitSetFlags(VMBCHANNEL Channel, UINT32 Flags)
+{
+	struct channel *ch = config_begin(Channel, CONFIG_BOTH);
+
+	if (!ch)
+		return STATUS_INVALID_PARAMETER_1;
+	if (Flags & ~VMBUS_CHANNEL_INIT_FLAGS) {
+		config_end(ch);
+		return STATUS_INVALID_PARAMETER_2;
+	}
+	ch->config.flags = Flags;
+	return config_end(ch);
+}
+
+NTSTATUS VmbServerChannelInitSetFlags(VMBCHANNEL Channel, UINT32 Flags)
+{
+	struct channel *ch = config_begin(Channel, CONFIG_SERVER);
+
+	if (!ch)
+		return STATUS_INVALID_PARAMETER_1;
+	if (Flags & ~VMBUS_SERVER_CHANNEL_INIT_FLAGS) {
+		config_end(ch);
+		return STATUS_INVALID_PARAMETER_2;
+	}
+	ch->config.server_flags = Flags;
+	return config_end(ch);
+}
+
+NTSTATUS VmbServerChannelInitSetMmioMegabytes(VMBCHANNEL Channel, UINT16 MmioMegabytes,
+					      UINT16 MmioMegabytesOptional)
+{
+	struct channel *ch = config_begin(Channel, CONFIG_SERVER);
+
+	if (!ch)
+		return STATUS_INVALID_PARAMETER_1;
+	if (MmioMegabytes == 0 && MmioMegabytesOptional == 0) {
+		config_end(ch);
+		return STATUS_INVALID_PARAMETER;
+	}
+	ch->config.mmio_megabytes = MmioMegabytes;
+	ch->config.mmio_megabytes_optional = MmioMegabytesOptional;
+	return config_end(ch);
+}
+
+NTSTATUS VmbServerChannelInitSetTargetInterfaceId(VMBCHANNEL Channel, GUID InterfaceType,
+						  GUID InterfaceInstance)
+{
+	struct channel *ch = config_begin(Channel, CONFIG_SERVER);
+
+	if (!ch)
+		return STATUS_INVALID_PARAMETER_1;
+	ch->config.type = InterfaceType;
+	ch->config.instance = InterfaceInstance;
+	ch->config.has_target = true;
+	return config_end(ch);
+}
+
+NTSTATUS VmbServerChannelInitSetTargetVtl(VMBCHANNEL Channel, UINT8 TargetVtl)
+{
+	struct channel *ch = config_begin(Channel, CONFIG_SERVER);
+
+	if (!ch)
+		return STATUS_INVALID_PARAMETER_1;
+	if (TargetVtl > CHANNEL_VTL_MAX) {
+		config_end(ch);
+		return STATUS_INVALID_PARAMETER_2;
+	}
+	ch->config.vtl = TargetVtl;
+	return config_end(ch);
+}
+
+NTSTATUS
+VmbServerChannelInitSetSaveRestorePacketCallbacks(
+	VMBCHANNEL Channel, PFN_VMB_CHANNEL_SAVE_PACKET SavePacketCallback,
+	PFN_VMB_CHANNEL_RESTORE_PACKET RestorePacketCallback)
+{
+	struct channel *ch = config_begin(Channel, CONFIG_SERVER);
+
+	if (!ch)
+		return STATUS_INVALID_PARAMETER_1;
+	ch->config.save_packet = SavePacketCallback;
+	ch->config.restore_packet = RestorePacketCallback;
+	return config_end(ch);
+}
+
+NTSTATUS VmbServerChannelInitSetVmbusHandle(VMBCHANNEL Channel, HANDLE VmbusHandle)
+{
+	struct channel *ch = config_begin(Channel, CONFIG_SERVER);
+	HANDLE mine = NULL, old;
+	struct host *host = NULL;
+
+	if (!ch)
+		return STATUS_INVALID_PARAMETER_1;
+	if (!NT_SUCCESS(host_reference(VmbusHandle, &mine, &host))) {
+		config_end(ch);
+		return STATUS_INVALID_PARAMETER_2;
+	}
+	old = ch->vmbus;
+	ch->vmbus = mine;
+	ch->host = host;
+	config_end(ch);
+	if (old)
+		ZwClose(old);
+	return STATUS_SUCCESS;
+}
+
+NTSTATUS VmbClientChannelInitSetRingBufferPageCount(VMBCHANNEL Channel, UINT32 IncomingPageCount,
+						    UINT32 OutgoingPageCount)
+{
+	struct channel *ch = config_begin(Channel, CONFIG_CLIENT);
+	uint32_t least;
+	NTSTATUS status = STATUS_SUCCESS;
+
+	if (!ch)
+		return STATUS_INVALID_PARAMETER_1;
+	least = rings_data_pages_min(&ch->config);
+	if (IncomingPageCount < least || IncomingPageCount > CHANNEL_RING_PAGES_MAX) {
+		status = STATUS_INVALID_PARAMETER_2;
+	} else if (OutgoingPageCount < least || OutgoingPageCount > CHANNEL_RING_PAGES_MAX) {
+		status = STATUS_INVALID_PARAMETER_3;
+	} else {
+		ch->config.in_pages = IncomingPageCount;
+		ch->config.out_pages = OutgoingPageCount;
+	}
+	config_end(ch);
+	return status;
+}
+
+NTSTATUS VmbClientChannelInitSetTargetPnp(VMBCHANNEL Channel, LPCGUID InterfaceType,
+					  LPCGUID InterfaceInstance,
+					  PFN_VMB_CHANNEL_PNP_FAILURE PnpFailureCallback)
+{
+	struct channel *ch = config_begin(Channel, CONFIG_CLIENT);
+
+	if (!ch)
+		return STATUS_INVALID_PARAMETER_1;
+	if (!InterfaceType) {
+		config_end(ch);
+		return STATUS_INVALID_PARAMETER_2;
+	}
+	ch->config.type = *InterfaceType;
+	ch->config.any_instance = !InterfaceInstance;
+	if (InterfaceInstance)
+		ch->config.instance = *InterfaceInstance;
+	ch->config.pnp_failure = PnpFailureCallback;
+	ch->config.has_target = true;
+	return config_end(ch);
+}
+
+NTSTATUS kmcl_server_channel_init_set_offer_data(VMBCHANNEL channel, const void *data, uint32_t n)
+{
+	struct channel *ch = config_begin(channel, CONFIG_SERVER);
+
+	if (!ch)
+		return STATUS_INVALID_PARAMETER_1;
+	if (n > VMBUS_SERVER_CHANNEL_INIT_MAXIMUM_OFFER_DATA || (n && !data)) {
+		config_end(ch);
+		return STATUS_INVALID_PARAMETER_3;
+	}
+	memset(ch->config.offer_data, 0, sizeof(ch->config.offer_data));
+	memcpy(ch->config.offer_data, data, n);
+	return config_end(ch);
+}
+
+NTSTATUS kmcl_channel_init_set_subchannel(VMBCHANNEL channel, uint16_t index)
+{
+	struct channel *ch = config_begin(channel, CONFIG_BOTH);
+
+	if (!ch)
+		return STATUS_INVALID_PARAMETER_1;
+	ch->config.subchannel = index;
+	return config_end(ch);
+}
+
+NTSTATUS kmcl_server_channel_init_set_monitored(VMBCHANNEL channel, uint16_t latency_100ns)
+{
+	struct channel *ch = config_begin(channel, CONFIG_SERVER);
+
+	if (!ch)
+		return STATUS_INVALID_PARAMETER_1;
+	if (latency_100ns == 0) {
+		config_end(ch);
+		return STATUS_INVALID_PARAMETER_2;
+	}
+	ch->config.monitored = true;
+	ch->config.latency = latency_100ns;
+	return config_end(ch);
+}
+
+NTSTATUS kmcl_server_channel_init_set_dedicated_interrupt(VMBCHANNEL channel, BOOLEAN dedicated)
+{
+	struct channel *ch = config_begin(channel, CONFIG_SERVER);
+
+	if (!ch)
+		return STATUS_INVALID_PARAMETER_1;
+	ch->config.dedicated_interrupt = dedicated;
+	return config_end(ch);
+}
+
+NTSTATUS kmcl_client_channel_init_set_open_data(VMBCHANNEL channel, const void *data, uint32_t n)
+{
+	struct channel *ch = config_begin(channel, CONFIG_CLIENT);
+
+	if (!ch)
+		return STATUS_INVALID_PARAMETER_1;
+	if (n > CHANNEL_USER_DATA || (n && !data)) {
+		config_end(ch);
+		return STATUS_INVALID_PARAMETER_3;
+	}
+	memset(ch->config.open_data, 0, sizeof(ch->config.open_data));
+	memcpy(ch->config.open_data, data, n);
+	return config_end(ch);
+}
+
+VOID VmbChannelSetPointer(VMBCHANNEL Channel, PVOID Pointer)
+{
+	struct channel *ch = channel_of(Channel);
+
+	if (ch)
+		ch->pointer = Pointer;
+}
+
+PVOID VmbChannelGetPointer(VMBCHANNEL Channel)
+{
+	struct channel *ch = channel_of(Channel);
+
+	return ch ? ch->pointer : NULL;
+}
+
+VOID VmbChannelGetInterfaceInstance(VMBCHANNEL Channel, LPGUID InterfaceInstance)
+{
+	struct channel *ch = channel_of(Channel);
+
+	memset(InterfaceInstance, 0, sizeof(*InterfaceInstance));
+	if (!ch)
+		return;
+	pthread_mutex_lock(&ch->lock);
+	if (ch->server || !ch->config.any_instance)
+		*InterfaceInstance = ch->config.instance;
+	else if (ch->phase >= CHANNEL_OPENING)
+		memcpy(InterfaceInstance, ch->bus_offer.instance.bytes, sizeof(GUID));
+	pthread_mutex_unlock(&ch->lock);
+}
+
+VOID VmbChannelGetMmioSpace(VMBCHANNEL Channel, UINT64 *MmioAddress, UINT64 *MmioSize)
+{
+	struct channel *ch = channel_of(Channel);
+
+	*MmioAddress = 0;
+	*MmioSize = 0;
+	if (!ch)
+		return;
+	pthread_mutex_lock(&ch->lock);
+	if (ch->phase >= CHANNEL_OPENING && ch->mmio_address) {
+		*MmioAddress = ch->mmio_address;
+		*MmioSize = (uint64_t)ch->bus_offer.mmio_megabytes << 20;
+	}
+	pthread_mutex_unlock(&ch->lock);
+}
+
+VOID VmbChannelSetTransactionQuota(VMBCHANNEL Channel, UINT32 Quota)
+{
+	struct channel *ch = channel_of(Channel);
+
+	if (!ch)
+		return;
+	if (Quota == 0) {
+		nt_misuse(__func__, ch->config.name, "the quota must be greater than 0");
+		return;
+	}
+	atomic_store(&ch->in.quota, Quota);
+}
+
+VOID VmbChannelSetIncomingProcessingAtPassive(VMBCHANNEL Channel, BOOLEAN RequirePassive)
+{
+	struct channel *ch = channel_of(Channel);
+
+	if (!ch)
+		return;
+	atomic_store(&ch->in.passive, RequirePassive);
+	dispatcher_kick(ch);
+}

@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+
+/* GPADLs beside the rings' own: the guest describes memory once, the host maps it as often as it likes. */
+
+#include "kmcl/channel.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* One range an MDL, as on Windows; the pages in one array behind them. */
+struct gpadl_ranges {
+	struct bus_gpa_range *ranges;
+	uint64_t *gpns;
+	uint32_t count;
+};
+
+static void gpadl_ranges_free(struct gpadl_ranges *r)
+{
+	free(r->ranges);
+	free(r->gpns);
+}
+
+static NTSTATUS gpadl_add_range(struct channel *ch, struct gpadl_ranges *r, uint64_t *gpns,
+				const PFN_NUMBER *pfns, uint32_t offset, uint32_t length)
+{
+	uint64_t pages = wire_pages_spanned(offset, length);
+
+	for (uint64_t i = 0; i < pages; i++) {
+		gpns[i] = guest_page(ch, (void *)(uintptr_t)(pfns[i] << PAGE_SHIFT));
+		if (gpns[i] == PARTITION_NO_PAGE)
+			return STATUS_INVALID_USER_BUFFER;
+	}
+	r->ranges[r->count++] = (struct bus_gpa_range){ length, offset, gpns };
+	return STATUS_SUCCESS;
+}
+
+/* `length` bytes from `offset` on of the chain; 0: all that is left. */
+static NTSTATUS gpadl_ranges_build(struct channel *ch, PMDL mdl, uint64_t offset, uint64_t length,
+				   struct gpadl_ranges *r)
+{
+	uint64_t mdls = 0, pages = 0, size = 0, used = 0;
+	NTSTATUS status = STATUS_SUCCESS;
+
+	for (PMDL m = mdl; m; m = m->Next, mdls++) {
+		size += MmGetMdlByteCount(m);
+		pages += wire_pages_spanned(MmGetMdlByteOffset(m), MmGetMdlByteCount(m));
+	}
+	if (offset >= size)
+		return STATUS_INVALID_PARAMETER_4;
+	if (length == 0)
+		length = size - offset;
+	if (length > size - offset)
+		return STATUS_INVALID_PARAMETER_5;
+	r->count = 0;
+	r->ranges = calloc(mdls, sizeof(*r->ranges));
+	r->gpns = calloc(pages, sizeof(*r->gpns));
+	if (!r->ranges || !r->gpns)
+		status = STATUS_INSUFFICIENT_RESOURCES;
+	for (; NT_SUCCESS(status) && length; mdl = mdl->Next) {
+		uint32_t here = MmGetMdlByteCount(mdl), start;
+
+		if (offset >= here) {
+			offset -= here;
+			continue;
+		}
+		start = MmGetMdlByteOffset(mdl) + (uint32_t)offset;
+		here -= (uint32_t)offset;
+		here = here < length ? here : (uint32_t)length;
+		status = gpadl_add_range(ch, r, r->gpns + used,
+					 MmGetMdlPfnArray(mdl) + start / WIRE_PAGE_SIZE,
+					 start % WIRE_PAGE_SIZE, here);
+		used += wire_pages_spanned(start % WIRE_PAGE_SIZE, here);
+		length -= here;
+		offset = 0;
+	}
+	if (!NT_SUCCESS(status))
+		gpadl_ranges_free(r);
+	return status;
+}
+
+static bool gpadl_channel_open(struct channel *ch)
+{
+	bool open;
+
+	pthread_mutex_lock(&ch->lock);
+	open = ch->phase >= CHANNEL_OPENING && ch->phase <= CHANNEL_CLOSING;
+	pthread_mutex_unlock(&ch->lock);
+	return open;
+}
+
+NTSTATUS VmbChannelCreateGpadlFromMdl(VMBCHANNEL Channel, UINT32 Flags, PMDL Mdl,
+				      UINT32 StartOffsetWithinMdl, UINT32 DataLengthWithinMdl,
+				      PUINT32 GpadlHandle)
+{
+	struct channel *ch = channel_of(Channel);
+	struct gpadl_ranges r;
+	NTSTATUS status;
+
+	if (!ch || ch->server)
+		return STATUS_INVALID_PARAMETER_1;
+	if (Flags & ~VMBUS_CHANNEL_GPADL_FLAGS)
+		return STATUS_INVALID_PARAMETER_2;
+	if (!Mdl)
+		return STATUS_INVALID_PARAMETER_3;
+	if (!GpadlHandle)
+		return STATUS_INVALID_PARAMETER_6;
+	if (!nt_irql_at_most(PASSIVE_LEVEL, __func__, ch->config.name) || !gpadl_channel_open(ch))
+		return STATUS_INVALID_DEVICE_STATE;
+	status = gpadl_ranges_build(ch, Mdl, StartOffsetWithinMdl, DataLengthWithinMdl, &r);
+	if (!NT_SUCCESS(status))
+		return status;
+	status = guest_gpadl_create(ch, r.ranges, r.count, GpadlHandle);
+	gpadl_ranges_free(&r);
+	return status;
+}
+
+NTSTATUS VmbChannelCreateGpadlFromBuffer(VMBCHANNEL Channel, UINT32 Flags, PVOID Buffer,
+					 UINT32 ByteCount, PUINT32 GpadlHandle)
+{
+	PMDL mdl;
+	NTSTATUS status;
+
+	if (!Buffer)
+		return STATUS_INVALID_PARAMETER_3;
+	if (ByteCount == 0)
+		return STATUS_INVALID_PARAMETER_4;
+	if (!GpadlHandle)
+		return STATUS_INVALID_PARAMETER_5;
+	mdl = IoAllocateMdl(Buffer, ByteCount, FALSE, FALSE, NULL);
+	if (!mdl)
+		return STATUS_INSUFFICIENT_RESOURCES;
+	MmBuildMdlForNonPagedPool(mdl);
+	status = VmbChannelCreateGpadlFromMdl(Channel, Flags, mdl, 0, 0, GpadlHandle);
+	IoFreeMdl(mdl);
+	return status;
+}
+
+VOID VmbChannelDeleteGpadl(VMBCHANNEL Channel, UINT32 GpadlHandle)
+{
+	struct channel *ch = channel_of(Channel);
+
+	if (!ch || ch->server || !nt_irql_at_most(PASSIVE_LEVEL, __func__, ch->config.name))
+		return;
+	while (guest_gpadl_teardown(ch, GpadlHandle) == STATUS_IO_TIMEOUT)
+		nt_log(NT_LOG_WARNING, ch->config.name, "the host has GPADL %#x still mapped",
+		       GpadlHandle);
+}
+
+/* ---- the host's side ---- */
+
+static void gpadl_free_mdls(PMDL mdl)
+{
+	while (mdl) {
+		PMDL next = mdl->Next;
+
+		if (mdl->MdlFlags & MDL_MAPPED_TO_SYSTEM_VA)
+			MmUnmapLockedPages(mdl->MappedSystemVa, mdl);
+		free(mdl);
+		mdl = next;
+	}
+}
+
+static NTSTATUS gpadl_build_mdls(const struct host_gpadl *gpadl, PMDL *first)
+{
+	PMDL *last = first;
+
+	*first = NULL;
+	for (uint32_t i = 0; i < gpadl->count; i++) {
+		const struct bus_gpa_range *range = &gpadl->ranges[i];
+		uint64_t pages = wire_pages_spanned(range->byte_offset, range->byte_count);
+		PMDL mdl = calloc(1, sizeof(MDL) + pages * sizeof(PFN_NUMBER));
+		NTSTATUS status = mdl ? extdata_fill_mdl(mdl, gpadl->pin, range->byte_offset,
+							 range->byte_count, range->pfns)
+				      : STATUS_INSUFFICIENT_RESOURCES;
+
+		if (!NT_SUCCESS(status)) {
+			free(mdl);
+			gpadl_free_mdls(*first);
+			*first = NULL;
+			return status;
+		}
+		*last = mdl;
+		last = &mdl->Next;
+	}
+	return STATUS_SUCCESS;
+}
+
+/* The rings' own GPADL is no business of the driver's. */
+static struct host_gpadl *gpadl_find(struct channel *ch, uint32_t id)
+{
+	struct host_gpadl *gpadl = host_find_gpadl(ch, id);
+
+	if (!gpadl || !gpadl->established || gpadl->tearing_down || id == ch->open.ring_gpadl)
+		return NULL;
+	return gpadl;
+}
+
+static NTSTATUS gpadl_map(struct channel *ch, struct host_gpadl *gpadl)
+{
+	NTSTATUS status;
+
+	gpadl->pin = partition_pin(host_partition(ch->host));
+	if (!gpadl->pin)
+		return STATUS_DEVICE_REMOVED;
+	status = gpadl_build_mdls(gpadl, &gpadl->mdl);
+	if (!NT_SUCCESS(status)) {
+		partition_unpin(gpadl->pin);
+		gpadl->pin = NULL;
+	}
+	return status;
+}
+
+NTSTATUS VmbChannelMapGpadl(VMBCHANNEL Channel, UINT32 Flags, UINT32 GpadlHandle, PMDL *Mdl)
+{
+	struct channel *ch = channel_of(Channel);
+	struct host_gpadl *gpadl;
+	NTSTATUS status;
+
+	if (!ch || !ch->server)
+		return STATUS_INVALID_PARAMETER_1;
+	if (Flags & ~VMBUS_CHANNEL_GPADL_FLAGS)
+		return STATUS_INVALID_PARAMETER_2;
+	if (!Mdl)
+		return STATUS_INVALID_PARAMETER_4;
+	if (!nt_irql_at_most(PASSIVE_LEVEL, __func__, ch->config.name))
+		return STATUS_INVALID_DEVICE_STATE;
+	*Mdl = NULL;
+	host_enter(ch->host);
+	gpadl = gpadl_find(ch, GpadlHandle);
+	if (!gpadl)
+		status = STATUS_INVALID_PARAMETER_3;
+	else if (gpadl->mdl)
+		status = STATUS_ALREADY_COMMITTED;
+	else
+		status = gpadl_map(ch, gpadl);
+	if (NT_SUCCESS(status))
+		*Mdl = gpadl->mdl;
+	host_leave(ch->host);
+	return status;
+}
+
+VOID VmbChannelUnmapGpadl(VMBCHANNEL Channel, UINT32 GpadlHandle)
+{
+	struct channel *ch = channel_of(Channel);
+	struct host_gpadl *gpadl;
+
+	if (!ch || !ch->server || !nt_irql_at_most(PASSIVE_LEVEL, __func__, ch->config.name))
+		return;
+	host_enter(ch->host);
+	gpadl = host_find_gpadl(ch, GpadlHandle);
+	if (gpadl && gpadl->mdl) {
+		gpadl_free_mdls(gpadl->mdl);
+		gpadl->mdl = NULL;
+		partition_unpin(gpadl->pin);
+		gpadl->pin = NULL;
+		if (gpadl->tearing_down)
+			host_gpadl_due(ch->host, gpadl);
+		gpadl = NULL;
+		host_leave(ch->host);
+		return;
+	}
+	host_leave(ch->host);
+	nt_misuse(__func__, ch->config.name, "the GPADL is not mapped");
+}

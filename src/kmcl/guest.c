@@ -1,0 +1,960 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+
+/*
+ * The guest end of the bus: the client machine, the offers it has heard of, and the channels that wait
+ * for one or have one. guest->lock serialises all of it and is taken before any channel's lock. Calls
+ * that need the host's answer wait for it here, with a limit: the host may never give one.
+ */
+
+#include "kmcl/channel.h"
+#include "kmcl/interrupts.h"
+#include "kmcl/messages.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define GUEST_MAGIC	       0x74736575u
+#define GUEST_OPEN_TIMEOUT_MS  5000u
+#define GUEST_ANSWER_TIMEOUT_MS 10000u
+#define GUEST_OFFERS_MAX       2047u
+
+enum guest_pages { /* what the guest shares with the host beside rings and data */
+	GUEST_PAGE_INTERRUPT,
+	GUEST_PAGE_MONITOR_TO_GUEST,
+	GUEST_PAGE_MONITOR_TO_HOST,
+	GUEST_PAGES,
+};
+
+enum guest_answer { ANSWER_OPENED, ANSWER_GPADL_CREATED, ANSWER_GPADL_TORNDOWN, ANSWER_MODIFIED,
+		    ANSWER_TL };
+
+/* Somebody waits for an answer of the host's; lives on that one's stack. */
+struct guest_wait {
+	struct guest_wait *next;
+	enum guest_answer answer;
+	uint32_t channel_id;
+	uint32_t gpadl;
+	bool done;
+	uint32_t status;
+};
+
+struct guest_offer {
+	struct guest_offer *next;
+	struct bus_offer offer;
+	struct channel *owner;
+	bool rescinded;
+	bool release_due; /* nobody had it: the host may have it back at once */
+	bool gone;	  /* the machine has forgotten it with the connection */
+};
+
+struct guest {
+	uint32_t magic; /* first: the device extension starts here */
+	DEVICE_OBJECT device;
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	struct partition *partition;
+	struct client *client;
+	struct messages messages;
+	struct client_contact contact;
+	bool contact_answered;
+	bool offers_known;
+	uint32_t version;
+	uint32_t features;
+	struct guest_offer *offers;
+	uint32_t offer_count;
+	bool releases_due;
+	struct channel *waiting; /* for an offer; through ch->next */
+	struct channel *channels; /* that have one; likewise. Changed under channels_lock too */
+	pthread_mutex_t channels_lock;
+	struct guest_wait *waits;
+	uint8_t *pages;
+	struct interrupts *interrupts; /* hosts before 2.4 */
+};
+
+struct guest *guest_of(PDEVICE_OBJECT bus)
+{
+	struct guest *guest = bus ? bus->DeviceExtension : NULL;
+
+	return guest && guest->magic == GUEST_MAGIC ? guest : NULL;
+}
+
+static void *guest_shared(struct guest *guest, enum guest_pages page)
+{
+	return guest->pages + page * WIRE_PAGE_SIZE;
+}
+
+static struct monitor_page *guest_monitor(struct guest *guest)
+{
+	return guest_shared(guest, GUEST_PAGE_MONITOR_TO_HOST);
+}
+
+/* ---- entering and leaving ---- */
+
+static void guest_enter(struct guest *guest)
+{
+	pthread_mutex_lock(&guest->lock);
+}
+
+static void guest_free_offer(struct guest *guest, struct guest_offer *offer)
+{
+	struct guest_offer **p = &guest->offers;
+
+	while (*p && *p != offer)
+		p = &(*p)->next;
+	if (*p) {
+		*p = offer->next;
+		guest->offer_count--;
+	}
+	free(offer);
+}
+
+/* Offers that were rescinded while nobody had them; the machine could not be told right away. */
+static void guest_release_due(struct guest *guest)
+{
+	struct guest_offer *next;
+
+	if (!guest->releases_due)
+		return;
+	guest->releases_due = false;
+	for (struct guest_offer *offer = guest->offers; offer; offer = next) {
+		next = offer->next;
+		if (!offer->release_due)
+			continue;
+		if (!offer->gone)
+			client_release(guest->client, offer->offer.channel_id);
+		guest_free_offer(guest, offer);
+	}
+}
+
+static void guest_leave(struct guest *guest)
+{
+	guest_release_due(guest);
+	pthread_mutex_unlock(&guest->lock);
+}
+
+/* ---- offers and those who wait for them ---- */
+
+static bool guest_matches(const struct channel *ch, const struct bus_offer *offer)
+{
+	const struct channel_config *config = &ch->config;
+
+	return memcmp(&config->type, offer->type.bytes, sizeof(GUID)) == 0 &&
+	       (config->any_instance ||
+		memcmp(&config->instance, offer->instance.bytes, sizeof(GUID)) == 0) &&
+	       config->subchannel == offer->subchannel_index;
+}
+
+static void guest_channels_add(struct guest *guest, struct channel *ch)
+{
+	pthread_mutex_lock(&guest->channels_lock);
+	ch->next = guest->channels;
+	guest->channels = ch;
+	pthread_mutex_unlock(&guest->channels_lock);
+}
+
+static bool guest_list_remove(struct channel **p, struct channel *ch)
+{
+	while (*p && *p != ch)
+		p = &(*p)->next;
+	if (!*p)
+		return false;
+	*p = ch->next;
+	return true;
+}
+
+static void guest_channels_remove(struct guest *guest, struct channel *ch)
+{
+	pthread_mutex_lock(&guest->channels_lock);
+	guest_list_remove(&guest->channels, ch);
+	pthread_mutex_unlock(&guest->channels_lock);
+}
+
+static void guest_give(struct guest *guest, struct guest_offer *offer, struct channel *ch)
+{
+	offer->owner = ch;
+	ch->guest_offer = offer;
+	ch->bus_offer = offer->offer;
+	guest_channels_add(guest, ch);
+	channel_on_offer(ch);
+}
+
+static void guest_match_offer(struct guest *guest, struct guest_offer *offer)
+{
+	for (struct channel **p = &guest->waiting; *p; p = &(*p)->next) {
+		struct channel *ch = *p;
+
+		if (!guest_matches(ch, &offer->offer))
+			continue;
+		*p = ch->next;
+		guest_give(guest, offer, ch);
+		return;
+	}
+}
+
+NTSTATUS guest_wait_for_offer(struct channel *ch)
+{
+	struct guest *guest = ch->guest;
+	struct guest_offer *offer;
+
+	guest_enter(guest);
+	for (offer = guest->offers; offer; offer = offer->next)
+		if (!offer->owner && !offer->rescinded && guest_matches(ch, &offer->offer))
+			break;
+	if (offer) {
+		guest_give(guest, offer, ch);
+	} else {
+		ch->next = guest->waiting;
+		guest->waiting = ch;
+	}
+	guest_leave(guest);
+	return STATUS_SUCCESS;
+}
+
+bool guest_stop_waiting(struct channel *ch)
+{
+	bool waiting;
+
+	guest_enter(ch->guest);
+	waiting = guest_list_remove(&ch->guest->waiting, ch);
+	guest_leave(ch->guest);
+	return waiting;
+}
+
+void guest_release_channel(struct channel *ch)
+{
+	struct guest *guest = ch->guest;
+	struct guest_offer *offer;
+
+	guest_enter(guest);
+	offer = ch->guest_offer;
+	if (offer) {
+		guest_channels_remove(guest, ch);
+		ch->guest_offer = NULL;
+		offer->owner = NULL;
+		if (offer->rescinded) {
+			offer->release_due = true;
+			guest->releases_due = true;
+		} else {
+			guest_match_offer(guest, offer);
+		}
+	}
+	guest_leave(guest);
+}
+
+/* ---- what the machine says ---- */
+
+static void *guest_allocate(void *context, size_t size)
+{
+	return calloc(1, size);
+}
+
+static void guest_free(void *context, void *memory, size_t size)
+{
+	free(memory);
+}
+
+static void guest_send(void *context, const void *message, size_t size, uint32_t connection_id)
+{
+	struct guest *guest = context;
+	struct partition_address to = { .id = connection_id };
+
+	if (messages_post(&guest->messages, guest->partition, to, message, size) != 0)
+		nt_log(NT_LOG_ERROR, "bus", "no memory for a message to the host");
+}
+
+static void guest_raised_channel(void *context, uint32_t channel_id)
+{
+	struct guest *guest = context;
+
+	pthread_mutex_lock(&guest->channels_lock);
+	for (struct channel *ch = guest->channels; ch; ch = ch->next)
+		if (ch->bus_offer.channel_id == channel_id)
+			dispatcher_kick(ch);
+	pthread_mutex_unlock(&guest->channels_lock);
+}
+
+static void guest_connected(void *context, uint32_t version, uint32_t features)
+{
+	struct guest *guest = context;
+	struct interrupt_page *page = guest_shared(guest, GUEST_PAGE_INTERRUPT);
+
+	guest->contact_answered = true;
+	guest->version = version;
+	guest->features = features;
+	if (version && client_hears_shared_interrupt(guest->client) && !guest->interrupts)
+		guest->interrupts = interrupts_open(guest->partition, 0, page->to_guest,
+						    guest_raised_channel, guest);
+	pthread_cond_broadcast(&guest->changed);
+}
+
+static void guest_offer(void *context, const struct bus_offer *bus_offer)
+{
+	struct guest *guest = context;
+	struct guest_offer *offer;
+
+	if (guest->offer_count >= GUEST_OFFERS_MAX)
+		return;
+	offer = calloc(1, sizeof(*offer));
+	if (!offer) {
+		nt_log(NT_LOG_ERROR, "bus", "no memory for an offer");
+		return;
+	}
+	offer->offer = *bus_offer;
+	offer->next = guest->offers;
+	guest->offers = offer;
+	guest->offer_count++;
+	guest_match_offer(guest, offer);
+}
+
+static void guest_offers_delivered(void *context)
+{
+	struct guest *guest = context;
+
+	guest->offers_known = true;
+	pthread_cond_broadcast(&guest->changed);
+}
+
+static struct guest_offer *guest_find_offer(struct guest *guest, uint32_t channel_id)
+{
+	struct guest_offer *offer = guest->offers;
+
+	while (offer && (offer->gone || offer->offer.channel_id != channel_id))
+		offer = offer->next;
+	return offer;
+}
+
+static void guest_rescind(void *context, uint32_t channel_id)
+{
+	struct guest *guest = context;
+	struct guest_offer *offer = guest_find_offer(guest, channel_id);
+
+	if (!offer)
+		return;
+	offer->rescinded = true;
+	if (offer->owner) {
+		channel_on_close(offer->owner);
+	} else {
+		offer->release_due = true;
+		guest->releases_due = true;
+	}
+	pthread_cond_broadcast(&guest->changed);
+}
+
+static void guest_answer(struct guest *guest, enum guest_answer answer, uint32_t channel_id,
+			 uint32_t gpadl, uint32_t status)
+{
+	for (struct guest_wait *wait = guest->waits; wait; wait = wait->next) {
+		if (wait->done || wait->answer != answer || wait->channel_id != channel_id ||
+		    wait->gpadl != gpadl)
+			continue;
+		wait->done = true;
+		wait->status = status;
+		pthread_cond_broadcast(&guest->changed);
+		return;
+	}
+}
+
+static void guest_opened(void *context, uint32_t channel_id, uint32_t open_id, uint32_t status)
+{
+	guest_answer(context, ANSWER_OPENED, channel_id, 0, status);
+}
+
+static void guest_gpadl_created(void *context, uint32_t channel_id, uint32_t gpadl, uint32_t status)
+{
+	guest_answer(context, ANSWER_GPADL_CREATED, channel_id, gpadl, status);
+}
+
+static void guest_gpadl_torndown(void *context, uint32_t channel_id, uint32_t gpadl)
+{
+	guest_answer(context, ANSWER_GPADL_TORNDOWN, channel_id, gpadl, BUS_STATUS_SUCCESS);
+}
+
+static void guest_modified(void *context, uint32_t channel_id, uint32_t status)
+{
+	guest_answer(context, ANSWER_MODIFIED, channel_id, 0, status);
+}
+
+static void guest_tl_result(void *context, const struct bus_guid *endpoint,
+			    const struct bus_guid *service, uint32_t status)
+{
+	guest_answer(context, ANSWER_TL, 0, 0, status);
+}
+
+static void guest_unloaded(void *context)
+{
+	struct guest *guest = context;
+
+	guest->version = 0;
+	pthread_cond_broadcast(&guest->changed);
+}
+
+static void guest_fault(void *context, const struct bus_fault *fault)
+{
+	nt_log(NT_LOG_WARNING, "bus", "host's %s: %s: expected %#llx, got %#llx", fault->message,
+	       fault->what, (unsigned long long)fault->expected,
+	       (unsigned long long)fault->actual);
+}
+
+static const struct client_ops guest_ops = {
+	.memory = { guest_allocate, guest_free },
+	.send = guest_send,
+	.connected = guest_connected,
+	.offer = guest_offer,
+	.offers_delivered = guest_offers_delivered,
+	.rescind = guest_rescind,
+	.opened = guest_opened,
+	.gpadl_created = guest_gpadl_created,
+	.gpadl_torndown = guest_gpadl_torndown,
+	.modified = guest_modified,
+	.tl_result = guest_tl_result,
+	.unloaded = guest_unloaded,
+	.fault = guest_fault,
+};
+
+/* ---- what comes from the partition ---- */
+
+static void guest_on_message(void *context, uint32_t id, const void *payload, size_t size)
+{
+	struct guest *guest = context;
+
+	guest_enter(guest);
+	client_message(guest->client, payload, size);
+	guest_leave(guest);
+}
+
+static void guest_on_writable(void *context)
+{
+	struct guest *guest = context;
+
+	guest_enter(guest);
+	messages_flush(&guest->messages, guest->partition);
+	guest_leave(guest);
+}
+
+static void guest_lost_host(struct guest *guest)
+{
+	messages_drop(&guest->messages);
+	client_reset(guest->client);
+	for (struct guest_offer *offer = guest->offers; offer; offer = offer->next)
+		offer->gone = true;
+	guest->version = 0;
+	guest->offers_known = false;
+	pthread_cond_broadcast(&guest->changed);
+}
+
+static uint64_t guest_shared_gpa(struct guest *guest, enum guest_pages page)
+{
+	return partition_gpn(guest->partition, guest_shared(guest, page)) * WIRE_PAGE_SIZE;
+}
+
+static void guest_make_contact(struct guest *guest)
+{
+	struct client_contact *contact = &guest->contact;
+
+	guest->contact_answered = false;
+	memset(guest->pages, 0, GUEST_PAGES * WIRE_PAGE_SIZE);
+	contact->interrupt_page = guest_shared_gpa(guest, GUEST_PAGE_INTERRUPT);
+	contact->monitor_pages[0] = guest_shared_gpa(guest, GUEST_PAGE_MONITOR_TO_GUEST);
+	contact->monitor_pages[1] = guest_shared_gpa(guest, GUEST_PAGE_MONITOR_TO_HOST);
+	client_connect(guest->client, contact);
+}
+
+static void guest_on_presence(void *context, enum partition_presence what)
+{
+	struct guest *guest = context;
+
+	guest_enter(guest);
+	if (what == PARTITION_GONE) {
+		guest_lost_host(guest);
+	} else {
+		guest_make_contact(guest);
+	}
+	guest_leave(guest);
+}
+
+static void guest_on_log(void *context, int level, const char *text)
+{
+	bus_log(level, text);
+}
+
+/* ---- waiting for answers; guest->lock is held ---- */
+
+static struct timespec guest_deadline(uint32_t ms)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	ts.tv_sec += ms / 1000;
+	ts.tv_nsec += (long)(ms % 1000) * 1000000;
+	if (ts.tv_nsec >= 1000000000) {
+		ts.tv_sec++;
+		ts.tv_nsec -= 1000000000;
+	}
+	return ts;
+}
+
+static void guest_wait_add(struct guest *guest, struct guest_wait *wait)
+{
+	wait->next = guest->waits;
+	guest->waits = wait;
+}
+
+static void guest_wait_remove(struct guest *guest, struct guest_wait *wait)
+{
+	struct guest_wait **p = &guest->waits;
+
+	while (*p != wait)
+		p = &(*p)->next;
+	*p = wait->next;
+}
+
+/* The wait is on the list since before the request was made. */
+static NTSTATUS guest_wait_for(struct guest *guest, struct guest_wait *wait)
+{
+	struct timespec deadline = guest_deadline(GUEST_ANSWER_TIMEOUT_MS);
+	int rc = 0;
+
+	while (!wait->done && rc == 0)
+		rc = pthread_cond_timedwait(&guest->changed, &guest->lock, &deadline);
+	guest_wait_remove(guest, wait);
+	if (!wait->done)
+		return STATUS_IO_TIMEOUT;
+	return (NTSTATUS)wait->status;
+}
+
+NTSTATUS guest_gpadl_create(struct channel *ch, const struct bus_gpa_range *ranges, uint32_t count,
+			    uint32_t *gpadl)
+{
+	struct guest *guest = ch->guest;
+	struct guest_wait wait = { .answer = ANSWER_GPADL_CREATED,
+				   .channel_id = ch->bus_offer.channel_id };
+	NTSTATUS status = STATUS_DEVICE_REMOVED;
+
+	guest_enter(guest);
+	if (client_gpadl_create(guest->client, wait.channel_id, ranges, count, &wait.gpadl) == 0) {
+		guest_wait_add(guest, &wait);
+		status = guest_wait_for(guest, &wait);
+		*gpadl = wait.gpadl;
+	}
+	guest_leave(guest);
+	return status;
+}
+
+NTSTATUS guest_gpadl_teardown(struct channel *ch, uint32_t gpadl)
+{
+	struct guest *guest = ch->guest;
+	struct guest_wait wait = { .answer = ANSWER_GPADL_TORNDOWN,
+				   .channel_id = ch->bus_offer.channel_id,
+				   .gpadl = gpadl };
+	NTSTATUS status = STATUS_SUCCESS;
+
+	guest_enter(guest);
+	guest_wait_add(guest, &wait);
+	if (client_gpadl_teardown(guest->client, wait.channel_id, gpadl) == 0)
+		status = guest_wait_for(guest, &wait);
+	else /* the connection is gone, and the host's hold on the memory with it */
+		guest_wait_remove(guest, &wait);
+	guest_leave(guest);
+	return status;
+}
+
+/* ---- opening and closing a channel ---- */
+
+uint64_t guest_page(struct channel *ch, const void *address)
+{
+	return partition_gpn(ch->guest->partition, address);
+}
+
+static NTSTATUS guest_share_rings(struct channel *ch)
+{
+	struct channel_rings *rings = &ch->rings;
+	struct bus_gpa_range range = { .byte_count = (uint32_t)rings->memory_pages * WIRE_PAGE_SIZE };
+	uint64_t *gpns = calloc(rings->memory_pages, sizeof(*gpns));
+	NTSTATUS status;
+
+	if (!gpns)
+		return STATUS_INSUFFICIENT_RESOURCES;
+	for (size_t i = 0; i < rings->memory_pages; i++)
+		gpns[i] = guest_page(ch, (uint8_t *)rings->memory + i * WIRE_PAGE_SIZE);
+	range.pfns = gpns;
+	status = guest_gpadl_create(ch, &range, 1, &rings->gpadl);
+	rings->shared = NT_SUCCESS(status) || status == STATUS_IO_TIMEOUT;
+	free(gpns);
+	return status;
+}
+
+static void guest_unshare_rings(struct channel *ch)
+{
+	if (!ch->rings.shared)
+		return;
+	if (guest_gpadl_teardown(ch, ch->rings.gpadl) == STATUS_IO_TIMEOUT) {
+		nt_log(NT_LOG_ERROR, ch->config.name,
+		       "the host does not let go of the rings: their memory is not used again");
+		ch->rings.memory = NULL;
+	}
+	ch->rings.shared = false;
+}
+
+static NTSTATUS guest_listen(struct channel *ch)
+{
+	struct guest *guest = ch->guest;
+	struct partition_address to = { .id = ch->bus_offer.connection_id };
+	struct interrupt_page *page = guest_shared(guest, GUEST_PAGE_INTERRUPT);
+	struct monitor_page *monitor = guest_monitor(guest);
+	uint8_t monitor_id = ch->bus_offer.monitor_id;
+	bool shared, hears;
+
+	guest_enter(guest);
+	shared = client_uses_shared_interrupt(guest->client, &ch->bus_offer);
+	hears = client_hears_shared_interrupt(guest->client);
+	guest_leave(guest);
+	if (hears)
+		to.id = WIRE_CONNECTION_EVENT;
+	if (!hears &&
+	    partition_listen(guest->partition, ch->bus_offer.channel_id, &ch->port) != 0)
+		return STATUS_INSUFFICIENT_RESOURCES;
+	if (partition_connect(guest->partition, to, &ch->out.link) != 0)
+		return STATUS_INSUFFICIENT_RESOURCES;
+	if (shared)
+		ch->out.interrupt_bits = page->to_host;
+	if (ch->bus_offer.monitor_allocated)
+		ch->out.monitor_pending = &monitor->trigger[monitor_id / 32 % 4].pending;
+	return dispatcher_attach(ch);
+}
+
+static NTSTATUS guest_open_and_wait(struct channel *ch)
+{
+	struct guest *guest = ch->guest;
+	struct guest_wait wait = { .answer = ANSWER_OPENED, .channel_id = ch->bus_offer.channel_id };
+	struct client_open open = { .ring_gpadl = ch->rings.gpadl,
+				    .ring_offset = (uint32_t)ch->rings.out_pages,
+				    .target_vp = ch->config.target_vp };
+	NTSTATUS status = STATUS_DEVICE_REMOVED;
+
+	memcpy(open.user_data, ch->config.open_data, sizeof(open.user_data));
+	guest_enter(guest);
+	guest_wait_add(guest, &wait);
+	if (client_open(guest->client, wait.channel_id, &open) == 0)
+		status = guest_wait_for(guest, &wait);
+	else
+		guest_wait_remove(guest, &wait);
+	guest_leave(guest);
+	return status;
+}
+
+NTSTATUS guest_open_channel(struct channel *ch)
+{
+	NTSTATUS status = rings_create(ch);
+
+	if (NT_SUCCESS(status))
+		status = guest_share_rings(ch);
+	if (NT_SUCCESS(status))
+		status = guest_listen(ch);
+	if (NT_SUCCESS(status)) {
+		status = guest_open_and_wait(ch);
+		if (status == STATUS_IO_TIMEOUT) /* it may still open: say that we do not want it */
+			guest_close_channel(ch);
+	}
+	if (!NT_SUCCESS(status))
+		guest_unshare_rings(ch);
+	return status;
+}
+
+void guest_close_channel(struct channel *ch)
+{
+	guest_enter(ch->guest);
+	client_close(ch->guest->client, ch->bus_offer.channel_id);
+	guest_leave(ch->guest);
+	guest_unshare_rings(ch);
+}
+
+void guest_detach(struct channel *ch)
+{
+	struct partition_link *link;
+	KIRQL irql;
+
+	dispatcher_detach(ch);
+	KeAcquireSpinLock(&ch->out.lock, &irql);
+	link = ch->out.link;
+	ch->out.link = NULL;
+	ch->out.interrupt_bits = NULL;
+	ch->out.monitor_pending = NULL;
+	KeReleaseSpinLock(&ch->out.lock, irql);
+	if (link)
+		partition_disconnect(link);
+	if (ch->port)
+		partition_unlisten(ch->port);
+	ch->port = NULL;
+	rings_destroy(ch);
+}
+
+/* ---- becoming the guest ---- */
+
+static void guest_destroy(struct guest *guest)
+{
+	if (guest->partition)
+		partition_close(guest->partition);
+	interrupts_close(guest->interrupts);
+	if (guest->client)
+		client_destroy(guest->client);
+	messages_drop(&guest->messages);
+	while (guest->offers)
+		guest_free_offer(guest, guest->offers);
+	if (guest->pages)
+		nt_pages_free(guest->pages, GUEST_PAGES);
+	pthread_cond_destroy(&guest->changed);
+	pthread_mutex_destroy(&guest->channels_lock);
+	pthread_mutex_destroy(&guest->lock);
+	guest->magic = 0;
+	free(guest);
+}
+
+static struct guest *guest_create(void)
+{
+	struct guest *guest = calloc(1, sizeof(*guest));
+	pthread_condattr_t monotonic;
+
+	if (!guest)
+		return NULL;
+	guest->magic = GUEST_MAGIC;
+	guest->device.DeviceExtension = guest;
+	pthread_mutex_init(&guest->lock, NULL);
+	pthread_mutex_init(&guest->channels_lock, NULL);
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&guest->changed, &monotonic);
+	pthread_condattr_destroy(&monotonic);
+	messages_init(&guest->messages);
+	guest->pages = nt_pages_allocate(GUEST_PAGES);
+	guest->client = client_create(&guest_ops, guest);
+	if (guest->pages && guest->client)
+		return guest;
+	guest_destroy(guest);
+	return NULL;
+}
+
+static void guest_fill_contact(struct guest *guest, const struct kmcl_guest_options *options)
+{
+	struct client_contact *contact = &guest->contact;
+
+	contact->version_max = options && options->version_max ? options->version_max
+							       : WIRE_VERSION_6_0;
+	contact->message_sint = WIRE_SINT_DEFAULT;
+	contact->vtl = options ? options->vtl : 0;
+}
+
+static NTSTATUS guest_open_partition(struct guest *guest, const char *uri)
+{
+	const struct nt_ram *ram = nt_ram();
+	struct partition_settings settings = {
+		.end = PARTITION_GUEST,
+		.upcalls = { .message = guest_on_message,
+			     .writable = guest_on_writable,
+			     .presence = guest_on_presence,
+			     .log = guest_on_log },
+		.context = guest,
+	};
+	char why[256] = "";
+	int rc;
+
+	if (!ram)
+		return STATUS_INSUFFICIENT_RESOURCES;
+	settings.ram = (struct partition_ram){ ram->fd, ram->base, ram->size };
+	rc = partition_open(uri, &settings, &guest->partition, why, sizeof(why));
+	if (rc == 0)
+		return STATUS_SUCCESS;
+	guest->partition = NULL;
+	nt_log(NT_LOG_ERROR, uri, "cannot become the guest: %s", why);
+	return bus_status(rc);
+}
+
+static NTSTATUS guest_wait_connected(struct guest *guest, uint32_t timeout_ms)
+{
+	struct timespec deadline = guest_deadline(timeout_ms);
+	NTSTATUS status = STATUS_SUCCESS;
+	int rc = 0;
+
+	guest_enter(guest);
+	while (!guest->offers_known && !(guest->contact_answered && !guest->version) && rc == 0)
+		rc = pthread_cond_timedwait(&guest->changed, &guest->lock, &deadline);
+	if (guest->contact_answered && !guest->version)
+		status = STATUS_CONNECTION_REFUSED;
+	else if (!guest->offers_known)
+		status = STATUS_IO_TIMEOUT;
+	guest_leave(guest);
+	return status;
+}
+
+NTSTATUS kmcl_guest_open_ex(const char *partition, const struct kmcl_guest_options *options,
+			    PDEVICE_OBJECT *bus)
+{
+	uint32_t timeout = GUEST_OPEN_TIMEOUT_MS;
+	struct guest *guest;
+	NTSTATUS status;
+
+	if (!partition)
+		return STATUS_INVALID_PARAMETER_1;
+	if (options && (options->size != sizeof(*options) ||
+			(options->version_max && !wire_version_known(options->version_max))))
+		return STATUS_INVALID_PARAMETER_2;
+	if (options && options->timeout_ms)
+		timeout = options->timeout_ms;
+	if (!bus)
+		return STATUS_INVALID_PARAMETER_3;
+	guest = guest_create();
+	if (!guest)
+		return STATUS_INSUFFICIENT_RESOURCES;
+	guest_fill_contact(guest, options);
+	status = guest_open_partition(guest, partition);
+	if (NT_SUCCESS(status))
+		status = guest_wait_connected(guest, timeout);
+	if (!NT_SUCCESS(status)) {
+		guest_destroy(guest);
+		return status;
+	}
+	*bus = &guest->device;
+	return STATUS_SUCCESS;
+}
+
+NTSTATUS kmcl_guest_open(const char *partition, PDEVICE_OBJECT *bus)
+{
+	return kmcl_guest_open_ex(partition, NULL, bus);
+}
+
+void kmcl_guest_close(PDEVICE_OBJECT bus)
+{
+	struct guest *guest = guest_of(bus);
+	struct timespec deadline = guest_deadline(GUEST_OPEN_TIMEOUT_MS);
+	int rc = 0;
+
+	if (!guest)
+		return;
+	guest_enter(guest);
+	if (guest->channels || guest->waiting)
+		nt_misuse(__func__, "bus", "disable and clean up its channels first");
+	if (guest->version)
+		client_unload(guest->client);
+	while (guest->version && rc == 0)
+		rc = pthread_cond_timedwait(&guest->changed, &guest->lock, &deadline);
+	guest_leave(guest);
+	guest_destroy(guest);
+}
+
+/* ---- the rest of what a guest may ask of the host ---- */
+
+NTSTATUS kmcl_guest_tl_connect(PDEVICE_OBJECT bus, LPCGUID endpoint, LPCGUID service)
+{
+	struct guest *guest = guest_of(bus);
+	struct guest_wait wait = { .answer = ANSWER_TL };
+	struct bus_guid e, s;
+	NTSTATUS status;
+
+	if (!guest)
+		return STATUS_INVALID_PARAMETER_1;
+	if (!endpoint)
+		return STATUS_INVALID_PARAMETER_2;
+	if (!service)
+		return STATUS_INVALID_PARAMETER_3;
+	memcpy(e.bytes, endpoint, sizeof(e));
+	memcpy(s.bytes, service, sizeof(s));
+	guest_enter(guest);
+	if (guest->version < WIRE_VERSION_4_1) { /* hosts before 4.1 do not say */
+		guest_leave(guest);
+		return STATUS_NOT_SUPPORTED;
+	}
+	guest_wait_add(guest, &wait);
+	client_tl_connect(guest->client, &e, &s);
+	status = guest_wait_for(guest, &wait);
+	guest_leave(guest);
+	return status;
+}
+
+NTSTATUS kmcl_client_channel_set_target_vp(VMBCHANNEL channel, uint32_t vp)
+{
+	struct channel *ch = channel_of(channel);
+	struct guest_wait wait = { .answer = ANSWER_MODIFIED };
+	NTSTATUS status = STATUS_NOT_SUPPORTED;
+	bool open;
+
+	if (!ch || ch->server)
+		return STATUS_INVALID_PARAMETER_1;
+	pthread_mutex_lock(&ch->lock);
+	ch->config.target_vp = vp;
+	open = ch->phase >= CHANNEL_PAUSED && ch->phase < CHANNEL_CLOSING;
+	wait.channel_id = ch->bus_offer.channel_id;
+	pthread_mutex_unlock(&ch->lock);
+	if (!open)
+		return STATUS_SUCCESS;
+	guest_enter(ch->guest);
+	guest_wait_add(ch->guest, &wait);
+	if (client_modify(ch->guest->client, wait.channel_id, vp) == 0)
+		status = guest_wait_for(ch->guest, &wait);
+	else
+		guest_wait_remove(ch->guest, &wait);
+	guest_leave(ch->guest);
+	return status;
+}
+
+NTSTATUS VmbChannelSetInterruptLatency(VMBCHANNEL Channel, UINT16 Latency, PUINT16 OriginalLatency)
+{
+	struct channel *ch = channel_of(Channel);
+	uint8_t id;
+	uint16_t old;
+	bool open;
+
+	if (!ch || ch->server)
+		return STATUS_INVALID_PARAMETER_1;
+	pthread_mutex_lock(&ch->lock);
+	open = ch->phase >= CHANNEL_OPENING;
+	id = ch->bus_offer.monitor_id;
+	pthread_mutex_unlock(&ch->lock);
+	if (!open)
+		return STATUS_INVALID_DEVICE_STATE;
+	if (!ch->bus_offer.monitor_allocated)
+		return STATUS_NOT_SUPPORTED;
+	old = atomic_exchange(&guest_monitor(ch->guest)->latency[id / 32 % 4][id % 32], Latency);
+	if (OriginalLatency)
+		*OriginalLatency = old;
+	return STATUS_SUCCESS;
+}
+
+/* ---- what there is ---- */
+
+uint32_t kmcl_guest_channels(PDEVICE_OBJECT bus, struct kmcl_channel_info *info, uint32_t capacity)
+{
+	struct guest *guest = guest_of(bus);
+	uint32_t count = 0;
+
+	if (!guest)
+		return 0;
+	guest_enter(guest);
+	for (struct guest_offer *offer = guest->offers; offer; offer = offer->next) {
+		if (offer->gone || offer->rescinded)
+			continue;
+		if (count < capacity && offer->owner)
+			kmcl_channel_info(channel_handle(offer->owner), &info[count]);
+		else if (count < capacity)
+			info_of_offer(&offer->offer, &info[count]);
+		count++;
+	}
+	guest_leave(guest);
+	return count;
+}
+
+NTSTATUS kmcl_guest_info(PDEVICE_OBJECT bus, struct kmcl_bus_info *info)
+{
+	struct guest *guest = guest_of(bus);
+
+	if (!guest)
+		return STATUS_INVALID_PARAMETER_1;
+	memset(info, 0, sizeof(*info));
+	guest_enter(guest);
+	info->version = guest->version;
+	info->features = guest->version ? guest->features : 0;
+	info->other_process = partition_other_process(guest->partition);
+	for (struct guest_offer *offer = guest->offers; offer; offer = offer->next)
+		info->channels += !offer->gone && !offer->rescinded;
+	guest_leave(guest);
+	return STATUS_SUCCESS;
+}

@@ -1,0 +1,644 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+
+/*
+ * Receiving: the only reader of a channel's incoming ring. One thread at a time delivers, mostly the
+ * channel's dispatcher; `busy` says that somebody does. Each packet is checked and copied out of shared
+ * memory once, into an item that the driver owns until it completes it.
+ */
+
+#include "kmcl/channel.h"
+
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define INCOMING_PASSIVE_BUDGET 64u
+
+/* The channel that this thread delivers for. */
+static _Thread_local struct channel *delivering;
+
+static bool incoming_enter(struct channel *ch)
+{
+	if (atomic_load_explicit(&ch->in.busy, memory_order_relaxed) ||
+	    atomic_exchange_explicit(&ch->in.busy, true, memory_order_acquire))
+		return false;
+	return true;
+}
+
+static void incoming_leave(struct channel *ch)
+{
+	atomic_store_explicit(&ch->in.busy, false, memory_order_release);
+}
+
+/* Enters if there is a ring to read; it stays until this leaves. */
+static bool incoming_enter_on(struct channel *ch)
+{
+	if (!atomic_load_explicit(&ch->in.on, memory_order_relaxed) || !incoming_enter(ch))
+		return false;
+	if (atomic_load(&ch->in.on))
+		return true;
+	incoming_leave(ch);
+	return false;
+}
+
+static void incoming_enter_waiting(struct channel *ch)
+{
+	while (!incoming_enter(ch))
+		sched_yield();
+}
+
+/* ---- items ---- */
+
+static uint32_t align16(uint32_t n)
+{
+	return (n + 15u) & ~15u;
+}
+
+static struct incoming_packet *incoming_allocate(struct channel *ch)
+{
+	const struct channel_config *config = &ch->config;
+	uint32_t context = align16(config->context_size);
+	uint32_t payload = align16(config->packet_max + 8); /* rings carry multiples of 8 */
+	uint32_t header = ch->server ? align16(extdata_header_max(config)) : 0;
+	uint32_t mdls = ch->server ? align16(extdata_mdls_max(config)) : 0;
+	size_t head = align16(sizeof(struct incoming_packet));
+	struct incoming_packet *packet = malloc(head + context + payload + header + mdls);
+	uint8_t *p = (uint8_t *)packet;
+
+	if (!packet)
+		return NULL;
+	memset(packet, 0, sizeof(*packet));
+	packet->magic = INCOMING_MAGIC;
+	packet->channel = ch;
+	packet->context = p + head;
+	packet->payload = packet->context + context;
+	packet->header = packet->payload + payload;
+	packet->mdls = packet->header + header;
+	return packet;
+}
+
+static struct incoming_packet *incoming_take(struct channel *ch)
+{
+	struct incoming *in = &ch->in;
+	struct incoming_packet *packet;
+
+	if (!in->free_local)
+		in->free_local = atomic_exchange_explicit(&in->free_remote, NULL,
+							  memory_order_acquire);
+	packet = in->free_local;
+	if (!packet)
+		return incoming_allocate(ch);
+	in->free_local = packet->next;
+	return packet;
+}
+
+static void incoming_give_back(struct incoming_packet *packet)
+{
+	struct incoming *in = &packet->channel->in;
+
+	if (delivering == packet->channel) {
+		packet->next = in->free_local;
+		in->free_local = packet;
+		return;
+	}
+	packet->next = atomic_load_explicit(&in->free_remote, memory_order_relaxed);
+	while (!atomic_compare_exchange_weak_explicit(&in->free_remote, &packet->next, packet,
+						      memory_order_release, memory_order_relaxed))
+		;
+}
+
+void incoming_free(struct incoming_packet *packet)
+{
+	if (packet->mdl)
+		extdata_unmap_packet(packet);
+	incoming_give_back(packet);
+}
+
+static void incoming_free_list(struct incoming_packet *packet)
+{
+	while (packet) {
+		struct incoming_packet *next = packet->next;
+
+		packet->magic = 0;
+		free(packet);
+		packet = next;
+	}
+}
+
+NTSTATUS incoming_prepare(struct channel *ch)
+{
+	struct incoming *in = &ch->in;
+
+	in->scratch = malloc(align16(ch->config.packet_max + 8));
+	if (!in->scratch)
+		return STATUS_INSUFFICIENT_RESOURCES;
+	in->batch = 0;
+	in->polled = false;
+	atomic_store(&in->owed, 0);
+	return STATUS_SUCCESS;
+}
+
+void incoming_release(struct channel *ch)
+{
+	struct incoming *in = &ch->in;
+
+	incoming_free_list(in->deferred);
+	incoming_free_list(in->free_local);
+	incoming_free_list(atomic_exchange(&in->free_remote, NULL));
+	in->deferred = NULL;
+	in->free_local = NULL;
+	free(in->scratch);
+	in->scratch = NULL;
+}
+
+/* ---- one packet ---- */
+
+static void incoming_fault(struct channel *ch, const char *what, uint64_t expected, uint64_t actual)
+{
+	atomic_store(&ch->in.on, false);
+	channel_fault(ch, what, expected, actual);
+}
+
+/* May one more packet be delivered? If not, a completion will start the queue again. */
+static bool incoming_within_quota(struct channel *ch)
+{
+	struct incoming *in = &ch->in;
+	uint32_t owed = atomic_load_explicit(&in->owed, memory_order_relaxed);
+
+	while ((owed & INCOMING_OWED_COUNT) >=
+	       atomic_load_explicit(&in->quota, memory_order_relaxed)) {
+		if (!atomic_compare_exchange_weak(&in->owed, &owed, owed | INCOMING_OWED_BLOCKED))
+			continue;
+		counter_add(&ch->statistics.quota_stops, 1);
+		return false;
+	}
+	return true;
+}
+
+static bool incoming_completion(struct channel *ch, const struct ring_packet *ring)
+{
+	struct incoming *in = &ch->in;
+	uint32_t size = ring->size - ring->payload_offset;
+	struct packet *packet;
+
+	if (size > wire_align8(ch->config.packet_max)) {
+		incoming_fault(ch, "completion size", ch->config.packet_max, size);
+		return false;
+	}
+	ring_read_copy(&in->ring, ring, ring->payload_offset, in->scratch, size);
+	ring_read_advance(&in->ring, ring);
+	packet = packet_claim(ch, ring->transaction_id);
+	if (!packet) {
+		incoming_fault(ch, "transaction id of a completion", ch->out.slot_count,
+			       ring->transaction_id);
+		return false;
+	}
+	counter_add(&ch->statistics.completions_in, 1);
+	packet_done(packet, STATUS_SUCCESS, in->scratch, size);
+	return true;
+}
+
+/* The pipe header says how much of the padded payload counts. */
+static bool incoming_pipe_header(struct channel *ch, const struct ring_packet *ring,
+				 uint32_t *offset, uint32_t *size)
+{
+	struct wire_pipe_header pipe = { 0 };
+	struct wire_packet_fault fault;
+	uint32_t head = *size < sizeof(pipe) ? *size : sizeof(pipe);
+
+	ring_read_copy(&ch->in.ring, ring, *offset, &pipe, head);
+	if (!wire_pipe_check(&pipe, *size, size, &fault)) {
+		incoming_fault(ch, fault.what, fault.expected, fault.actual);
+		return false;
+	}
+	*offset += sizeof(pipe);
+	return true;
+}
+
+static bool incoming_external_header(struct channel *ch, const struct ring_packet *ring,
+				     struct incoming_packet *packet)
+{
+	uint32_t size = ring->payload_offset - sizeof(struct wire_packet);
+	struct wire_packet_fault fault;
+
+	if (size > extdata_header_max(&ch->config)) {
+		incoming_fault(ch, "external data header size", extdata_header_max(&ch->config),
+			       size);
+		return false;
+	}
+	ring_read_copy(&ch->in.ring, ring, sizeof(struct wire_packet), packet->header, size);
+	packet->header_size = size;
+	packet->flags = VMBUS_CHANNEL_PROCESS_PACKET_FLAG_EXTERNAL_DATA;
+	if (!extdata_check(&ch->config, packet->header, size, &packet->ranges, &fault)) {
+		incoming_fault(ch, fault.what, fault.expected, fault.actual);
+		return false;
+	}
+	return true;
+}
+
+/* Fills an item from the ring; on failure the channel is stopped and the item goes back. */
+static bool incoming_fill(struct channel *ch, const struct ring_packet *ring,
+			  struct incoming_packet *packet)
+{
+	uint32_t offset = ring->payload_offset;
+	uint32_t size = ring->size - offset;
+
+	packet->flags = 0;
+	packet->header_size = 0;
+	if (ring->type == WIRE_PACKET_DATA_GPA_DIRECT &&
+	    !incoming_external_header(ch, ring, packet))
+		return false;
+	if ((ch->config.flags & VMBUS_CHANNEL_INIT_FLAG_IS_PIPE) &&
+	    !incoming_pipe_header(ch, ring, &offset, &size))
+		return false;
+	if (size > wire_align8(ch->config.packet_max)) {
+		incoming_fault(ch, "packet size", ch->config.packet_max, size);
+		return false;
+	}
+	ring_read_copy(&ch->in.ring, ring, offset, packet->payload, size);
+	packet->payload_size = size;
+	packet->transaction_id = ring->transaction_id;
+	packet->answer = ring->flags & WIRE_PACKET_FLAG_COMPLETION_REQUESTED;
+	packet->deferred = false;
+	packet->mdl = NULL;
+	if (ch->config.context_size)
+		memset(packet->context, 0, ch->config.context_size);
+	return true;
+}
+
+/* Hands it to the driver; afterwards it may be gone. */
+static void incoming_call(struct channel *ch, struct incoming_packet *packet)
+{
+	atomic_fetch_add_explicit(&ch->in.owed, 1, memory_order_relaxed);
+	atomic_store_explicit(&packet->delivered, true, memory_order_relaxed);
+	ch->config.process(channel_handle(ch), (VMBPACKETCOMPLETION)packet, packet->payload,
+			   packet->payload_size, packet->flags);
+}
+
+static bool incoming_data(struct channel *ch, const struct ring_packet *ring)
+{
+	struct incoming *in = &ch->in;
+	struct incoming_packet *packet;
+
+	if (!incoming_within_quota(ch))
+		return false;
+	packet = incoming_take(ch);
+	if (!packet) {
+		nt_log(NT_LOG_ERROR, ch->config.name, "no memory for an incoming packet");
+		atomic_store(&in->on, false);
+		channel_stop(ch);
+		return false;
+	}
+	if (!incoming_fill(ch, ring, packet)) {
+		incoming_free(packet);
+		return false;
+	}
+	ring_read_advance(&in->ring, ring);
+	counter_add(&ch->statistics.packets_in, 1);
+	counter_add(&ch->statistics.bytes_in, packet->payload_size);
+	in->batch++;
+	incoming_call(ch, packet);
+	return true;
+}
+
+/* Delivers what is next in the ring; false: nothing was delivered, for whatever reason. */
+static bool incoming_next(struct channel *ch)
+{
+	struct incoming *in = &ch->in;
+	struct ring_packet packet;
+	enum ring_status status = ring_read_next(&in->ring, &packet);
+
+	if (status == RING_EMPTY)
+		return false;
+	if (status != RING_OK) {
+		incoming_fault(ch, in->ring.fault.what, in->ring.fault.expected,
+			       in->ring.fault.actual);
+		return false;
+	}
+	switch (packet.type) {
+	case WIRE_PACKET_COMPLETION:
+		return incoming_completion(ch, &packet);
+	case WIRE_PACKET_DATA_INBAND:
+		return incoming_data(ch, &packet);
+	case WIRE_PACKET_DATA_GPA_DIRECT:
+		if (ch->server)
+			return incoming_data(ch, &packet);
+		break;
+	}
+	incoming_fault(ch, "packet type", WIRE_PACKET_COMPLETION, packet.type);
+	return false;
+}
+
+/* ---- delivery ---- */
+
+/* The writer learns of the room, the driver of the pause. */
+static void incoming_pause(struct channel *ch)
+{
+	struct incoming *in = &ch->in;
+	uint32_t batch = in->batch;
+
+	if (ring_read_publish(&in->ring))
+		outgoing_signal(ch);
+	if (!batch)
+		return;
+	in->batch = 0;
+	if (ch->config.processing_complete)
+		ch->config.processing_complete(channel_handle(ch), batch);
+}
+
+/* Caller has entered. */
+static uint32_t incoming_deliver(struct channel *ch, uint32_t budget)
+{
+	struct incoming *in = &ch->in;
+	struct channel *before = delivering;
+	uint32_t count = 0;
+
+	delivering = ch;
+	while (count < budget && !in->deferred &&
+	       atomic_load_explicit(&in->on, memory_order_relaxed) && incoming_next(ch))
+		count++;
+	if (count < budget)
+		incoming_pause(ch);
+	delivering = before;
+	return count;
+}
+
+/* What the driver deferred is delivered again, first. At PASSIVE_LEVEL, caller has entered. */
+static void incoming_deliver_deferred(struct channel *ch)
+{
+	struct incoming_packet *packet = ch->in.deferred;
+
+	if (!packet || !atomic_load(&ch->in.on))
+		return;
+	ch->in.deferred = NULL;
+	packet->deferred = false;
+	delivering = ch;
+	incoming_call(ch, packet);
+	delivering = NULL;
+}
+
+static void incoming_deliver_passive(void *context)
+{
+	struct channel *ch = context;
+
+	incoming_enter_waiting(ch);
+	incoming_deliver_deferred(ch);
+	if (atomic_load(&ch->in.passive))
+		incoming_deliver(ch, INCOMING_PASSIVE_BUDGET);
+	atomic_store(&ch->in.passive_queued, false);
+	incoming_leave(ch);
+	dispatcher_kick(ch);
+}
+
+static bool incoming_needs_passive(struct channel *ch)
+{
+	return ch->in.deferred || atomic_load_explicit(&ch->in.passive, memory_order_relaxed);
+}
+
+/* Caller has entered. */
+static void incoming_queue_passive(struct channel *ch)
+{
+	if (!atomic_load(&ch->in.on) || atomic_exchange(&ch->in.passive_queued, true))
+		return;
+	ch->delivery.routine = incoming_deliver_passive;
+	ch->delivery.context = ch;
+	nt_strand_queue(&ch->delivery_strand, &ch->delivery);
+}
+
+/* Caller has entered. Delivers here, or, where it has to be PASSIVE, elsewhere. */
+static uint32_t incoming_deliver_or_queue(struct channel *ch, uint32_t budget)
+{
+	uint32_t count = 0;
+
+	if (!incoming_needs_passive(ch))
+		count = incoming_deliver(ch, budget);
+	if (incoming_needs_passive(ch) && (ch->in.deferred || ring_read_pending(&ch->in.ring)))
+		incoming_queue_passive(ch);
+	return count;
+}
+
+uint32_t incoming_poll(struct channel *ch, uint32_t budget)
+{
+	struct incoming *in = &ch->in;
+	uint32_t count = 0;
+
+	if (atomic_load_explicit(&ch->out.waiting, memory_order_relaxed))
+		count += outgoing_drain(ch);
+	if (!incoming_enter_on(ch))
+		return count;
+	if (!in->polled) {
+		ring_read_mask(&in->ring);
+		in->polled = true;
+	}
+	count += incoming_deliver_or_queue(ch, budget);
+	incoming_leave(ch);
+	return count;
+}
+
+/* Somebody else will kick: nothing is gained by polling until then. Caller has entered. */
+static bool incoming_blocked(struct channel *ch)
+{
+	struct incoming *in = &ch->in;
+
+	return !atomic_load(&in->on) || atomic_load(&in->passive_queued) ||
+	       (atomic_load(&in->owed) & INCOMING_OWED_BLOCKED);
+}
+
+/* Caller has entered. */
+static bool incoming_unmask(struct channel *ch)
+{
+	bool signal = false, pending = ring_read_unmask(&ch->in.ring, &signal);
+
+	if (signal)
+		outgoing_signal(ch);
+	return pending;
+}
+
+bool incoming_sleep(struct channel *ch)
+{
+	bool pending = false;
+
+	if (!incoming_enter(ch)) /* a passive delivery kicks when it is done */
+		return !atomic_load(&ch->in.passive_queued);
+	if (!incoming_blocked(ch))
+		pending = incoming_unmask(ch);
+	if (!pending)
+		ch->in.polled = false;
+	incoming_leave(ch);
+	return pending;
+}
+
+uint32_t incoming_help(struct channel *ch, uint32_t budget)
+{
+	uint32_t count = 0;
+
+	if (atomic_load_explicit(&ch->out.waiting, memory_order_relaxed))
+		count += outgoing_drain(ch);
+	if (!incoming_enter_on(ch))
+		return count;
+	ring_read_mask(&ch->in.ring);
+	count += incoming_deliver_or_queue(ch, budget);
+	incoming_leave(ch);
+	return count;
+}
+
+void incoming_help_end(struct channel *ch)
+{
+	bool pending = false;
+
+	incoming_enter_waiting(ch);
+	if (!ch->in.polled && atomic_load(&ch->in.on) && !incoming_blocked(ch))
+		pending = incoming_unmask(ch);
+	incoming_leave(ch);
+	if (pending)
+		dispatcher_kick(ch);
+}
+
+void incoming_start(struct channel *ch)
+{
+	atomic_fetch_and(&ch->in.owed, INCOMING_OWED_COUNT);
+	atomic_store(&ch->in.on, true);
+	dispatcher_kick(ch);
+}
+
+void incoming_stop(struct channel *ch)
+{
+	atomic_store(&ch->in.on, false);
+	atomic_fetch_or(&ch->in.owed, INCOMING_OWED_STOPPING);
+	incoming_enter_waiting(ch);
+	delivering = ch;
+	incoming_pause(ch);
+	delivering = NULL;
+	incoming_leave(ch);
+	nt_strand_drain(&ch->delivery_strand);
+}
+
+/* ---- the driver's answers ---- */
+
+static struct incoming_packet *incoming_of(VMBPACKETCOMPLETION handle)
+{
+	struct incoming_packet *packet = (struct incoming_packet *)handle;
+
+	return packet && packet->magic == INCOMING_MAGIC ? packet : NULL;
+}
+
+/* The driver is through with it; false: it was already. */
+static bool incoming_retire(struct incoming_packet *packet, const char *function)
+{
+	if (packet && atomic_exchange_explicit(&packet->delivered, false, memory_order_acq_rel))
+		return true;
+	nt_misuse(function, packet ? packet->channel->config.name : "(unknown)",
+		  "a packet is completed exactly once");
+	return false;
+}
+
+/* Somebody waits for completions: the queue for its quota, or the strand for the last one. The lock
+ * keeps the channel from being freed before this is through with it. */
+static void incoming_one_less_slowly(struct channel *ch)
+{
+	struct incoming *in = &ch->in;
+	uint32_t owed, left;
+
+	pthread_mutex_lock(&ch->lock);
+	owed = atomic_fetch_sub(&in->owed, 1);
+	left = (owed & INCOMING_OWED_COUNT) - 1;
+	if ((owed & INCOMING_OWED_BLOCKED) && left < atomic_load(&in->quota)) {
+		atomic_fetch_and(&in->owed, ~INCOMING_OWED_BLOCKED);
+		dispatcher_kick(ch);
+	}
+	if ((owed & INCOMING_OWED_STOPPING) && left == 0)
+		channel_kick_locked(ch);
+	pthread_mutex_unlock(&ch->lock);
+}
+
+/* Its last access to the channel: with nothing owed the channel may close and be freed. */
+static void incoming_one_less(struct channel *ch)
+{
+	uint32_t owed = atomic_load_explicit(&ch->in.owed, memory_order_relaxed);
+
+	do {
+		if (owed & ~INCOMING_OWED_COUNT) {
+			incoming_one_less_slowly(ch);
+			return;
+		}
+	} while (!atomic_compare_exchange_weak(&ch->in.owed, &owed, owed - 1));
+}
+
+VOID VmbChannelPacketComplete(VMBPACKETCOMPLETION PacketCompletionContext,
+			      PVOID PacketCompletionBuffer, UINT32 BufSize)
+{
+	struct incoming_packet *packet = incoming_of(PacketCompletionContext);
+	struct channel *ch;
+
+	if (!incoming_retire(packet, __func__))
+		return;
+	ch = packet->channel;
+	if (BufSize > ch->config.packet_max) {
+		nt_misuse(__func__, ch->config.name,
+			  "a completion is at most as long as the maximum packet");
+		BufSize = 0;
+	}
+	if (packet->answer)
+		outgoing_answer(packet, PacketCompletionBuffer, BufSize);
+	else
+		incoming_free(packet);
+	incoming_one_less(ch);
+}
+
+VOID VmbChannelPacketDeferToPassive(VMBPACKETCOMPLETION PacketCompletionContext)
+{
+	struct incoming_packet *packet = incoming_of(PacketCompletionContext);
+
+	if (packet && delivering != packet->channel) {
+		nt_misuse(__func__, packet->channel->config.name, "inside ProcessPacket only");
+		return;
+	}
+	if (!incoming_retire(packet, __func__))
+		return;
+	packet->next = NULL;
+	packet->channel->in.deferred = packet;
+	incoming_one_less(packet->channel);
+}
+
+VOID VmbChannelPacketFail(VMBPACKETCOMPLETION PacketCompletionContext)
+{
+	struct incoming_packet *packet = incoming_of(PacketCompletionContext);
+	struct channel *ch;
+
+	if (!incoming_retire(packet, __func__))
+		return;
+	ch = packet->channel;
+	nt_log(NT_LOG_ERROR, ch->config.name, "the driver failed a packet; channel stopped");
+	atomic_store(&ch->in.on, false);
+	incoming_free(packet);
+	incoming_one_less(ch);
+	channel_stop(ch);
+}
+
+NTSTATUS VmbChannelPacketGetExternalData(VMBPACKETCOMPLETION PacketCompletionContext, UINT32 Flags,
+					 PMDL *Mdl)
+{
+	struct incoming_packet *packet = incoming_of(PacketCompletionContext);
+	NTSTATUS status = STATUS_SUCCESS;
+
+	if (!packet || !atomic_load(&packet->delivered))
+		return STATUS_INVALID_PARAMETER_1;
+	if (Flags & ~VMBUS_CHANNEL_PACKET_EXTERNAL_DATA_FLAGS)
+		return STATUS_INVALID_PARAMETER_2;
+	if (!Mdl)
+		return STATUS_INVALID_PARAMETER_3;
+	*Mdl = NULL;
+	if (!packet->header_size)
+		return STATUS_NOT_FOUND;
+	if (!packet->mdl)
+		status = extdata_map_packet(packet);
+	*Mdl = packet->mdl;
+	return status;
+}
+
+PVOID VmbChannelPacketGetClientContext(VMBPACKETCOMPLETION PacketCompletionContext)
+{
+	struct incoming_packet *packet = incoming_of(PacketCompletionContext);
+
+	return packet && packet->channel->config.context_size ? packet->context : NULL;
+}

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+
+/* What there is on a bus, for people and programs that look at it from outside the drivers; and the log. */
+
+#include "kmcl/channel.h"
+
+#include <string.h>
+
+static enum kmcl_channel_state info_state(enum channel_phase phase)
+{
+	switch (phase) {
+	case CHANNEL_DISABLED:
+		return KMCL_CHANNEL_DISABLED;
+	case CHANNEL_ENABLED:
+	case CHANNEL_OPENING:
+	case CHANNEL_CLOSING:
+		return KMCL_CHANNEL_ENABLED;
+	case CHANNEL_PAUSED:
+	case CHANNEL_SUSPENDING:
+		return KMCL_CHANNEL_PAUSED;
+	case CHANNEL_POST_STARTING:
+	case CHANNEL_ACTIVE:
+		break;
+	}
+	return KMCL_CHANNEL_ACTIVE;
+}
+
+void info_of_offer(const struct bus_offer *offer, struct kmcl_channel_info *info)
+{
+	memset(info, 0, sizeof(*info));
+	memcpy(&info->type, offer->type.bytes, sizeof(GUID));
+	memcpy(&info->instance, offer->instance.bytes, sizeof(GUID));
+	info->subchannel = offer->subchannel_index;
+	info->channel_id = offer->channel_id;
+	info->connection_id = offer->connection_id;
+	info->offer_flags = offer->flags;
+	info->mmio_megabytes = offer->mmio_megabytes;
+	info->mmio_megabytes_optional = offer->mmio_megabytes_optional;
+	info->dedicated_interrupt = offer->dedicated_interrupt;
+	info->monitored = offer->monitor_allocated;
+	info->monitor_id = offer->monitor_id;
+	info->state = KMCL_CHANNEL_OFFERED;
+}
+
+static uint32_t info_ring_bytes(const struct ring_map *map)
+{
+	return map->pages ? (uint32_t)(map->pages - 1) * WIRE_PAGE_SIZE : 0;
+}
+
+static uint32_t info_outstanding_out(struct channel *ch)
+{
+	uint32_t count = 0;
+	KIRQL irql;
+
+	KeAcquireSpinLock(&ch->out.lock, &irql);
+	for (uint32_t slot = 0; slot < ch->out.slot_count; slot++)
+		count += packet_in_flight(ch, slot);
+	for (struct outgoing_item *item = ch->out.head; item; item = item->next)
+		count++;
+	KeReleaseSpinLock(&ch->out.lock, irql);
+	return count;
+}
+
+static void info_statistics(struct channel *ch, struct kmcl_statistics *statistics)
+{
+	const uint64_t *from = (const uint64_t *)&ch->statistics;
+	uint64_t *to = (uint64_t *)statistics;
+
+	for (size_t i = 0; i < sizeof(*statistics) / sizeof(*to); i++)
+		to[i] = __atomic_load_n(&from[i], __ATOMIC_RELAXED);
+	statistics->faults = atomic_load(&ch->faults);
+}
+
+void kmcl_channel_info(VMBCHANNEL channel, struct kmcl_channel_info *info)
+{
+	struct channel *ch = channel_of(channel);
+
+	if (!ch)
+		return;
+	pthread_mutex_lock(&ch->lock);
+	info_of_offer(&ch->bus_offer, info);
+	info->state = info_state(ch->phase);
+	info->target_vp = ch->server ? ch->open.target_vp : ch->config.target_vp;
+	memcpy(info->name, ch->config.name, sizeof(info->name));
+	info->ring_in_bytes = info_ring_bytes(&ch->rings.in);
+	info->ring_out_bytes = info_ring_bytes(&ch->rings.out);
+	info->gpadls = ch->gpadl_count;
+	info->outstanding_in = atomic_load(&ch->in.owed) & INCOMING_OWED_COUNT;
+	info_statistics(ch, &info->statistics);
+	pthread_mutex_unlock(&ch->lock);
+	info->outstanding_out = info_outstanding_out(ch);
+}
+
+/* ---- the log ---- */
+
+static struct info_log {
+	kmcl_log_fn *log;
+	void *context;
+} info_log;
+
+static void info_log_forward(int level, const char *channel, const char *text, void *context)
+{
+	info_log.log(info_log.context, (enum kmcl_log_level)level, channel, text);
+}
+
+C_ASSERT((int)KMCL_LOG_ERROR == (int)NT_LOG_ERROR && (int)KMCL_LOG_TRACE == (int)NT_LOG_TRACE);
+
+void kmcl_log_set(kmcl_log_fn *log, void *context, enum kmcl_log_level level)
+{
+	info_log.log = log;
+	info_log.context = context;
+	nt_log_set(log ? info_log_forward : NULL, NULL, (enum nt_log_level)level);
+}

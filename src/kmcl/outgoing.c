@@ -1,0 +1,399 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+
+/*
+ * Sending: the only writer of a channel's outgoing ring. Packets and completion packets go through the
+ * same queue, so their order is the order of the calls. What is written is published at once, or, at
+ * DISPATCH_LEVEL, when the IRQL drops: that is what makes a burst of sends one batch.
+ */
+
+#include "kmcl/channel.h"
+
+#include <sched.h>
+#include <string.h>
+
+static void outgoing_flush(struct nt_deferred *deferred);
+static void packet_item_done(struct outgoing_item *item, NTSTATUS status);
+
+void outgoing_init(struct channel *ch)
+{
+	struct outgoing *out = &ch->out;
+
+	KeInitializeSpinLock(&out->lock);
+	out->tail = &out->head;
+	out->flush.routine = outgoing_flush;
+}
+
+void outgoing_signal(struct channel *ch)
+{
+	struct outgoing *out = &ch->out;
+	uint32_t id = ch->bus_offer.channel_id;
+
+	counter_add_shared(&ch->statistics.signals_out, 1);
+	if (out->interrupt_bits)
+		atomic_fetch_or(&out->interrupt_bits[id / 64], 1ull << id % 64);
+	if (out->monitor_pending)
+		atomic_fetch_or(out->monitor_pending, 1u << ch->bus_offer.monitor_id % 32);
+	else if (out->link)
+		partition_signal(out->link);
+}
+
+static void outgoing_publish_locked(struct channel *ch)
+{
+	if (ring_write_publish(&ch->out.ring))
+		outgoing_signal(ch);
+}
+
+/* At the end of a batch. */
+static void outgoing_flush(struct nt_deferred *deferred)
+{
+	struct channel *ch = CONTAINING_RECORD(deferred, struct channel, out.flush);
+	KIRQL irql;
+
+	KeAcquireSpinLock(&ch->out.lock, &irql);
+	if (ch->out.open)
+		outgoing_publish_locked(ch);
+	atomic_store(&ch->out.flush_queued, false);
+	KeReleaseSpinLock(&ch->out.lock, irql);
+}
+
+/* `irql` is what it was before the lock was taken. */
+static void outgoing_commit_locked(struct channel *ch, KIRQL irql)
+{
+	if (irql < DISPATCH_LEVEL) {
+		outgoing_publish_locked(ch);
+	} else if (!atomic_load_explicit(&ch->out.flush_queued, memory_order_relaxed)) {
+		atomic_store_explicit(&ch->out.flush_queued, true, memory_order_relaxed);
+		nt_defer(&ch->out.flush);
+	}
+}
+
+static bool outgoing_may_write_locked(const struct outgoing *out)
+{
+	return out->open && !out->frozen;
+}
+
+static uint32_t outgoing_item_size(const struct outgoing_item *item)
+{
+	uint32_t size = sizeof(struct wire_packet);
+
+	for (unsigned i = 0; i < item->span_count; i++)
+		size += item->spans[i].size;
+	return wire_align8(size);
+}
+
+static void outgoing_append_locked(struct channel *ch, struct outgoing_item *item)
+{
+	item->next = NULL;
+	*ch->out.tail = item;
+	ch->out.tail = &item->next;
+	atomic_store(&ch->out.waiting, true);
+	counter_add(&ch->statistics.sends_queued, 1);
+}
+
+static struct outgoing_item *outgoing_pop_locked(struct channel *ch)
+{
+	struct outgoing_item *item = ch->out.head;
+
+	ch->out.head = item->next;
+	if (!ch->out.head) {
+		ch->out.tail = &ch->out.head;
+		atomic_store(&ch->out.waiting, false);
+	}
+	item->next = NULL;
+	return item;
+}
+
+static bool outgoing_is_packet(const struct outgoing_item *item)
+{
+	return item->done == packet_item_done;
+}
+
+static struct packet *outgoing_packet(struct outgoing_item *item)
+{
+	return CONTAINING_RECORD(item, struct packet, item);
+}
+
+struct packet *outgoing_item_packet(struct outgoing_item *item)
+{
+	return outgoing_is_packet(item) ? outgoing_packet(item) : NULL;
+}
+
+/* Is there nothing more to wait for once it is in the ring? */
+static bool outgoing_item_ends(struct outgoing_item *item)
+{
+	return !outgoing_is_packet(item) || !outgoing_packet(item)->waits;
+}
+
+static void outgoing_count_locked(struct channel *ch, struct outgoing_item *item)
+{
+	if (!outgoing_is_packet(item)) {
+		counter_add(&ch->statistics.completions_out, 1);
+		return;
+	}
+	counter_add(&ch->statistics.packets_out, 1);
+	counter_add(&ch->statistics.bytes_out, outgoing_packet(item)->payload_size);
+	counter_add(&ch->statistics.external_bytes, outgoing_packet(item)->external_size);
+}
+
+static enum ring_status outgoing_write_locked(struct channel *ch, struct outgoing_item *item)
+{
+	struct packet *packet = outgoing_item_packet(item);
+	enum ring_status status;
+
+	if (packet && packet->waits)
+		packet_take_flight(packet);
+	status = ring_write(&ch->out.ring, item->wire, item->spans, item->span_count);
+	if (status == RING_OK)
+		outgoing_count_locked(ch, item);
+	else if (packet && packet->waits)
+		packet_ground(packet);
+	return status;
+}
+
+static void outgoing_fault(struct channel *ch)
+{
+	const struct ring_fault *fault = &ch->out.ring.fault;
+
+	channel_fault(ch, fault->what, fault->expected, fault->actual);
+}
+
+/* ---- sending ---- */
+
+/* The payload moves from the caller's memory to the packet's own: the call is about to return. */
+static void packet_keep_payload(struct packet *packet)
+{
+	struct ring_span *span = &packet->item.spans[packet->item.span_count - 1];
+
+	if (span->base != packet->payload)
+		memcpy(packet->payload, span->base, span->size);
+	span->base = packet->payload;
+}
+
+static void packet_item_done(struct outgoing_item *item, NTSTATUS status)
+{
+	packet_done(outgoing_packet(item), status, NULL, 0);
+}
+
+NTSTATUS outgoing_send(struct channel *ch, struct packet *packet, bool now_only)
+{
+	struct outgoing *out = &ch->out;
+	enum ring_status ring = RING_FULL;
+	bool done = false;
+	KIRQL irql;
+
+	packet->item.done = packet_item_done;
+	KeAcquireSpinLock(&out->lock, &irql);
+	if (outgoing_may_write_locked(out) && !out->head)
+		ring = outgoing_write_locked(ch, &packet->item);
+	if (ring == RING_OK) {
+		outgoing_commit_locked(ch, irql);
+		done = !packet->waits;
+		if (done && !packet->completion && !packet->bounce.pages) {
+			packet_release_locked(packet);
+			done = false;
+		}
+	} else if (!now_only && ring != RING_TOO_BIG) {
+		packet_keep_payload(packet);
+		outgoing_append_locked(ch, &packet->item);
+	}
+	KeReleaseSpinLock(&out->lock, irql);
+
+	if (ring == RING_OK) {
+		if (done)
+			packet_done(packet, STATUS_SUCCESS, NULL, 0);
+		return STATUS_SUCCESS;
+	}
+	if (ring == RING_MALFORMED)
+		outgoing_fault(ch);
+	if (ring == RING_TOO_BIG)
+		return STATUS_INVALID_BUFFER_SIZE;
+	if (now_only)
+		return STATUS_BUFFER_OVERFLOW;
+	if (atomic_load(&out->waiting))
+		outgoing_drain(ch); /* asks the reader for a signal, or finds room after all */
+	return STATUS_SUCCESS;
+}
+
+static void outgoing_answer_done(struct outgoing_item *item, NTSTATUS status)
+{
+	incoming_free(CONTAINING_RECORD(item, struct incoming_packet, item));
+}
+
+void outgoing_answer(struct incoming_packet *packet, const void *buffer, uint32_t size)
+{
+	struct channel *ch = packet->channel;
+	struct outgoing *out = &ch->out;
+	struct outgoing_item *item = &packet->item;
+	enum ring_status ring = RING_FULL;
+	bool queued = false;
+	KIRQL irql;
+
+	item->done = outgoing_answer_done;
+	item->wire = (struct wire_packet){
+		.type = WIRE_PACKET_COMPLETION,
+		.offset8 = sizeof(struct wire_packet) / 8,
+		.transaction_id = packet->transaction_id,
+	};
+	item->spans[0] = (struct ring_span){ buffer, size };
+	item->span_count = 1;
+	KeAcquireSpinLock(&out->lock, &irql);
+	if (outgoing_may_write_locked(out) && !out->head)
+		ring = outgoing_write_locked(ch, item);
+	if (ring == RING_OK) {
+		outgoing_commit_locked(ch, irql);
+	} else if (ring == RING_FULL && out->open) {
+		if (size)
+			memmove(packet->payload, buffer, size);
+		item->spans[0].base = packet->payload;
+		outgoing_append_locked(ch, item);
+		queued = true;
+	}
+	KeReleaseSpinLock(&out->lock, irql);
+	if (ring == RING_MALFORMED)
+		outgoing_fault(ch);
+	if (queued)
+		outgoing_drain(ch);
+	else
+		incoming_free(packet);
+}
+
+struct outgoing_list {
+	struct outgoing_item *first;
+	struct outgoing_item **last;
+};
+
+static void outgoing_list_add(struct outgoing_list *list, struct outgoing_item *item)
+{
+	item->next = NULL;
+	*list->last = item;
+	list->last = &item->next;
+}
+
+static void outgoing_end_all(struct outgoing_item *item, NTSTATUS status)
+{
+	while (item) {
+		struct outgoing_item *next = item->next;
+
+		item->done(item, status);
+		item = next;
+	}
+}
+
+uint32_t outgoing_drain(struct channel *ch)
+{
+	struct outgoing *out = &ch->out;
+	struct outgoing_list done = { .last = &done.first }, refused = { .last = &refused.first };
+	struct outgoing_item *item;
+	enum ring_status ring = RING_OK;
+	uint32_t count = 0;
+	bool signal = false;
+	KIRQL irql;
+
+	KeAcquireSpinLock(&out->lock, &irql);
+	while (outgoing_may_write_locked(out) && out->head) {
+		item = out->head;
+		ring = outgoing_write_locked(ch, item);
+		if (ring == RING_FULL) {
+			if (ring_write_wait(&out->ring, outgoing_item_size(item), &signal))
+				continue;
+			break;
+		}
+		if (ring == RING_MALFORMED)
+			break;
+		outgoing_pop_locked(ch);
+		count++;
+		if (ring == RING_TOO_BIG)
+			outgoing_list_add(&refused, item);
+		else if (outgoing_item_ends(item))
+			outgoing_list_add(&done, item);
+	}
+	if (out->open && !out->head)
+		ring_write_wait_end(&out->ring);
+	if (count)
+		outgoing_commit_locked(ch, irql);
+	if (signal)
+		outgoing_signal(ch);
+	KeReleaseSpinLock(&out->lock, irql);
+
+	if (ring == RING_MALFORMED)
+		outgoing_fault(ch);
+	outgoing_end_all(done.first, STATUS_SUCCESS);
+	outgoing_end_all(refused.first, STATUS_INVALID_BUFFER_SIZE);
+	return count;
+}
+
+bool outgoing_remove(struct channel *ch, struct packet *packet)
+{
+	struct outgoing *out = &ch->out;
+	bool found = false;
+	KIRQL irql;
+
+	KeAcquireSpinLock(&out->lock, &irql);
+	for (struct outgoing_item **p = &out->head; *p; p = &(*p)->next) {
+		if (*p != &packet->item)
+			continue;
+		*p = packet->item.next;
+		if (!*p)
+			out->tail = p;
+		found = true;
+		break;
+	}
+	if (!out->head) {
+		out->tail = &out->head;
+		atomic_store(&out->waiting, false);
+	}
+	KeReleaseSpinLock(&out->lock, irql);
+	return found;
+}
+
+/* ---- opening and closing ---- */
+
+void outgoing_open(struct channel *ch)
+{
+	KIRQL irql;
+
+	KeAcquireSpinLock(&ch->out.lock, &irql);
+	ch->out.open = true;
+	KeReleaseSpinLock(&ch->out.lock, irql);
+	outgoing_drain(ch);
+}
+
+void outgoing_freeze(struct channel *ch, bool frozen)
+{
+	KIRQL irql;
+
+	KeAcquireSpinLock(&ch->out.lock, &irql);
+	ch->out.frozen = frozen;
+	KeReleaseSpinLock(&ch->out.lock, irql);
+	if (!frozen)
+		outgoing_drain(ch);
+}
+
+/* A thread at DISPATCH_LEVEL may still have the flush on its list; it will not be long. */
+static void outgoing_wait_flushed(struct channel *ch)
+{
+	nt_run_deferred();
+	while (atomic_load(&ch->out.flush_queued))
+		sched_yield();
+}
+
+void outgoing_close(struct channel *ch, NTSTATUS status)
+{
+	struct outgoing *out = &ch->out;
+	struct outgoing_item *list;
+	KIRQL irql;
+
+	KeAcquireSpinLock(&out->lock, &irql);
+	if (out->open)
+		outgoing_publish_locked(ch);
+	out->open = false;
+	list = out->head;
+	out->head = NULL;
+	out->tail = &out->head;
+	atomic_store(&out->waiting, false);
+	KeReleaseSpinLock(&out->lock, irql);
+
+	outgoing_wait_flushed(ch);
+	outgoing_end_all(list, status);
+	packet_cancel_all(ch, status);
+}

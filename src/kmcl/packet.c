@@ -1,0 +1,487 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+
+/* Outgoing packet objects: each owns what its send needs, and a slot in the transaction table. */
+
+#include "kmcl/channel.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define PACKETS_KEPT 4096u /* on the lookaside list of a channel */
+
+/* ---- transactions ---- */
+
+static struct transaction *transaction_at(struct channel *ch, uint32_t slot)
+{
+	struct transaction *chunk;
+
+	if (slot >= TRANSACTION_CHUNK * TRANSACTION_CHUNKS)
+		return NULL;
+	chunk = atomic_load_explicit(&ch->out.chunks[slot / TRANSACTION_CHUNK],
+				     memory_order_acquire);
+	return chunk ? &chunk[slot % TRANSACTION_CHUNK] : NULL;
+}
+
+static bool transaction_grow(struct channel *ch)
+{
+	struct outgoing *out = &ch->out;
+	struct transaction *chunk;
+	uint32_t first = out->slot_count;
+
+	if (first == TRANSACTION_CHUNK * TRANSACTION_CHUNKS)
+		return false;
+	chunk = calloc(TRANSACTION_CHUNK, sizeof(*chunk));
+	if (!chunk)
+		return false;
+	for (uint32_t i = TRANSACTION_CHUNK; i-- > 0;) {
+		chunk[i].next_free = out->free_slot;
+		out->free_slot = first + i + 1;
+	}
+	out->slot_count = first + TRANSACTION_CHUNK;
+	atomic_store_explicit(&out->chunks[first / TRANSACTION_CHUNK], chunk, memory_order_release);
+	return true;
+}
+
+static bool transaction_reserve_locked(struct channel *ch, struct packet *packet)
+{
+	struct outgoing *out = &ch->out;
+	struct transaction *t;
+
+	if (!out->free_slot && !transaction_grow(ch))
+		return false;
+	packet->slot = out->free_slot - 1;
+	t = transaction_at(ch, packet->slot);
+	out->free_slot = t->next_free;
+	t->packet = packet;
+	return true;
+}
+
+static void transaction_free_locked(struct channel *ch, uint32_t slot)
+{
+	struct transaction *t = transaction_at(ch, slot);
+
+	t->packet = NULL;
+	t->next_free = ch->out.free_slot;
+	ch->out.free_slot = slot + 1;
+}
+
+void packet_take_flight(struct packet *packet)
+{
+	struct transaction *t = transaction_at(packet->channel, packet->slot);
+	uint64_t id;
+
+	t->sends++;
+	id = (uint64_t)t->sends << 32 | (packet->slot + 1);
+	packet->item.wire.transaction_id = id;
+	atomic_store_explicit(&t->id, id, memory_order_release);
+}
+
+/* The id that came from outside must be the one in flight; the exchange makes one caller its owner. */
+static struct packet *transaction_claim(struct transaction *t, uint64_t id)
+{
+	uint64_t expected = id;
+
+	if (id == 0 || !atomic_compare_exchange_strong(&t->id, &expected, 0))
+		return NULL;
+	return t->packet;
+}
+
+struct packet *packet_claim(struct channel *ch, uint64_t transaction_id)
+{
+	struct transaction *t = transaction_at(ch, (uint32_t)transaction_id - 1);
+
+	return t ? transaction_claim(t, transaction_id) : NULL;
+}
+
+bool packet_ground(struct packet *packet)
+{
+	struct transaction *t = transaction_at(packet->channel, packet->slot);
+
+	return transaction_claim(t, atomic_load(&t->id)) != NULL;
+}
+
+struct packet *packet_at(struct channel *ch, uint32_t slot)
+{
+	return transaction_at(ch, slot)->packet;
+}
+
+static uint32_t transaction_slot(uint64_t id)
+{
+	return (uint32_t)id - 1;
+}
+
+bool transaction_id_valid(uint64_t id)
+{
+	return id >> 32 && transaction_slot(id) < TRANSACTION_CHUNK * TRANSACTION_CHUNKS;
+}
+
+/* Gives the packet the slot that the id names; who had that, if anybody, gets the packet's. */
+static bool transaction_move_locked(struct channel *ch, struct packet *packet, uint32_t slot)
+{
+	struct transaction *from = transaction_at(ch, packet->slot), *to;
+	struct packet *other;
+
+	while (slot >= ch->out.slot_count)
+		if (!transaction_grow(ch))
+			return false;
+	to = transaction_at(ch, slot);
+	if (atomic_load(&to->id) != 0)
+		return false;
+	other = to->packet;
+	if (!other) { /* unlink it from the free list, and put the packet's there instead */
+		uint32_t *p = &ch->out.free_slot;
+
+		while (*p != slot + 1)
+			p = &transaction_at(ch, *p - 1)->next_free;
+		*p = to->next_free;
+		from->next_free = ch->out.free_slot;
+		ch->out.free_slot = packet->slot + 1;
+	} else {
+		other->slot = packet->slot;
+	}
+	from->packet = other;
+	to->packet = packet;
+	packet->slot = slot;
+	return true;
+}
+
+NTSTATUS packet_restore_flight(struct packet *packet, uint64_t id)
+{
+	struct channel *ch = packet->channel;
+	uint32_t idle = PACKET_IDLE;
+	bool moved;
+	KIRQL irql;
+
+	if (packet_is_unset(packet) ||
+	    !atomic_compare_exchange_strong(&packet->state, &idle, PACKET_SENT))
+		return STATUS_INVALID_PARAMETER_1;
+	KeAcquireSpinLock(&ch->out.lock, &irql);
+	moved = packet->slot == transaction_slot(id) ||
+		transaction_move_locked(ch, packet, transaction_slot(id));
+	if (moved) {
+		struct transaction *t = transaction_at(ch, packet->slot);
+
+		packet->waits = true;
+		packet->item.wire.transaction_id = id;
+		t->sends = (uint32_t)(id >> 32);
+		atomic_store(&t->id, id);
+	}
+	KeReleaseSpinLock(&ch->out.lock, irql);
+	if (!moved)
+		atomic_store(&packet->state, PACKET_IDLE);
+	return moved ? STATUS_SUCCESS : STATUS_INVALID_PARAMETER_2;
+}
+
+bool packet_in_flight(struct channel *ch, uint32_t slot)
+{
+	return atomic_load(&transaction_at(ch, slot)->id) != 0;
+}
+
+void packet_cancel_all(struct channel *ch, NTSTATUS status)
+{
+	for (uint32_t slot = 0; slot < ch->out.slot_count; slot++) {
+		struct transaction *t = transaction_at(ch, slot);
+		struct packet *packet = transaction_claim(t, atomic_load(&t->id));
+
+		if (packet)
+			packet_done(packet, status, NULL, 0);
+	}
+}
+
+/* ---- packet objects ---- */
+
+UINT32 VmbChannelSizeofPacket(VMBCHANNEL Channel)
+{
+	struct channel *ch = channel_of(Channel);
+
+	if (!ch)
+		return 0;
+	return (uint32_t)sizeof(struct packet) + wire_align8(extdata_header_max(&ch->config)) +
+	       wire_align8(ch->config.packet_max);
+}
+
+static void packet_layout(struct packet *packet, struct channel *ch)
+{
+	memset(packet, 0, sizeof(*packet));
+	packet->channel = ch;
+	packet->header_capacity = wire_align8(extdata_header_max(&ch->config));
+	packet->payload_capacity = ch->config.packet_max;
+	packet->header = (uint8_t *)(packet + 1);
+	packet->payload = packet->header + packet->header_capacity;
+	atomic_init(&packet->state, PACKET_IDLE);
+}
+
+static bool packet_fits_config(const struct packet *packet, const struct channel *ch)
+{
+	return packet->payload_capacity == ch->config.packet_max &&
+	       packet->header_capacity == wire_align8(extdata_header_max(&ch->config));
+}
+
+static void packet_destroy_locked(struct packet *packet)
+{
+	transaction_free_locked(packet->channel, packet->slot);
+	packet->magic = 0;
+	if (!packet->callers_memory)
+		free(packet);
+}
+
+/* A kept packet of today's sizes, or NULL; older ones go. */
+static struct packet *packet_take_kept_locked(struct channel *ch)
+{
+	struct outgoing *out = &ch->out;
+	struct packet *packet;
+
+	while ((packet = out->free_packets) != NULL) {
+		out->free_packets = packet->next_free;
+		out->free_count--;
+		if (packet_fits_config(packet, ch)) {
+			packet->completion = NULL;
+			packet->pointer = NULL;
+			packet->synchronous = false;
+			atomic_store_explicit(&packet->caller, PACKET_CALLER_WAITS,
+					      memory_order_relaxed);
+			atomic_store_explicit(&packet->state, PACKET_IDLE, memory_order_relaxed);
+			return packet;
+		}
+		packet_destroy_locked(packet);
+	}
+	return NULL;
+}
+
+VMBPACKET VmbPacketAllocate(VMBCHANNEL Channel)
+{
+	struct channel *ch = channel_of(Channel);
+	struct packet *packet;
+	bool reserved;
+	KIRQL irql;
+
+	if (!ch)
+		return NULL;
+	KeAcquireSpinLock(&ch->out.lock, &irql);
+	packet = packet_take_kept_locked(ch);
+	KeReleaseSpinLock(&ch->out.lock, irql);
+	if (packet)
+		return (VMBPACKET)packet;
+
+	packet = malloc(VmbChannelSizeofPacket(Channel));
+	if (!packet)
+		return NULL;
+	packet_layout(packet, ch);
+	KeAcquireSpinLock(&ch->out.lock, &irql);
+	reserved = transaction_reserve_locked(ch, packet);
+	KeReleaseSpinLock(&ch->out.lock, irql);
+	if (!reserved) {
+		free(packet);
+		return NULL;
+	}
+	packet->magic = PACKET_MAGIC;
+	return (VMBPACKET)packet;
+}
+
+/* What a packet in the caller's memory starts with: using it unset is the caller's fault. */
+static VOID packet_completion_unset(VMBPACKET handle, NTSTATUS status, PVOID buffer, UINT32 size)
+{
+}
+
+NTSTATUS VmbPacketInitialize(VMBCHANNEL Channel, VMBPACKET VmbPacket, UINT32 ByteCount)
+{
+	struct channel *ch = channel_of(Channel);
+	struct packet *packet = (struct packet *)VmbPacket;
+	bool reserved;
+	KIRQL irql;
+
+	if (!ch)
+		return STATUS_INVALID_PARAMETER_1;
+	if (!packet || (uintptr_t)packet % _Alignof(struct packet) != 0)
+		return STATUS_INVALID_PARAMETER_2;
+	if (ByteCount < VmbChannelSizeofPacket(Channel))
+		return STATUS_INVALID_PARAMETER_3;
+	packet_layout(packet, ch);
+	packet->callers_memory = true;
+	packet->completion = packet_completion_unset;
+	KeAcquireSpinLock(&ch->out.lock, &irql);
+	reserved = transaction_reserve_locked(ch, packet);
+	KeReleaseSpinLock(&ch->out.lock, irql);
+	if (!reserved)
+		return STATUS_INSUFFICIENT_RESOURCES;
+	packet->magic = PACKET_MAGIC;
+	return STATUS_SUCCESS;
+}
+
+void packet_release_locked(struct packet *packet)
+{
+	struct outgoing *out = &packet->channel->out;
+
+	if (packet->callers_memory || out->free_count >= PACKETS_KEPT) {
+		packet_destroy_locked(packet);
+		return;
+	}
+	atomic_store_explicit(&packet->state, PACKET_FREE, memory_order_relaxed);
+	packet->next_free = out->free_packets;
+	out->free_packets = packet;
+	out->free_count++;
+}
+
+VOID VmbPacketFree(VMBPACKET VmbPacket)
+{
+	struct packet *packet = packet_of(VmbPacket);
+	struct channel *ch;
+	KIRQL irql;
+
+	if (!packet)
+		return;
+	ch = packet->channel;
+	if (atomic_load(&packet->state) != PACKET_IDLE) {
+		nt_misuse(__func__, ch->config.name, "the packet is free already, or being sent");
+		return;
+	}
+	KeAcquireSpinLock(&ch->out.lock, &irql);
+	packet_release_locked(packet);
+	KeReleaseSpinLock(&ch->out.lock, irql);
+}
+
+void packets_free_all(struct channel *ch)
+{
+	struct outgoing *out = &ch->out;
+	struct packet *packet;
+	KIRQL irql;
+
+	outgoing_close(ch, STATUS_CANCELLED);
+	KeAcquireSpinLock(&out->lock, &irql);
+	while ((packet = out->free_packets) != NULL) {
+		out->free_packets = packet->next_free;
+		packet_destroy_locked(packet);
+	}
+	for (uint32_t i = 0; i < TRANSACTION_CHUNKS; i++) {
+		free(atomic_load(&out->chunks[i]));
+		atomic_store(&out->chunks[i], NULL);
+	}
+	KeReleaseSpinLock(&out->lock, irql);
+}
+
+VOID VmbPacketSetPointer(VMBPACKET PacketObject, PVOID Pointer)
+{
+	struct packet *packet = packet_of(PacketObject);
+
+	if (packet)
+		packet->pointer = Pointer;
+}
+
+PVOID VmbPacketGetPointer(VMBPACKET PacketObject)
+{
+	struct packet *packet = packet_of(PacketObject);
+
+	return packet ? packet->pointer : NULL;
+}
+
+VMBCHANNEL VmbPacketGetChannel(VMBPACKET PacketObject)
+{
+	struct packet *packet = packet_of(PacketObject);
+
+	return packet ? channel_handle(packet->channel) : NULL;
+}
+
+VOID VmbPacketSetCompletionRoutine(VMBPACKET PacketObject,
+				   PFN_VMB_PACKET_COMPLETION_ROUTINE CompletionRoutine)
+{
+	struct packet *packet = packet_of(PacketObject);
+
+	if (!packet)
+		return;
+	if (atomic_load(&packet->state) != PACKET_IDLE) {
+		nt_misuse(__func__, packet->channel->config.name, "the packet is being sent");
+		return;
+	}
+	packet->completion = CompletionRoutine;
+}
+
+/* ---- the end of a send ---- */
+
+bool packet_is_unset(const struct packet *packet)
+{
+	return packet->completion == packet_completion_unset;
+}
+
+bool packet_abandon(struct packet *packet)
+{
+	uint32_t waits = PACKET_CALLER_WAITS;
+
+	return atomic_compare_exchange_strong(&packet->caller, &waits, PACKET_CALLER_GONE);
+}
+
+bool packet_caller_is_gone(const struct packet *packet)
+{
+	return atomic_load(&packet->caller) == PACKET_CALLER_GONE;
+}
+
+/* The caller's memory may be written only while it waits. */
+static bool packet_serve_caller(struct packet *packet)
+{
+	uint32_t waits = PACKET_CALLER_WAITS;
+
+	return !packet->synchronous ||
+	       atomic_compare_exchange_strong(&packet->caller, &waits, PACKET_CALLER_SERVED);
+}
+
+static void packet_finish(struct packet *packet, void *buffer, uint32_t size)
+{
+	struct channel *ch = packet->channel;
+	PFN_VMB_PACKET_COMPLETION_ROUTINE completion = packet->completion;
+	KIRQL irql;
+
+	extdata_finish(packet, packet_serve_caller(packet));
+	if (completion) {
+		atomic_store_explicit(&packet->state, PACKET_IDLE, memory_order_release);
+		completion((VMBPACKET)packet, packet->status, buffer, size);
+		return;
+	}
+	KeAcquireSpinLock(&ch->out.lock, &irql);
+	packet_release_locked(packet);
+	KeReleaseSpinLock(&ch->out.lock, irql);
+}
+
+/*
+ * Completion routines send again, and a send without WAIT completes at once: without care that is a
+ * recursion as deep as the ring is long. So one that comes up inside another waits for it to return.
+ */
+static _Thread_local struct packet_endings {
+	bool running;
+	struct packet *first;
+	struct packet **last;
+} endings;
+
+static void packet_run_endings(void)
+{
+	struct packet *packet;
+
+	while ((packet = endings.first) != NULL) {
+		endings.first = packet->next_free;
+		if (!endings.first)
+			endings.last = &endings.first;
+		packet_finish(packet, NULL, 0);
+	}
+}
+
+void packet_done(struct packet *packet, NTSTATUS status, void *buffer, uint32_t size)
+{
+	KIRQL irql;
+
+	packet->status = status;
+	if (endings.running && !buffer) {
+		packet->next_free = NULL;
+		*endings.last = packet;
+		endings.last = &packet->next_free;
+		return;
+	}
+	if (endings.running) {
+		packet_finish(packet, buffer, size);
+		return;
+	}
+	KeRaiseIrql(DISPATCH_LEVEL, &irql);
+	endings.running = true;
+	endings.last = &endings.first;
+	packet_finish(packet, buffer, size);
+	packet_run_endings();
+	endings.running = false;
+	KeLowerIrql(irql);
+}

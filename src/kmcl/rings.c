@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+
+/*
+ * The memory of a channel's two rings: donated by the guest, seen by both ends. Where the pages can be
+ * mapped again, each ring is mapped with its data twice in a row; otherwise through a page list.
+ */
+
+#include "kmcl/channel.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* The ring keeps 8 bytes free, and a writer that waits for a whole packet must not wait for ever. */
+uint32_t rings_data_pages_min(const struct channel_config *config)
+{
+	uint32_t packet = sizeof(struct wire_packet) + sizeof(struct wire_pipe_header) +
+			  wire_align8(config->packet_max) + WIRE_PACKET_FOOTER_SIZE + 8;
+
+	return (packet + WIRE_PAGE_SIZE - 1) / WIRE_PAGE_SIZE;
+}
+
+#define RINGS_DEFAULT_PAGES 16u
+
+/* Room for a few of the largest packets, external data headers included. */
+uint32_t rings_data_pages(const struct channel_config *config)
+{
+	uint64_t bytes = 4 * ((uint64_t)rings_data_pages_min(config) * WIRE_PAGE_SIZE +
+			      extdata_header_max(config));
+	uint64_t pages = (bytes + WIRE_PAGE_SIZE - 1) / WIRE_PAGE_SIZE;
+
+	if (pages < RINGS_DEFAULT_PAGES)
+		return RINGS_DEFAULT_PAGES;
+	return pages < CHANNEL_RING_PAGES_MAX ? (uint32_t)pages : CHANNEL_RING_PAGES_MAX;
+}
+
+/* Maps one ring; `pages` counts the control page. */
+static NTSTATUS ring_map(struct ring_map *map, const PFN_NUMBER *pfns, size_t pages,
+			 struct ring_memory *memory)
+{
+	map->pages = pages;
+	memory->size = (uint32_t)(pages - 1) * WIRE_PAGE_SIZE;
+	map->mapping = nt_map_pages(pfns, pages, 1);
+	if (map->mapping) {
+		memory->control = map->mapping;
+		memory->data = (uint8_t *)map->mapping + WIRE_PAGE_SIZE;
+		return STATUS_SUCCESS;
+	}
+	map->list = calloc(pages, sizeof(*map->list));
+	if (!map->list)
+		return STATUS_INSUFFICIENT_RESOURCES;
+	for (size_t i = 0; i < pages; i++)
+		map->list[i] = (uint8_t *)(uintptr_t)(pfns[i] << PAGE_SHIFT);
+	memory->control = (struct wire_ring_control *)map->list[0];
+	memory->pages = map->list + 1;
+	return STATUS_SUCCESS;
+}
+
+static void ring_unmap(struct ring_map *map)
+{
+	if (map->mapping)
+		nt_unmap_pages(map->mapping, map->pages, 1);
+	free(map->list);
+	*map = (struct ring_map){ 0 };
+}
+
+static NTSTATUS rings_fault(struct channel *ch, const char *which, const struct ring_fault *fault)
+{
+	nt_log(NT_LOG_ERROR, ch->config.name,
+	       "malformed %s ring: %s, expected at most %#llx, got %#llx", which, fault->what,
+	       (unsigned long long)fault->expected, (unsigned long long)fault->actual);
+	atomic_fetch_add(&ch->faults, 1);
+	return STATUS_INVALID_PARAMETER;
+}
+
+NTSTATUS rings_attach(struct channel *ch, const PFN_NUMBER *in, size_t in_pages,
+		      const PFN_NUMBER *out, size_t out_pages)
+{
+	struct ring_memory in_memory = { 0 }, out_memory = { 0 };
+	NTSTATUS status;
+
+	if (in_pages < 2 || out_pages < 2 || in_pages > CHANNEL_RING_PAGES_MAX + 1 ||
+	    out_pages > CHANNEL_RING_PAGES_MAX + 1)
+		return STATUS_INVALID_PARAMETER;
+	status = ring_map(&ch->rings.in, in, in_pages, &in_memory);
+	if (NT_SUCCESS(status))
+		status = ring_map(&ch->rings.out, out, out_pages, &out_memory);
+	if (NT_SUCCESS(status))
+		status = incoming_prepare(ch);
+	if (NT_SUCCESS(status) && ring_reader_init(&ch->in.ring, &in_memory) != RING_OK)
+		status = rings_fault(ch, "incoming", &ch->in.ring.fault);
+	if (NT_SUCCESS(status) && ring_writer_init(&ch->out.ring, &out_memory) != RING_OK)
+		status = rings_fault(ch, "outgoing", &ch->out.ring.fault);
+	if (!NT_SUCCESS(status))
+		rings_detach(ch);
+	return status;
+}
+
+void rings_detach(struct channel *ch)
+{
+	incoming_release(ch);
+	ring_unmap(&ch->rings.in);
+	ring_unmap(&ch->rings.out);
+}
+
+NTSTATUS rings_create(struct channel *ch)
+{
+	struct channel_rings *rings = &ch->rings;
+	uint32_t standard = rings_data_pages(&ch->config);
+	size_t out = 1 + (ch->config.out_pages ? ch->config.out_pages : standard);
+	size_t in = 1 + (ch->config.in_pages ? ch->config.in_pages : standard);
+	PFN_NUMBER *pfns = calloc(out + in, sizeof(*pfns));
+	NTSTATUS status;
+
+	if (!pfns)
+		return STATUS_INSUFFICIENT_RESOURCES;
+	rings->memory = nt_pages_allocate(out + in);
+	if (!rings->memory) {
+		free(pfns);
+		return STATUS_INSUFFICIENT_RESOURCES;
+	}
+	rings->memory_pages = out + in;
+	rings->out_pages = out;
+	for (size_t i = 0; i < out + in; i++)
+		pfns[i] = ((uintptr_t)rings->memory >> PAGE_SHIFT) + i;
+	status = rings_attach(ch, pfns + out, in, pfns, out);
+	free(pfns);
+	if (!NT_SUCCESS(status))
+		rings_destroy(ch);
+	return status;
+}
+
+void rings_destroy(struct channel *ch)
+{
+	struct channel_rings *rings = &ch->rings;
+
+	rings_detach(ch);
+	if (rings->memory)
+		nt_pages_free(rings->memory, rings->memory_pages);
+	rings->memory = NULL;
+	rings->memory_pages = 0;
+}

@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+
+/* unix:PATH, host and guest in two processes: opening, closing, the thread. */
+
+#include "partition/socket.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#define EVENTS_MAX 16
+
+struct socket_end *socket_end_of(const struct partition *p)
+{
+	return (struct socket_end *)(uintptr_t)p;
+}
+
+static bool is_host(const struct socket_end *end)
+{
+	return end->head.settings.end == PARTITION_HOST;
+}
+
+uint64_t socket_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+int socket_watch(struct socket_end *end, int operation, int fd, uint32_t events,
+                 enum socket_source source, uint32_t which)
+{
+	struct epoll_event event = {
+		.events = events,
+		.data.u64 = (uint64_t)source << 32 | which,
+	};
+
+	return epoll_ctl(end->epoll_fd, operation, fd, &event) ? -errno : 0;
+}
+
+void socket_wake(struct socket_end *end)
+{
+	uint64_t one = 1;
+
+	if (write(end->wake_fd, &one, sizeof(one)) < 0)
+		assert(errno == EAGAIN); /* it is awake */
+}
+
+void socket_log(struct socket_end *end, enum partition_log level, const char *format, ...)
+{
+	const struct partition_settings *settings = &end->head.settings;
+	char text[512];
+	va_list arguments;
+	int length;
+
+	if (!settings->upcalls.log || atomic_load(&end->closing))
+		return;
+	length = snprintf(text, sizeof(text), "%s: ", end->head.uri);
+	va_start(arguments, format);
+	vsnprintf(text + length, sizeof(text) - (size_t)length, format, arguments);
+	va_end(arguments);
+	settings->upcalls.log(settings->context, (int)level, text);
+}
+
+void socket_describe_fault(const struct socket_fault *fault, char *text, size_t size)
+{
+	snprintf(text, size, "%s: expected %#llx, came %#llx", fault->what,
+	         (unsigned long long)fault->expected, (unsigned long long)fault->actual);
+}
+
+/* ---- the thread ---- */
+
+static void on_event(struct socket_end *end, const struct epoll_event *event)
+{
+	uint32_t which = (uint32_t)event->data.u64;
+	uint64_t count;
+
+	switch ((enum socket_source)(event->data.u64 >> 32)) {
+	case SOCKET_WAKE:
+		if (read(end->wake_fd, &count, sizeof(count)) < 0)
+			assert(errno == EAGAIN);
+		break;
+	case SOCKET_LISTENER:
+		socket_host_accept(end);
+		break;
+	case SOCKET_VISITOR:
+		socket_host_visitor(end, which);
+		break;
+	case SOCKET_GREETING:
+		socket_guest_answer(end);
+		break;
+	case SOCKET_PEER:
+		socket_session_input(end, event->events);
+		break;
+	case SOCKET_WAY:
+		pthread_mutex_lock(&end->lock);
+		socket_way_hangup(end, which);
+		pthread_mutex_unlock(&end->lock);
+		break;
+	}
+}
+
+/* What epoll_wait() should wait: forever, unless something has a deadline. */
+static int time_to_deadline(struct socket_end *end)
+{
+	uint64_t first = is_host(end) ? socket_host_deadline(end) : end->guest.deadline;
+	uint64_t now;
+
+	pthread_mutex_lock(&end->lock);
+	if (end->announce_again && (!first || end->announce_again < first))
+		first = end->announce_again;
+	pthread_mutex_unlock(&end->lock);
+	if (!first)
+		return -1;
+	now = socket_now();
+	return first <= now ? 0 : (int)(first - now);
+}
+
+static void tick(struct socket_end *end)
+{
+	uint64_t now = socket_now();
+
+	if (is_host(end))
+		socket_host_tick(end, now);
+	else
+		socket_guest_tick(end, now);
+	pthread_mutex_lock(&end->lock);
+	if (end->announce_again && end->announce_again <= now) {
+		socket_ports_announce(end);
+		socket_session_arm(end);
+	}
+	pthread_mutex_unlock(&end->lock);
+}
+
+static void *socket_thread(void *argument)
+{
+	struct socket_end *end = argument;
+	struct epoll_event events[EVENTS_MAX];
+
+	while (!atomic_load(&end->closing)) {
+		int count = epoll_wait(end->epoll_fd, events, EVENTS_MAX, time_to_deadline(end));
+
+		for (int i = 0; i < count && !atomic_load(&end->closing); i++)
+			on_event(end, &events[i]);
+		if (!atomic_load(&end->closing))
+			tick(end);
+	}
+	socket_session_end(end);
+	return NULL;
+}
+
+/* Upcalls come with all signals blocked: they are the application's own threads' business. */
+static int start_thread(struct socket_end *end)
+{
+	sigset_t all, before;
+	int error;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	error = pthread_create(&end->thread, NULL, socket_thread, end);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return -error;
+}
+
+/* ---- opening and closing ---- */
+
+void socket_end_release(struct socket_end *end)
+{
+	if (atomic_fetch_sub(&end->refs, 1) != 1)
+		return;
+	pthread_mutex_destroy(&end->lock);
+	partition_fini(&end->head);
+	free(end->path);
+	free(end);
+}
+
+static int end_prepare(struct socket_end *end)
+{
+	end->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	end->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (end->epoll_fd < 0 || end->wake_fd < 0)
+		return -errno;
+	return socket_watch(end, EPOLL_CTL_ADD, end->wake_fd, EPOLLIN, SOCKET_WAKE, 0);
+}
+
+/* Closes what only the thread used; it has ended or never ran. */
+static void end_stop(struct socket_end *end)
+{
+	if (is_host(end))
+		socket_host_close(end);
+	else
+		socket_guest_close(end);
+}
+
+static void end_close_descriptors(struct socket_end *end)
+{
+	if (end->epoll_fd >= 0)
+		close(end->epoll_fd);
+	if (end->wake_fd >= 0)
+		close(end->wake_fd);
+}
+
+static void end_join(struct socket_end *end)
+{
+	atomic_store(&end->closing, true);
+	socket_wake(end);
+	pthread_join(end->thread, NULL);
+}
+
+static int end_open(struct socket_end *end, char *why, size_t why_size)
+{
+	int error = end_prepare(end);
+
+	if (error)
+		return error;
+	error = is_host(end) ? socket_host_open(end, why, why_size)
+	                     : socket_guest_open(end, why, why_size);
+	if (error)
+		return error;
+	error = start_thread(end);
+	if (!error && !is_host(end)) {
+		error = socket_guest_outcome(end, why, why_size);
+		if (error)
+			end_join(end);
+	}
+	if (error)
+		end_stop(end);
+	return error;
+}
+
+static struct socket_end *end_new(const char *path, const struct partition_settings *settings)
+{
+	struct socket_end *end = calloc(1, sizeof(*end));
+
+	if (!end)
+		return NULL;
+	end->path = strdup(path);
+	if (!end->path || partition_init(&end->head, &socket_partition, path, settings)) {
+		free(end->path);
+		free(end);
+		return NULL;
+	}
+	atomic_store(&end->refs, 1);
+	pthread_mutex_init(&end->lock, NULL);
+	end->fd = end->epoll_fd = end->wake_fd = -1;
+	return end;
+}
+
+static int socket_open(const char *rest, const struct partition_settings *settings,
+                       struct partition **partition, char *why, size_t why_size)
+{
+	struct socket_end *end;
+	int error = -ENOMEM;
+
+	if (strlen(rest) >= sizeof(((struct sockaddr_un *)NULL)->sun_path)) {
+		snprintf(why, why_size, "unix:%s: the path of a socket has at most %zu bytes", rest,
+		         sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1);
+		return -ENAMETOOLONG;
+	}
+	end = end_new(rest, settings);
+	if (why_size)
+		why[0] = 0;
+	if (end) {
+		*partition = &end->head;
+		error = end_open(end, why, why_size);
+		if (!error)
+			return 0;
+		end_close_descriptors(end);
+		socket_end_release(end);
+	}
+	if (why_size && !why[0])
+		snprintf(why, why_size, "unix:%s: %s", rest, strerror(-error));
+	return error;
+}
+
+static void socket_close(struct partition *p)
+{
+	struct socket_end *end = socket_end_of(p);
+
+	assert(!pthread_equal(pthread_self(), end->thread)); /* not from an upcall */
+	end_join(end);
+	end_stop(end);
+	end_close_descriptors(end);
+	socket_end_release(end);
+}
+
+static pid_t socket_other_process(const struct partition *p)
+{
+	return atomic_load(&socket_end_of(p)->other);
+}
+
+const struct partition_ops socket_partition = {
+	.scheme = "unix",
+	.open = socket_open,
+	.close = socket_close,
+	.post = socket_post,
+	.listen = socket_listen,
+	.unlisten = socket_unlisten,
+	.port_clear = socket_port_clear,
+	.connect = socket_connect,
+	.disconnect = socket_disconnect,
+	.signal = socket_signal,
+	.pin = socket_pin,
+	.unpin = socket_unpin,
+	.page = socket_page,
+	.pin_memory = socket_pin_memory,
+	.gpn = socket_gpn,
+	.other_process = socket_other_process,
+};

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#ifndef PARTITION_SOCKET_H
+#define PARTITION_SOCKET_H
+
+/*
+ * unix:PATH, private. One end has one thread, which waits in epoll for the other end, for those who
+ * want to become it, and for deadlines while there are any. The parts:
+ *
+ *   socket.c             opening, closing, the thread
+ *   socket_host.c        the path, and guests until they are welcome
+ *   socket_guest.c       finding the host, again and again
+ *   socket_session.c     while both are there: frames in and out
+ *   socket_event.c       ports and links
+ *   socket_ram.c         the guest's memory
+ *   socket_descriptor.c  descriptors on sockets, and which to trust
+ *   socket_frame.c       frames as bytes
+ */
+
+#include "partition/id_table.h"
+#include "partition/partition.h"
+#include "partition/socket_descriptor.h"
+#include "partition/socket_frame.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#define SOCKET_VISITORS_MAX      16u   /* connections that have not said HELLO */
+#define SOCKET_HELLO_MS          2000u /* how long they may take */
+#define SOCKET_WELCOME_MS        3000u /* how long a guest waits for its answer */
+#define SOCKET_RECONNECT_MIN_MS  20u
+#define SOCKET_RECONNECT_MAX_MS  250u
+#define SOCKET_RESOURCE_RETRY_MS 100u  /* after the process or the system ran out of something */
+#define SOCKET_PORTS_MAX         2112u /* of the other end: all flags and some connection ids */
+#define SOCKET_WAYS_MAX          8192u /* ids of the other end that links name, or it named */
+#define SOCKET_ROUND_MAX         64u   /* frames read before others get their turn */
+
+/* What an epoll event is about. */
+enum socket_source {
+	SOCKET_WAKE,
+	SOCKET_LISTENER,
+	SOCKET_VISITOR, /* and which */
+	SOCKET_GREETING,
+	SOCKET_PEER,
+	SOCKET_WAY, /* and its id */
+};
+
+/* Guest memory as mapped by the host. The pin of every user of it is this one object. */
+struct socket_ram {
+	struct partition_pin head;
+	atomic_uint refs;
+	struct partition_ram ram;
+};
+
+struct socket_visitor {
+	int fd;          /* or -1 */
+	uint64_t number; /* in order of arrival */
+	uint64_t deadline;
+};
+
+struct socket_host {
+	uint64_t device, inode; /* of the socket in the file system */
+	char *lock_path;
+	int lock_fd;
+	int listen_fd;
+	struct socket_visitor visitors[SOCKET_VISITORS_MAX];
+	uint64_t arrivals;
+	uint64_t accept_again; /* 0: accepting */
+};
+
+enum socket_outcome {
+	SOCKET_UNDECIDED,
+	SOCKET_OPEN,
+	SOCKET_FAILED,
+};
+
+struct socket_guest {
+	int greeting_fd;      /* HELLO said on it, no answer yet; or -1 */
+	uint64_t deadline;    /* of the answer, or of the next attempt; 0: connected */
+	unsigned int backoff; /* ms */
+	char complaint[256];  /* last logged, to say it once */
+	/* The first attempt, for partition_open(). Under the end's lock. */
+	pthread_cond_t decided;
+	enum socket_outcome outcome;
+	int error;
+	char why[256];
+};
+
+struct socket_end {
+	struct partition head;
+	atomic_uint refs; /* the opener, ports, links, the memory */
+	char *path;
+	pthread_t thread;
+	int epoll_fd;
+	int wake_fd;
+	atomic_bool closing;
+	union {
+		struct socket_host host;
+		struct socket_guest guest;
+	};
+
+	pthread_mutex_t lock; /* for all that follows */
+	atomic_bool present;  /* a session is on; read without the lock by signals */
+	int fd;               /* its socket, or -1. Only the thread changes it */
+	uint32_t armed;       /* what epoll watches it for */
+	bool wants_writable;
+	struct socket_ram *ram; /* host */
+	atomic_int other;       /* pid */
+	struct id_table ports;
+	unsigned int unannounced; /* of them */
+	uint64_t announce_again;  /* 0: not waiting for resources to announce them */
+	struct id_table ways;
+	unsigned int way_descriptors; /* how many of them the other end has opened */
+};
+
+/* ---- socket.c ---- */
+
+struct socket_end *socket_end_of(const struct partition *p);
+void socket_end_release(struct socket_end *end);
+uint64_t socket_now(void); /* ms */
+int socket_watch(struct socket_end *end, int operation, int fd, uint32_t events,
+                 enum socket_source source, uint32_t which);
+void socket_wake(struct socket_end *end);
+void socket_log(struct socket_end *end, enum partition_log level, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+/* "expected 8, came 9" after what it was */
+void socket_describe_fault(const struct socket_fault *fault, char *text, size_t size);
+
+/* ---- socket_session.c ---- */
+
+/* From here on `fd`, which epoll watches already, is the other end. `ram` becomes the session's. */
+void socket_session_begin(struct socket_end *end, int fd, struct socket_ram *ram);
+void socket_session_end(struct socket_end *end);
+void socket_session_input(struct socket_end *end, uint32_t events);
+/* Reads everything that came and finds the end if there is one. Is the session over? */
+bool socket_session_is_over(struct socket_end *end);
+/* Has epoll watch for what there is to wait for. Under the lock. */
+void socket_session_arm(struct socket_end *end);
+int socket_post(struct partition *p, struct partition_address to, const void *payload, size_t size);
+pid_t socket_peer_process(int fd);
+
+/* ---- socket_event.c ---- */
+
+int socket_listen(struct partition *p, uint32_t id, struct partition_port **port);
+void socket_unlisten(struct partition_port *port);
+void socket_port_clear(struct partition_port *port);
+int socket_connect(struct partition *p, struct partition_address to, struct partition_link **link);
+void socket_disconnect(struct partition_link *link);
+void socket_signal(struct partition_link *link);
+/* All under the lock: */
+void socket_ports_announce(struct socket_end *end);
+void socket_ports_retire(struct socket_end *end);
+void socket_ways_retire(struct socket_end *end);
+/* The other end listens on `id`; takes `fd`, which was checked. 0, -ENOMEM, -E2BIG. */
+int socket_way_open(struct socket_end *end, uint32_t id, int fd);
+/* epoll saw its other side close. */
+void socket_way_hangup(struct socket_end *end, uint32_t id);
+
+/* ---- socket_ram.c ---- */
+
+/* Maps a guest's memory; takes `fd` (-1: no memory) also when it fails. */
+struct socket_ram *socket_ram_new(struct socket_end *end, int fd, uint64_t size, char *why,
+                                  size_t why_size);
+void socket_ram_release(struct socket_ram *ram);
+/* Seals this guest's own memory. 0, -errno and the reason. */
+int socket_ram_seal(const struct partition_ram *ram, char *why, size_t why_size);
+struct partition_pin *socket_pin(struct partition *p);
+void socket_unpin(struct partition_pin *pin);
+struct partition_ram socket_pin_memory(const struct partition_pin *pin);
+void *socket_page(const struct partition_pin *pin, uint64_t gpn);
+uint64_t socket_gpn(const struct partition *p, const void *address);
+
+/* ---- socket_host.c ---- */
+
+int socket_host_open(struct socket_end *end, char *why, size_t why_size);
+void socket_host_close(struct socket_end *end);
+void socket_host_accept(struct socket_end *end);
+void socket_host_visitor(struct socket_end *end, uint32_t which);
+uint64_t socket_host_deadline(const struct socket_end *end);
+void socket_host_tick(struct socket_end *end, uint64_t now);
+
+/* ---- socket_guest.c ---- */
+
+int socket_guest_open(struct socket_end *end, char *why, size_t why_size);
+void socket_guest_close(struct socket_end *end);
+/* Waits for the first attempt. 0, or its error. */
+int socket_guest_outcome(struct socket_end *end, char *why, size_t why_size);
+void socket_guest_answer(struct socket_end *end);
+void socket_guest_lost(struct socket_end *end);
+void socket_guest_tick(struct socket_end *end, uint64_t now);
+
+#endif

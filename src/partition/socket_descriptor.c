@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+
+#include "partition/socket_descriptor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#define CLOSERS_MAX 16u /* descriptors being closed that may hang */
+
+/* Room for one descriptor and not a byte more: further ones the kernel drops without opening
+ * them. CMSG_SPACE() would make room for a second. */
+union one_descriptor {
+	struct cmsghdr header;
+	char bytes[CMSG_LEN(sizeof(int))];
+};
+
+static void take_descriptor(struct msghdr *msg, struct socket_received *received)
+{
+	struct cmsghdr *header = CMSG_FIRSTHDR(msg);
+	bool cut = msg->msg_flags & MSG_CTRUNC;
+
+	received->fd = -1;
+	if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS &&
+	    header->cmsg_len == CMSG_LEN(sizeof(int)))
+		memcpy(&received->fd, CMSG_DATA(header), sizeof(int));
+	received->descriptors = received->fd < 0 ? 0 : cut ? 2 : 1;
+	received->lost_descriptor = received->fd < 0 && cut;
+}
+
+int socket_receive(int fd, struct socket_received *received)
+{
+	union one_descriptor control = { 0 };
+	struct iovec part = { received->bytes, sizeof(received->bytes) };
+	struct msghdr msg = {
+		.msg_iov = &part,
+		.msg_iovlen = 1,
+		.msg_control = control.bytes,
+		.msg_controllen = sizeof(control.bytes),
+	};
+	ssize_t size;
+
+	/* With MSG_TRUNC the kernel returns the size that was sent. An ECONNRESET says that the
+	 * other end closed without reading all it was sent; what it sent itself still comes. */
+	do {
+		size = recvmsg(fd, &msg, MSG_DONTWAIT | MSG_TRUNC | MSG_CMSG_CLOEXEC);
+	} while (size < 0 && (errno == EINTR || errno == ECONNRESET));
+	if (size < 0)
+		return -errno;
+	take_descriptor(&msg, received);
+	received->size = (size_t)size;
+	if (!size && received->fd >= 0)
+		socket_close_foreign(received->fd);
+	return size ? 1 : 0;
+}
+
+int socket_send(int fd, const struct socket_frame *frame, int descriptor)
+{
+	uint8_t bytes[SOCKET_FRAME_MAX];
+	union one_descriptor control = { 0 };
+	struct iovec part = { bytes, socket_frame_encode(frame, bytes) };
+	struct msghdr msg = { .msg_iov = &part, .msg_iovlen = 1 };
+	ssize_t sent;
+
+	if (descriptor >= 0) {
+		control.header.cmsg_len = CMSG_LEN(sizeof(int));
+		control.header.cmsg_level = SOL_SOCKET;
+		control.header.cmsg_type = SCM_RIGHTS;
+		memcpy(CMSG_DATA(&control.header), &descriptor, sizeof(descriptor));
+		msg.msg_control = control.bytes;
+		msg.msg_controllen = sizeof(control.bytes);
+	}
+	do {
+		sent = sendmsg(fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+	} while (sent < 0 && errno == EINTR);
+	return sent < 0 ? -errno : 0;
+}
+
+void socket_send_refusal(int fd, enum socket_reason reason, const char *text)
+{
+	struct socket_frame frame = { .type = SOCKET_REFUSE, .reason = reason };
+
+	snprintf(frame.text, sizeof(frame.text), "%s", text);
+	socket_send(fd, &frame, -1);
+}
+
+bool socket_check_memory(int fd, uint64_t size, char *why, size_t why_size)
+{
+	const int needed = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
+	int seals, access;
+	struct stat st;
+	struct statfs fs;
+
+	/* First of all this one: it answers for memfds and fails for everything else without asking
+	 * a file system, which may be a FUSE server that never answers. */
+	seals = fcntl(fd, F_GET_SEALS);
+	if (seals < 0) {
+		snprintf(why, why_size, "memory: a memfd was expected, and this is none");
+		return false;
+	}
+	if ((seals & needed) != needed) {
+		snprintf(why, why_size,
+		         "memory: seals SHRINK, GROW and SEAL (%#x) were expected, and it has %#x",
+		         needed, seals);
+		return false;
+	}
+	/* Not hugetlbfs: its holes are filled from a pool that others may have emptied, and then
+	 * touching one is a SIGBUS. */
+	if (fstatfs(fd, &fs) || fs.f_type != TMPFS_MAGIC) {
+		snprintf(why, why_size, "memory: a memfd of ordinary pages was expected");
+		return false;
+	}
+	access = fcntl(fd, F_GETFL);
+	if (access < 0 || (access & O_ACCMODE) != O_RDWR) {
+		snprintf(why, why_size, "memory: the memfd has to be open for reading and writing");
+		return false;
+	}
+	if (fstat(fd, &st) || st.st_size < 0 || (uint64_t)st.st_size != size) {
+		snprintf(why, why_size, "memory: %llu bytes were announced, and the memfd has %lld",
+		         (unsigned long long)size, (long long)st.st_size);
+		return false;
+	}
+	return true;
+}
+
+static int socket_option(int fd, int option)
+{
+	int value = -1;
+	socklen_t size = sizeof(value);
+
+	return getsockopt(fd, SOL_SOCKET, option, &value, &size) ? -1 : value;
+}
+
+/* socketpair() makes sockets without a name. Anything else leads to someone we do not know, who
+ * would take what is sent as coming from this process. */
+static bool is_unnamed_pair(int fd)
+{
+	struct sockaddr_un address;
+	socklen_t own = sizeof(address), peer = sizeof(address);
+
+	return !getsockname(fd, (struct sockaddr *)&address, &own) && own == sizeof(sa_family_t) &&
+	       !getpeername(fd, (struct sockaddr *)&address, &peer) && peer == sizeof(sa_family_t);
+}
+
+bool socket_check_port(int fd, char *why, size_t why_size)
+{
+	/* SEQPACKET, since a datagram socket could be connected to something else later. */
+	if (socket_option(fd, SO_DOMAIN) != AF_UNIX ||
+	    socket_option(fd, SO_TYPE) != SOCK_SEQPACKET || !is_unnamed_pair(fd)) {
+		snprintf(why, why_size,
+		         "port: one end of a Unix SOCK_SEQPACKET socketpair was expected");
+		return false;
+	}
+	return true;
+}
+
+static atomic_uint closers;
+
+static void *closer_thread(void *argument)
+{
+	close((int)(intptr_t)argument);
+	atomic_fetch_sub(&closers, 1);
+	return NULL;
+}
+
+void socket_close_foreign(int fd)
+{
+	pthread_attr_t attributes;
+	pthread_t thread;
+	int error;
+
+	if (fcntl(fd, F_GET_SEALS) >= 0 || socket_option(fd, SO_DOMAIN) == AF_UNIX) {
+		close(fd); /* these two do not wait */
+		return;
+	}
+	atomic_fetch_add(&closers, 1);
+	pthread_attr_init(&attributes);
+	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+	error = pthread_create(&thread, &attributes, closer_thread, (void *)(intptr_t)fd);
+	pthread_attr_destroy(&attributes);
+	if (error)
+		closer_thread((void *)(intptr_t)fd);
+}
+
+bool socket_foreign_stuck(void)
+{
+	return atomic_load(&closers) >= CLOSERS_MAX;
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#ifndef PARTITION_SOCKET_DESCRIPTOR_H
+#define PARTITION_SOCKET_DESCRIPTOR_H
+
+/* Frames with descriptors on a Unix socket, and what to think of descriptors that others send. */
+
+#include "partition/socket_frame.h"
+
+struct socket_received {
+	uint8_t bytes[SOCKET_FRAME_MAX];
+	size_t size;              /* as sent; may be more than there is room for */
+	int fd;                   /* the descriptor that came, or -1 */
+	unsigned int descriptors; /* how many came: 0, 1, or 2 for more than one */
+	bool lost_descriptor;     /* this process could not take any more */
+};
+
+/* The next frame, never waiting. 1; 0: the other end closed; -EAGAIN; -errno. */
+int socket_receive(int fd, struct socket_received *received);
+/* Sends a frame, with a descriptor unless it is -1, never waiting. 0, -errno. */
+int socket_send(int fd, const struct socket_frame *frame, int descriptor);
+/* Says why this end is about to hang up. If it cannot be said, it is not. */
+void socket_send_refusal(int fd, enum socket_reason reason, const char *text);
+
+/*
+ * Is it memory of `size` bytes that can never shrink under us? That is a memfd with the seals
+ * SHRINK, GROW and SEAL. If not, the reason in `why`.
+ */
+bool socket_check_memory(int fd, uint64_t size, char *why, size_t why_size);
+/* Is it one end of a socketpair() of SOCK_SEQPACKET, to which one byte can be sent unseen? */
+bool socket_check_port(int fd, char *why, size_t why_size);
+
+/*
+ * Closes a descriptor that failed its check. close() runs the flush of whatever file it is, which
+ * takes as long as a FUSE or network file server likes, so it is done on a thread of its own.
+ */
+void socket_close_foreign(int fd);
+/* So many of those do not return that no more descriptors may be let in. */
+bool socket_foreign_stuck(void);
+
+#endif

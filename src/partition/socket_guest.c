@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+
+/* The guest end: finds the host, and finds it again when it is gone. The first attempt decides
+ * whether partition_open() succeeds; later ones go on for as long as the end is open. */
+
+#include "partition/socket.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+int socket_guest_open(struct socket_end *end, char *why, size_t why_size)
+{
+	struct socket_guest *guest = &end->guest;
+	char text[160];
+	int error = socket_ram_seal(&end->head.settings.ram, text, sizeof(text));
+
+	if (error) {
+		snprintf(why, why_size, "%s: %s", end->head.uri, text);
+		return error;
+	}
+	guest->greeting_fd = -1;
+	guest->backoff = SOCKET_RECONNECT_MIN_MS;
+	guest->deadline = 1; /* at once */
+	pthread_cond_init(&guest->decided, NULL);
+	return 0;
+}
+
+static void drop_greeting(struct socket_guest *guest)
+{
+	if (guest->greeting_fd >= 0)
+		close(guest->greeting_fd);
+	guest->greeting_fd = -1;
+}
+
+void socket_guest_close(struct socket_end *end)
+{
+	drop_greeting(&end->guest);
+	pthread_cond_destroy(&end->guest.decided);
+}
+
+int socket_guest_outcome(struct socket_end *end, char *why, size_t why_size)
+{
+	struct socket_guest *guest = &end->guest;
+	int error;
+
+	pthread_mutex_lock(&end->lock);
+	while (guest->outcome == SOCKET_UNDECIDED)
+		pthread_cond_wait(&guest->decided, &end->lock);
+	error = guest->outcome == SOCKET_FAILED ? guest->error : 0;
+	if (error)
+		snprintf(why, why_size, "%s", guest->why);
+	pthread_mutex_unlock(&end->lock);
+	return error;
+}
+
+/* Settles the first attempt. False: it was settled long ago. */
+static bool decide(struct socket_end *end, enum socket_outcome outcome, int error, const char *why)
+{
+	struct socket_guest *guest = &end->guest;
+	bool first;
+
+	pthread_mutex_lock(&end->lock);
+	first = guest->outcome == SOCKET_UNDECIDED;
+	if (first) {
+		guest->outcome = outcome;
+		guest->error = error;
+		snprintf(guest->why, sizeof(guest->why), "%s: %s", end->head.uri, why);
+		pthread_cond_signal(&guest->decided);
+	}
+	pthread_mutex_unlock(&end->lock);
+	return first;
+}
+
+static void attempt_failed(struct socket_end *end, int error, const char *why)
+{
+	struct socket_guest *guest = &end->guest;
+
+	drop_greeting(guest);
+	if (decide(end, SOCKET_FAILED, error, why)) {
+		guest->deadline = 0;
+		return;
+	}
+	/* That the host is away is said by its absence; anything else is news, once. */
+	if (error != -ENOENT && error != -ECONNREFUSED && strcmp(guest->complaint, why)) {
+		snprintf(guest->complaint, sizeof(guest->complaint), "%s", why);
+		socket_log(end, PARTITION_LOG_WARNING, "cannot reconnect: %s", why);
+	}
+	guest->deadline = socket_now() + guest->backoff;
+	guest->backoff *= 2;
+	if (guest->backoff > SOCKET_RECONNECT_MAX_MS)
+		guest->backoff = SOCKET_RECONNECT_MAX_MS;
+}
+
+static void connect_failed(struct socket_end *end, int error)
+{
+	switch (error) {
+	case ENOENT:
+		attempt_failed(end, -ENOENT, "no host: there is no such socket");
+		break;
+	case ECONNREFUSED:
+		attempt_failed(end, -ECONNREFUSED, "no host: nobody listens on this socket");
+		break;
+	case EPROTOTYPE:
+		attempt_failed(end, -EPROTO, "whoever listens on this socket is no kmcl host");
+		break;
+	case EAGAIN:
+		attempt_failed(end, -ECONNREFUSED, "the host has too many connections waiting");
+		break;
+	default:
+		attempt_failed(end, -error, strerror(error));
+		break;
+	}
+}
+
+static void attempt(struct socket_end *end)
+{
+	const struct partition_ram *ram = &end->head.settings.ram;
+	const struct socket_frame hello = {
+		.type = SOCKET_HELLO,
+		.version = SOCKET_PROTOCOL_VERSION,
+		.ram_size = ram->size,
+	};
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	struct socket_guest *guest = &end->guest;
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int error;
+
+	if (fd < 0) {
+		attempt_failed(end, -errno, strerror(errno));
+		return;
+	}
+	guest->greeting_fd = fd;
+	strncpy(address.sun_path, end->path, sizeof(address.sun_path) - 1);
+	if (connect(fd, (struct sockaddr *)&address, sizeof(address))) {
+		connect_failed(end, errno);
+		return;
+	}
+	error = socket_send(fd, &hello, ram->size ? ram->fd : -1);
+	if (!error)
+		error = socket_watch(end, EPOLL_CTL_ADD, fd, EPOLLIN, SOCKET_GREETING, 0);
+	if (error)
+		attempt_failed(end, error, strerror(-error));
+	else
+		guest->deadline = socket_now() + SOCKET_WELCOME_MS;
+}
+
+static void on_welcome(struct socket_end *end)
+{
+	struct socket_guest *guest = &end->guest;
+	int fd = guest->greeting_fd;
+	int error = socket_watch(end, EPOLL_CTL_MOD, fd, 0, SOCKET_PEER, 0);
+
+	if (error) {
+		attempt_failed(end, error, strerror(-error));
+		return;
+	}
+	guest->greeting_fd = -1;
+	guest->deadline = 0;
+	guest->backoff = SOCKET_RECONNECT_MIN_MS;
+	guest->complaint[0] = 0;
+	decide(end, SOCKET_OPEN, 0, "");
+	socket_session_begin(end, fd, NULL);
+}
+
+static void on_refusal(struct socket_end *end, const struct socket_frame *frame)
+{
+	attempt_failed(end,
+	               frame->reason == SOCKET_REASON_BUSY     ? -EADDRINUSE
+	               : frame->reason == SOCKET_REASON_MEMORY ? -EINVAL
+	                                                       : -EPROTO,
+	               frame->text);
+}
+
+void socket_guest_answer(struct socket_end *end)
+{
+	struct socket_received received;
+	struct socket_frame frame;
+	struct socket_fault fault;
+	char text[160];
+	int got;
+
+	if (end->guest.greeting_fd < 0)
+		return;
+	got = socket_receive(end->guest.greeting_fd, &received);
+	if (got == -EAGAIN)
+		return;
+	if (got <= 0) {
+		attempt_failed(end, -ECONNREFUSED, "the host closed without an answer");
+		return;
+	}
+	if (socket_frame_decode(SOCKET_STAGE_WELCOME, received.bytes, received.size,
+	                        received.descriptors, &frame, &fault)) {
+		if (frame.type == SOCKET_WELCOME)
+			on_welcome(end);
+		else
+			on_refusal(end, &frame);
+		return;
+	}
+	if (received.fd >= 0)
+		socket_close_foreign(received.fd);
+	socket_describe_fault(&fault, text, sizeof(text));
+	attempt_failed(end, -EPROTO, text);
+}
+
+void socket_guest_lost(struct socket_end *end)
+{
+	end->guest.deadline = socket_now() + end->guest.backoff;
+}
+
+void socket_guest_tick(struct socket_end *end, uint64_t now)
+{
+	struct socket_guest *guest = &end->guest;
+
+	if (!guest->deadline || guest->deadline > now)
+		return;
+	if (guest->greeting_fd >= 0)
+		attempt_failed(end, -ETIMEDOUT, "the host does not answer");
+	else
+		attempt(end);
+}
