@@ -21,6 +21,10 @@ struct slot {
 	struct storvsc_io *io;
 };
 
+struct io_list {
+	struct storvsc_io *first, **last;
+};
+
 struct storvsc {
 	struct storvsc_options options;
 	VMBCHANNEL vmb;
@@ -31,7 +35,8 @@ struct storvsc {
 	uint32_t max_transfer;
 	KSPIN_LOCK lock; /* of all below */
 	struct slot *free;
-	struct storvsc_io *waiting, **waiting_last;
+	struct io_list waiting; /* for a slot */
+	bool gone;              /* the channel closes or is closed */
 	struct slot slots[];
 };
 
@@ -242,40 +247,64 @@ static void reset_result(struct storvsc_io *io)
 	io->asc = 0;
 }
 
-/* The slot takes the next request that waits, or is free. */
-static struct storvsc_io *refill(struct storvsc *s, struct slot *slot)
+static void list_init(struct io_list *list)
 {
-	struct storvsc_io *io;
-	KIRQL irql;
+	list->first = NULL;
+	list->last = &list->first;
+}
 
-	KeAcquireSpinLock(&s->lock, &irql);
-	io = s->waiting;
-	if (io) {
-		s->waiting = io->next;
-		if (!s->waiting)
-			s->waiting_last = &s->waiting;
-	} else {
-		slot->next = s->free;
-		s->free = slot;
-	}
-	KeReleaseSpinLock(&s->lock, irql);
-	slot->io = io;
+static void list_add(struct io_list *list, struct storvsc_io *io)
+{
+	io->next = NULL;
+	*list->last = io;
+	list->last = &io->next;
+}
+
+static struct storvsc_io *list_take(struct io_list *list)
+{
+	struct storvsc_io *io = list->first;
+
+	if (io)
+		list->first = io->next;
+	if (!list->first)
+		list_init(list);
 	return io;
 }
 
-/* Sends what is in the slot; where that fails, the request is done and another one's turn. */
-static void run_slot(struct storvsc *s, struct slot *slot)
+static void end_all(struct storvsc_io *io)
 {
-	while (slot->io) {
-		struct storvsc_io *io = slot->io;
-		NTSTATUS status = send(slot);
+	while (io) {
+		struct storvsc_io *next = io->next;
 
-		if (NT_SUCCESS(status))
-			return;
-		io->status = status;
-		refill(s, slot);
 		io->done(io);
+		io = next;
 	}
+}
+
+/*
+ * Puts the request in the slot and sends it. Under the lock, so that none is sent once the channel
+ * is on its way to be closed: it would wait for an opening that may never come.
+ */
+static bool send_locked(struct slot *slot, struct storvsc_io *io)
+{
+	slot->io = io;
+	io->status = slot->controller->gone ? STATUS_DEVICE_REMOVED : send(slot);
+	return NT_SUCCESS(io->status);
+}
+
+/* The slot takes the next request that waits, or is free. What could not be sent is added to
+ * `failed`. */
+static void refill_locked(struct storvsc *s, struct slot *slot, struct io_list *failed)
+{
+	struct storvsc_io *io;
+
+	while ((io = list_take(&s->waiting))) {
+		if (send_locked(slot, io))
+			return;
+		list_add(failed, io);
+	}
+	slot->next = s->free;
+	s->free = slot;
 }
 
 static VOID completed(VMBPACKET packet, NTSTATUS status, PVOID buffer, UINT32 length)
@@ -283,18 +312,24 @@ static VOID completed(VMBPACKET packet, NTSTATUS status, PVOID buffer, UINT32 le
 	struct slot *slot = VmbPacketGetPointer(packet);
 	struct storvsc *s = slot->controller;
 	struct storvsc_io *io = slot->io;
+	struct io_list failed;
+	KIRQL irql;
 
 	if (NT_SUCCESS(status))
 		take_answer(io, buffer, length);
 	else
 		io->status = STATUS_DEVICE_REMOVED;
-	refill(s, slot);
-	run_slot(s, slot);
+	list_init(&failed);
+	KeAcquireSpinLock(&s->lock, &irql);
+	refill_locked(s, slot, &failed);
+	KeReleaseSpinLock(&s->lock, irql);
 	io->done(io);
+	end_all(failed.first);
 }
 
 void storvsc_submit(struct storvsc *s, struct storvsc_io *io)
 {
+	bool taken = true;
 	struct slot *slot;
 	KIRQL irql;
 
@@ -306,18 +341,33 @@ void storvsc_submit(struct storvsc *s, struct storvsc_io *io)
 	}
 	KeAcquireSpinLock(&s->lock, &irql);
 	slot = s->free;
-	if (slot) {
+	if (!slot) {
+		list_add(&s->waiting, io);
+	} else if (send_locked(slot, io)) {
 		s->free = slot->next;
 	} else {
-		io->next = NULL;
-		*s->waiting_last = io;
-		s->waiting_last = &io->next;
+		taken = false;
 	}
 	KeReleaseSpinLock(&s->lock, irql);
-	if (!slot)
-		return;
-	slot->io = io;
-	run_slot(s, slot);
+	if (!taken)
+		io->done(io);
+}
+
+/* What is at the host is cancelled by the library; what waits here, here. */
+static VOID suspended(VMBCHANNEL vmb)
+{
+	struct storvsc *s = VmbChannelGetPointer(vmb);
+	struct storvsc_io *list, *io;
+	KIRQL irql;
+
+	KeAcquireSpinLock(&s->lock, &irql);
+	s->gone = true;
+	list = s->waiting.first;
+	list_init(&s->waiting);
+	KeReleaseSpinLock(&s->lock, irql);
+	for (io = list; io; io = io->next)
+		io->status = STATUS_DEVICE_REMOVED;
+	end_all(list);
 }
 
 /* ---- CDBs ---- */
@@ -668,6 +718,7 @@ static NTSTATUS configure(struct storvsc *s)
 	NTSTATUS status;
 
 	VMB_CHANNEL_STATE_CHANGE_CALLBACKS_INIT(&callbacks);
+	callbacks.EvtChannelSuspend = suspended;
 	callbacks.EvtChannelPostStarted = post_started;
 	RtlInitUnicodeString(&name, text);
 	status = VmbChannelInitSetMaximumPacketSize(s->vmb, 256);
@@ -758,7 +809,7 @@ NTSTATUS storvsc_open(PDEVICE_OBJECT bus, const struct storvsc_options *options,
 		return STATUS_INSUFFICIENT_RESOURCES;
 	s->options = o;
 	s->packet_size = sizeof(struct storvsc_packet);
-	s->waiting_last = &s->waiting;
+	list_init(&s->waiting);
 	KeInitializeSpinLock(&s->lock);
 	KeInitializeEvent(&s->started, NotificationEvent, FALSE);
 	status = VmbChannelAllocate(bus, FALSE, &s->vmb);

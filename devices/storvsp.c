@@ -278,6 +278,8 @@ static NTSTATUS negotiate(struct storvsp *s, struct storvsp_request *r)
 		if (state == STORVSP_READY)
 			return STATUS_SUCCESS;
 		break;
+	case STORVSC_EXECUTE_SRB:
+		break;
 	default:
 		return STATUS_INVALID_PARAMETER;
 	}
