@@ -287,9 +287,15 @@ static void end_all(struct storvsc_io *io)
  */
 static bool send_locked(struct slot *slot, struct storvsc_io *io)
 {
+	NTSTATUS status = STATUS_DEVICE_REMOVED;
+
 	slot->io = io;
-	io->status = slot->controller->gone ? STATUS_DEVICE_REMOVED : send(slot);
-	return NT_SUCCESS(io->status);
+	if (!slot->controller->gone)
+		status = send(slot);
+	if (NT_SUCCESS(status))
+		return true; /* it may be done already: no more of it here */
+	io->status = status;
+	return false;
 }
 
 /* The slot takes the next request that waits, or is free. What could not be sent is added to
