@@ -42,6 +42,7 @@ static const char help[] =
 /* What a phase took, from the guest's end of the channel. */
 struct phase {
 	uint64_t bytes, elapsed_ns;
+	uint32_t answer; /* bytes of a completion's payload */
 	struct kmcl_statistics used;
 	struct percentiles latency;
 };
@@ -344,6 +345,7 @@ static int measure_echo(struct demo *d)
 	percentiles_of(run.latencies_ns, run.count, &d->echo.latency);
 	free(run.latencies_ns);
 	d->echo.bytes = 2ull * run.count * run.size;
+	d->echo.answer = run.size;
 	d->echo.elapsed_ns = run.elapsed_ns;
 	if (NT_SUCCESS(status) && run.mismatches)
 		status = STATUS_DATA_ERROR;
@@ -375,6 +377,7 @@ static int measure_pump(struct demo *d, enum pump_kind kind, const char *what, s
 	progress_end(&progress);
 	statistics_since(storvsc_channel(d->controller), &phase->used);
 	phase->bytes = d->size;
+	phase->answer = SRB_ANSWER;
 	phase->elapsed_ns = p.elapsed_ns;
 	percentiles_of(p.latencies_ns, pump_requests(&p), &phase->latency);
 	free(p.latencies_ns);
@@ -506,10 +509,12 @@ static double signals_per_packet(const struct kmcl_statistics *s)
 	return packets ? (double)(s->signals_in + s->signals_out) / (double)packets : 0;
 }
 
-/* Payloads in the ring, and what had to be copied into shared memory. */
-static uint64_t copied(const struct kmcl_statistics *s)
+/* Payloads in the ring, the answers' too, and what had to be copied into shared memory. */
+static uint64_t copied(const struct phase *p)
 {
-	return s->bytes_in + s->bytes_out + s->bounced_bytes;
+	const struct kmcl_statistics *s = &p->used;
+
+	return s->bytes_in + s->bytes_out + s->completions_in * p->answer + s->bounced_bytes;
 }
 
 static uint64_t by_reference(const struct kmcl_statistics *s)
@@ -521,7 +526,7 @@ static void print_phase(const char *name, const struct phase *p)
 {
 	printf("%-18s %9.1f MB/s %9.1f %9.1f %9.1f us %7.3f %14llu %14llu\n", name,
 	       rate(p->bytes, p->elapsed_ns) / 1e6, p->latency.p50, p->latency.p99, p->latency.max,
-	       signals_per_packet(&p->used), (unsigned long long)copied(&p->used),
+	       signals_per_packet(&p->used), (unsigned long long)copied(p),
 	       (unsigned long long)by_reference(&p->used));
 }
 
@@ -554,7 +559,7 @@ static void phase_json(struct json *j, const char *key, const struct phase *p)
 	percentiles_json(j, "latency_us", &p->latency);
 	json_number(j, "packets", p->used.packets_out);
 	json_real(j, "signals_per_packet", signals_per_packet(&p->used));
-	json_number(j, "bytes_copied", copied(&p->used));
+	json_number(j, "bytes_copied", copied(p));
 	json_number(j, "bytes_by_reference", by_reference(&p->used));
 	json_close(j, '}');
 }
