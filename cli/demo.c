@@ -35,6 +35,7 @@ static const char help[] =
 
 #define CHUNK        (1u << 20)
 #define DEPTH        4u
+#define SRB_ANSWER   64u /* bytes: the packet comes back with the outcome in it */
 #define ECHO_COUNT   50000u
 #define RANDOM_NS    1000000000u
 #define RANDOM_COUNT (4u << 20)
