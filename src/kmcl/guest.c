@@ -741,7 +741,7 @@ static void guest_fill_contact(struct guest *guest, const struct kmcl_guest_opti
 	contact->version_max = options && options->version_max ? options->version_max
 							       : WIRE_VERSION_6_0;
 	contact->message_sint = WIRE_SINT_DEFAULT;
-	contact->vtl = options ? options->vtl : 0;
+
 }
 
 static NTSTATUS guest_open_partition(struct guest *guest, const char *uri)
