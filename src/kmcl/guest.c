@@ -19,7 +19,10 @@
 #define GUEST_ANSWER_TIMEOUT_MS 10000u
 #define GUEST_OFFERS_MAX       2047u
 
-enum guest_pages { /* what the guest shares with the host beside rings and data */
+/* What the guest shares with the host beside rings and data. An address of 0 would mean "none" to the
+ * host, so the first page, which may be the guest's very first, stays unused. */
+enum guest_pages {
+	GUEST_PAGE_UNUSED,
 	GUEST_PAGE_INTERRUPT,
 	GUEST_PAGE_MONITOR_TO_GUEST,
 	GUEST_PAGE_MONITOR_TO_HOST,
@@ -609,8 +612,6 @@ static NTSTATUS guest_listen(struct channel *ch)
 	shared = client_uses_shared_interrupt(guest->client, &ch->bus_offer);
 	hears = client_hears_shared_interrupt(guest->client);
 	guest_leave(guest);
-	if (hears)
-		to.id = WIRE_CONNECTION_EVENT;
 	if (!hears &&
 	    partition_listen(guest->partition, ch->bus_offer.channel_id, &ch->port) != 0)
 		return STATUS_INSUFFICIENT_RESOURCES;

@@ -642,6 +642,14 @@ static void host_attach_interrupts(struct channel *ch)
 	host_leave(host);
 }
 
+/* Signals on the shared connection are taken by the host's interrupts. */
+static NTSTATUS host_listen(struct channel *ch)
+{
+	if (ch->open.connection_id == WIRE_CONNECTION_EVENT)
+		return STATUS_SUCCESS;
+	return bus_status(partition_listen(ch->host->partition, ch->open.connection_id, &ch->port));
+}
+
 NTSTATUS host_attach(struct channel *ch)
 {
 	NTSTATUS status;
@@ -650,9 +658,8 @@ NTSTATUS host_attach(struct channel *ch)
 	if (!ch->pin)
 		return STATUS_DEVICE_REMOVED;
 	status = host_attach_rings(ch);
-	if (NT_SUCCESS(status) && partition_listen(ch->host->partition, ch->open.connection_id,
-						   &ch->port) != 0)
-		status = STATUS_INSUFFICIENT_RESOURCES;
+	if (NT_SUCCESS(status))
+		status = host_listen(ch);
 	if (NT_SUCCESS(status)) {
 		host_attach_interrupts(ch);
 		status = dispatcher_attach(ch);
