@@ -41,6 +41,7 @@ struct host {
 	/* the connection */
 	struct server_contact contact;
 	struct partition_pin *pin; /* of the shared pages */
+	void *region;		   /* the guest's memory, where it is foreign */
 	struct interrupt_page *interrupt_page;
 	struct monitor_page *monitor_page;
 	struct interrupts *interrupts; /* guests before 2.4: all signals */
@@ -200,12 +201,24 @@ static bool host_take_over_pages(struct host *host, const struct server_contact 
 	return !monitor || host->monitor;
 }
 
+/* So that its pages can be mapped in other orders. With both ends in one process they can already. */
+static void host_add_region(struct host *host)
+{
+	struct partition_ram ram = partition_pin_memory(host->pin);
+
+	if (ram.size && ram.base != nt_ram()->base &&
+	    nt_region_add(ram.base, ram.size, ram.fd, 0) == 0)
+		host->region = ram.base;
+}
+
 static void host_contact(void *context, const struct server_contact *contact)
 {
 	struct host *host = context;
 
 	host->contact = *contact;
 	host->pin = partition_pin(host->partition);
+	if (host->pin)
+		host_add_region(host);
 	host->due.contact = true;
 	host->due.contact_accepted = host_take_over_pages(host, contact);
 }
@@ -222,6 +235,9 @@ static void host_disconnected(void *context)
 	host->monitor_page = NULL;
 	host->due.contact = false;
 	memset(&host->contact, 0, sizeof(host->contact));
+	if (host->region)
+		nt_region_remove(host->region);
+	host->region = NULL;
 	if (host->pin)
 		partition_unpin(host->pin);
 	host->pin = NULL;
