@@ -29,12 +29,17 @@ struct host_due {
 	struct host_gpadl *gpadls;
 };
 
+/* GPADLs that the guest called read-only and has not described yet. */
+#define HOST_READ_ONLY_MAX 64u
+
 struct host {
 	pthread_mutex_t lock;
 	struct partition *partition;
 	struct server *server;
 	struct messages messages;
 	struct host_due due;
+	struct message_read_only read_only[HOST_READ_ONLY_MAX];
+	uint32_t read_only_count;
 	/* The channels; changed under both locks. Threads that report interrupts take this one only. */
 	pthread_mutex_t channels_lock;
 	struct channel *channels;
@@ -234,6 +239,7 @@ static void host_disconnected(void *context)
 	host->interrupt_page = NULL;
 	host->monitor_page = NULL;
 	host->due.contact = false;
+	host->read_only_count = 0;
 	memset(&host->contact, 0, sizeof(host->contact));
 	if (host->region)
 		nt_region_remove(host->region);
@@ -292,6 +298,30 @@ static void host_modify(void *context, void *owner, uint32_t target_vp)
 	host->due.modify = ch;
 }
 
+/* Was it called read-only? Asked once. */
+static bool host_take_read_only(struct host *host, uint32_t channel_id, uint32_t gpadl)
+{
+	for (uint32_t i = 0; i < host->read_only_count; i++) {
+		if (host->read_only[i].channel_id != channel_id || host->read_only[i].gpadl != gpadl)
+			continue;
+		host->read_only[i] = host->read_only[--host->read_only_count];
+		return true;
+	}
+	return false;
+}
+
+static void host_on_read_only(struct host *host, const void *payload, size_t size)
+{
+	if (size != sizeof(struct message_read_only) ||
+	    host->read_only_count == HOST_READ_ONLY_MAX) {
+		nt_log(NT_LOG_WARNING, "bus",
+		       "guest's read-only notice: expected %zu bytes and at most %u of them, got %zu",
+		       sizeof(struct message_read_only), HOST_READ_ONLY_MAX, size);
+		return;
+	}
+	memcpy(&host->read_only[host->read_only_count++], payload, size);
+}
+
 static void host_gpadl(void *context, void *owner, uint32_t id, const struct bus_gpa_range *ranges,
 		       uint32_t count)
 {
@@ -308,6 +338,7 @@ static void host_gpadl(void *context, void *owner, uint32_t id, const struct bus
 	gpadl->id = id;
 	gpadl->ranges = ranges;
 	gpadl->count = count;
+	gpadl->read_only = host_take_read_only(host, ch->bus_offer.channel_id, id);
 	gpadl->next = ch->gpadls;
 	ch->gpadls = gpadl;
 	ch->gpadl_count++;
@@ -380,7 +411,10 @@ static void host_on_message(void *context, uint32_t id, const void *payload, siz
 	struct host *host = context;
 
 	host_enter(host);
-	server_message(host->server, payload, size);
+	if (id == MESSAGES_KMCL_CONNECTION)
+		host_on_read_only(host, payload, size);
+	else
+		server_message(host->server, payload, size);
 	host_leave(host);
 }
 
