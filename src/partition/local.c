@@ -513,6 +513,7 @@ static void *local_thread(void *argument)
 	struct local_pair *pair = end->pair;
 	struct local_message message;
 
+	pthread_setname_np(pthread_self(), "kmcl-local");
 	pthread_mutex_lock(&pair->lock);
 	while (!end->closing) {
 		enum local_work work = next_work(end, &message);

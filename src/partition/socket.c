@@ -147,6 +147,7 @@ static void *socket_thread(void *argument)
 	struct socket_end *end = argument;
 	struct epoll_event events[EVENTS_MAX];
 
+	pthread_setname_np(pthread_self(), "kmcl-unix");
 	while (!atomic_load(&end->closing)) {
 		int count = epoll_wait(end->epoll_fd, events, EVENTS_MAX, time_to_deadline(end));
 
