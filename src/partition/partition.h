@@ -39,7 +39,7 @@ struct partition_upcalls {
 	/* After partition_post() said -EAGAIN: try again. */
 	void (*writable)(void *context);
 	void (*presence)(void *context, enum partition_presence what);
-	/* A sentence for the log; NULL: not wanted. Also called from within partition_open(). */
+	/* A sentence for the log; NULL: not wanted. */
 	void (*log)(void *context, int level, const char *text); /* level: enum partition_log */
 };
 
@@ -54,6 +54,7 @@ struct partition_ram {
 	int fd;        /* memfd, page-aligned, sealed against resizing by the partition */
 	void *base;    /* where it is mapped in this process; guest page 0 is its first page */
 	uint64_t size; /* bytes, a multiple of the page size */
+	/* local: the host uses this very mapping, so it has to stay while pins on it do */
 };
 
 struct partition_settings {

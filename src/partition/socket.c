@@ -126,6 +126,27 @@ static int time_to_deadline(struct socket_end *end)
 	return first <= now ? 0 : (int)(first - now);
 }
 
+/* Ports that could not be announced are tried again; that this is so is said once. */
+static void announce_tick(struct socket_end *end, uint64_t now)
+{
+	unsigned int waiting;
+	bool complain;
+
+	pthread_mutex_lock(&end->lock);
+	if (end->announce_again && end->announce_again <= now) {
+		socket_ports_announce(end);
+		socket_session_arm(end);
+	}
+	complain = end->announce_again && !end->short_of_resources;
+	waiting = end->unannounced;
+	end->short_of_resources = end->announce_again;
+	pthread_mutex_unlock(&end->lock);
+	if (complain)
+		socket_log(end, PARTITION_LOG_ERROR,
+		           "out of descriptors or memory: %u events cannot arrive until there are",
+		           waiting);
+}
+
 static void tick(struct socket_end *end)
 {
 	uint64_t now = socket_now();
@@ -134,12 +155,7 @@ static void tick(struct socket_end *end)
 		socket_host_tick(end, now);
 	else
 		socket_guest_tick(end, now);
-	pthread_mutex_lock(&end->lock);
-	if (end->announce_again && end->announce_again <= now) {
-		socket_ports_announce(end);
-		socket_session_arm(end);
-	}
-	pthread_mutex_unlock(&end->lock);
+	announce_tick(end, now);
 }
 
 static void *socket_thread(void *argument)

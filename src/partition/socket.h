@@ -108,6 +108,7 @@ struct socket_end {
 	struct id_table ports;
 	unsigned int unannounced; /* of them */
 	uint64_t announce_again;  /* 0: not waiting for resources to announce them */
+	bool short_of_resources;  /* which was logged */
 	struct id_table ways;
 	unsigned int way_descriptors; /* how many of them the other end has opened */
 };
