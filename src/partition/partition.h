@@ -10,6 +10,7 @@
  * at a time, never from within a call; none comes after partition_close() has returned.
  */
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -197,5 +198,9 @@ struct partition_pin {
 int partition_init(struct partition *p, const struct partition_ops *ops, const char *rest,
                    const struct partition_settings *settings);
 void partition_fini(struct partition *p);
+/* Starts the thread that makes a partition's upcalls. All signals are blocked in it: they are the
+ * application's own threads' business. 0, -errno. */
+int partition_start_thread(pthread_t *thread, const char *name, void *(*routine)(void *),
+                           void *argument);
 
 #endif

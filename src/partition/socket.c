@@ -6,7 +6,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,11 +21,6 @@
 struct socket_end *socket_end_of(const struct partition *p)
 {
 	return (struct socket_end *)(uintptr_t)p;
-}
-
-static bool is_host(const struct socket_end *end)
-{
-	return end->head.settings.end == PARTITION_HOST;
 }
 
 uint64_t socket_now(void)
@@ -113,7 +107,7 @@ static void on_event(struct socket_end *end, const struct epoll_event *event)
 /* What epoll_wait() should wait: forever, unless something has a deadline. */
 static int time_to_deadline(struct socket_end *end)
 {
-	uint64_t first = is_host(end) ? socket_host_deadline(end) : end->guest.deadline;
+	uint64_t first = socket_is_host(end) ? socket_host_deadline(end) : end->guest.deadline;
 	uint64_t now;
 
 	pthread_mutex_lock(&end->lock);
@@ -151,7 +145,7 @@ static void tick(struct socket_end *end)
 {
 	uint64_t now = socket_now();
 
-	if (is_host(end))
+	if (socket_is_host(end))
 		socket_host_tick(end, now);
 	else
 		socket_guest_tick(end, now);
@@ -163,7 +157,6 @@ static void *socket_thread(void *argument)
 	struct socket_end *end = argument;
 	struct epoll_event events[EVENTS_MAX];
 
-	pthread_setname_np(pthread_self(), "kmcl-unix");
 	while (!atomic_load(&end->closing)) {
 		int count = epoll_wait(end->epoll_fd, events, EVENTS_MAX, time_to_deadline(end));
 
@@ -174,19 +167,6 @@ static void *socket_thread(void *argument)
 	}
 	socket_session_end(end);
 	return NULL;
-}
-
-/* Upcalls come with all signals blocked: they are the application's own threads' business. */
-static int start_thread(struct socket_end *end)
-{
-	sigset_t all, before;
-	int error;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	error = pthread_create(&end->thread, NULL, socket_thread, end);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	return -error;
 }
 
 /* ---- opening and closing ---- */
@@ -213,7 +193,7 @@ static int end_prepare(struct socket_end *end)
 /* Closes what only the thread used; it has ended or never ran. */
 static void end_stop(struct socket_end *end)
 {
-	if (is_host(end))
+	if (socket_is_host(end))
 		socket_host_close(end);
 	else
 		socket_guest_close(end);
@@ -240,12 +220,12 @@ static int end_open(struct socket_end *end, char *why, size_t why_size)
 
 	if (error)
 		return error;
-	error = is_host(end) ? socket_host_open(end, why, why_size)
-	                     : socket_guest_open(end, why, why_size);
+	error = socket_is_host(end) ? socket_host_open(end, why, why_size)
+	                            : socket_guest_open(end, why, why_size);
 	if (error)
 		return error;
-	error = start_thread(end);
-	if (!error && !is_host(end)) {
+	error = partition_start_thread(&end->thread, "kmcl-unix", socket_thread, end);
+	if (!error && !socket_is_host(end)) {
 		error = socket_guest_outcome(end, why, why_size);
 		if (error)
 			end_join(end);
