@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "cli.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+void cli_error(const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	fputs("kmcl: ", stderr);
+	vfprintf(stderr, format, arguments);
+	fputc('\n', stderr);
+	va_end(arguments);
+}
+
+int cli_usage(const char *command, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	fputs("kmcl: ", stderr);
+	vfprintf(stderr, format, arguments);
+	va_end(arguments);
+	fprintf(stderr, "\nTry 'kmcl %s%s--help'.\n", command, *command ? " " : "");
+	return EXIT_USAGE;
+}
+
+const char *cli_status(NTSTATUS status)
+{
+	static const struct {
+		NTSTATUS status;
+		const char *text;
+	} texts[] = {
+		{ STATUS_INVALID_PARAMETER, "the request is not valid" },
+		{ STATUS_INVALID_PARAMETER_1, "no such partition" },
+		{ STATUS_SHARING_VIOLATION, "in use already" },
+		{ STATUS_INSUFFICIENT_RESOURCES, "out of memory" },
+		{ STATUS_ACCESS_DENIED, "access denied" },
+		{ STATUS_OBJECT_NAME_NOT_FOUND, "nobody is host there" },
+		{ STATUS_OBJECT_NAME_COLLISION, "there is one of that name already" },
+		{ STATUS_CONNECTION_REFUSED, "the host agreed to no version" },
+		{ STATUS_IO_TIMEOUT, "no answer in time" },
+		{ STATUS_NO_SUCH_DEVICE, "no such device" },
+		{ STATUS_DEVICE_REMOVED, "the channel was closed" },
+		{ STATUS_CANCELLED, "cancelled" },
+		{ STATUS_DEVICE_DATA_ERROR, "the disk could not be read or written" },
+		{ STATUS_MEDIA_WRITE_PROTECTED, "the disk is read-only" },
+		{ STATUS_DISK_FULL, "no space left behind the disk" },
+		{ STATUS_INVALID_DEVICE_REQUEST, "the disk refused the request" },
+		{ STATUS_DEVICE_PROTOCOL_ERROR, "the other end's answer makes no sense" },
+		{ STATUS_REVISION_MISMATCH, "no protocol version in common" },
+		{ STATUS_DATA_ERROR, "the data came back changed" },
+	};
+	static _Thread_local char text[96];
+	const char *words = "failed";
+	size_t i;
+
+	for (i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		if (texts[i].status == status)
+			words = texts[i].text;
+	}
+	snprintf(text, sizeof(text), "%s (status 0x%08x)", words, (unsigned int)status);
+	return text;
+}
+
+bool cli_parse_size(const char *text, uint64_t min, uint64_t max, uint64_t *value)
+{
+	static const char units[] = "kMGT";
+	const char *unit;
+	unsigned int shift = 0;
+	char *end;
+	unsigned long long n;
+
+	if (*text < '0' || *text > '9')
+		return false;
+	errno = 0;
+	n = strtoull(text, &end, 0);
+	if (errno)
+		return false;
+	if (*end) {
+		unit = strchr(units, *end == 'K' ? 'k' : *end);
+		if (!unit || end[1])
+			return false;
+		shift = 10 * (unsigned int)(unit - units + 1);
+	}
+	if (n > UINT64_MAX >> shift)
+		return false;
+	*value = (uint64_t)n << shift;
+	return *value >= min && *value <= max;
+}
+
+void cli_guid(const GUID *g, char text[CLI_GUID_SIZE])
+{
+	snprintf(text, CLI_GUID_SIZE, "%08x-%04x-%04x-%02x%02x-%02x%02x%02x%02x%02x%02x",
+	         (unsigned int)g->Data1, g->Data2, g->Data3, g->Data4[0], g->Data4[1], g->Data4[2],
+	         g->Data4[3], g->Data4[4], g->Data4[5], g->Data4[6], g->Data4[7]);
+}
+
+void cli_make_guid(const char *name, GUID *guid)
+{
+	uint64_t hash[2] = { 0xcbf29ce484222325u, 0x9ae16a3b2f90404fu }; /* FNV-1a, two seeds */
+	uint8_t bytes[16];
+	size_t i;
+
+	for (; *name; name++) {
+		for (i = 0; i < 2; i++)
+			hash[i] = (hash[i] ^ (uint8_t)*name) * 0x100000001b3u;
+	}
+	memcpy(bytes, hash, sizeof(bytes));
+	memcpy(guid, bytes, sizeof(*guid));
+	guid->Data3 = (uint16_t)((guid->Data3 & 0x0fff) | 0x4000); /* version 4 */
+	guid->Data4[0] = (uint8_t)((guid->Data4[0] & 0x3f) | 0x80);
+}
+
+uint64_t cli_now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+void cli_shift(int *argc, char ***argv, int n)
+{
+	*argc -= n;
+	*argv += n;
+	optind = 0;
+}
+
+/* ---- latencies ---- */
+
+static int by_value(const void *a, const void *b)
+{
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static double at(const uint32_t *ns, uint64_t count, double fraction)
+{
+	uint64_t index = (uint64_t)(fraction * (double)(count - 1) + 0.5);
+
+	return (double)ns[index] / 1000;
+}
+
+void percentiles_of(uint32_t *ns, uint64_t count, struct percentiles *p)
+{
+	double sum = 0;
+	uint64_t i;
+
+	memset(p, 0, sizeof(*p));
+	if (!count)
+		return;
+	qsort(ns, count, sizeof(*ns), by_value);
+	for (i = 0; i < count; i++)
+		sum += (double)ns[i] / 1000;
+	p->mean = sum / (double)count;
+	p->min = at(ns, count, 0);
+	p->p50 = at(ns, count, 0.5);
+	p->p90 = at(ns, count, 0.9);
+	p->p99 = at(ns, count, 0.99);
+	p->p999 = at(ns, count, 0.999);
+	p->max = at(ns, count, 1);
+}
+
+void percentiles_json(struct json *j, const char *key, const struct percentiles *p)
+{
+	json_open(j, key, '{');
+	json_real(j, "min", p->min);
+	json_real(j, "p50", p->p50);
+	json_real(j, "p90", p->p90);
+	json_real(j, "p99", p->p99);
+	json_real(j, "p99.9", p->p999);
+	json_real(j, "max", p->max);
+	json_real(j, "mean", p->mean);
+	json_close(j, '}');
+}

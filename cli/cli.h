@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#ifndef CLI_CLI_H
+#define CLI_CLI_H
+
+/* What the subcommands share: errors, options, output as text or JSON, progress. */
+
+#include <kmcl/kmcl.h>
+
+#include <stdio.h>
+
+/* Exit codes, as kmcl(1) lists them. */
+enum {
+	EXIT_OK = 0,
+	EXIT_FAILED = 1,   /* it was tried and did not work */
+	EXIT_USAGE = 2,    /* the command line is wrong */
+	EXIT_MISMATCH = 3, /* what was read is not what was expected */
+};
+
+/* "kmcl: ..." on stderr. */
+void cli_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* Likewise, and where help is; returns EXIT_USAGE. */
+int cli_usage(const char *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* A status in words, and its number. The text is the calling thread's until its next call. */
+const char *cli_status(NTSTATUS status);
+
+/* "4k", "1M", "512", into *value; false: it is none, or out of range. */
+bool cli_parse_size(const char *text, uint64_t min, uint64_t max, uint64_t *value);
+
+/* "b6...-..." (36 characters, without braces). */
+#define CLI_GUID_SIZE 37
+void cli_guid(const GUID *guid, char text[CLI_GUID_SIZE]);
+/* The instance that the demo host's services have: made from a name, always the same. */
+void cli_make_guid(const char *name, GUID *guid);
+
+/* ---- JSON ---- */
+
+struct json {
+	FILE *file;
+	unsigned int depth;
+	bool comma;
+};
+
+void json_begin(struct json *j, FILE *file);
+void json_open(struct json *j, const char *key, char bracket); /* '{' or '['; key may be NULL */
+void json_close(struct json *j, char bracket);
+void json_string(struct json *j, const char *key, const char *value);
+void json_number(struct json *j, const char *key, uint64_t value);
+void json_real(struct json *j, const char *key, double value);
+void json_bool(struct json *j, const char *key, bool value);
+void json_end(struct json *j);
+
+/* ---- progress: on stderr, and only when that is a terminal ---- */
+
+struct progress {
+	const char *what;
+	uint64_t total;
+	uint64_t begin_ns, shown_ns;
+	bool visible;
+};
+
+void progress_begin(struct progress *p, const char *what, uint64_t total);
+void progress_at(struct progress *p, uint64_t done);
+void progress_end(struct progress *p);
+
+uint64_t cli_now_ns(void);
+
+/* ---- latencies ---- */
+
+struct percentiles {
+	double min, p50, p90, p99, p999, max, mean; /* microseconds */
+};
+
+/* Sorts them. */
+void percentiles_of(uint32_t *ns, uint64_t count, struct percentiles *p);
+void percentiles_json(struct json *j, const char *key, const struct percentiles *p);
+
+/* ---- SHA-256 ---- */
+
+#define HASH_TEXT_SIZE 65 /* 64 digits and the end */
+
+struct hash;
+struct hash *hash_new(void); /* NULL: out of memory */
+void hash_add(struct hash *h, const void *data, size_t n);
+void hash_finish(struct hash *h, char text[HASH_TEXT_SIZE]); /* frees it */
+/* Of a file's contents; 0 or -errno. */
+int hash_file(const char *path, char text[HASH_TEXT_SIZE]);
+
+/* ---- the subcommands; argv[0] is their name ---- */
+
+struct guest_options {
+	PDEVICE_OBJECT bus;
+	bool json;
+};
+
+int host_main(int argc, char **argv);
+int guest_main(int argc, char **argv);
+int guest_ls(const struct guest_options *options, int argc, char **argv);
+int guest_disk(const struct guest_options *options, int argc, char **argv);
+int guest_echo(const struct guest_options *options, int argc, char **argv);
+int demo_main(int argc, char **argv);
+
+/* `argc` and `argv` without the first `n`, for getopt_long to begin anew. */
+void cli_shift(int *argc, char ***argv, int n);
+
+#endif

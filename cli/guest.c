@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* kmcl guest: connects to a host and runs one of its subcommands. */
+#include "cli.h"
+
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char help[] =
+	"Usage: kmcl guest --connect URI [--json] COMMAND [OPTION]...\n"
+	"\n"
+	"Be the guest of the host behind URI.\n"
+	"\n"
+	"  -c, --connect URI    unix:PATH: where the host listens\n"
+	"      --timeout MS     how long to wait for the host's answer; default 5000\n"
+	"      --json           output for programs\n"
+	"  -h, --help           this text\n"
+	"\n"
+	"Commands ('COMMAND --help' for more):\n"
+	"  ls             what the host offers\n"
+	"  disk info      the disks\n"
+	"  disk read      read a disk into a file\n"
+	"  disk write     write a file to a disk\n"
+	"  disk verify    compare a disk with a file or a SHA-256\n"
+	"  disk bench     random reads: operations a second and latencies\n"
+	"  echo           round trips through the echo service\n";
+
+static const struct {
+	const char *name;
+	int (*main)(const struct guest_options *options, int argc, char **argv);
+} commands[] = {
+	{ "ls", guest_ls },
+	{ "disk", guest_disk },
+	{ "echo", guest_echo },
+};
+
+struct parsed {
+	const char *connect;
+	uint64_t timeout;
+	struct guest_options options;
+	int (*main)(const struct guest_options *options, int argc, char **argv);
+};
+
+static int parse(struct parsed *p, int argc, char **argv)
+{
+	enum { TIMEOUT = 256, JSON };
+	static const struct option options[] = {
+		{ "connect", required_argument, NULL, 'c' },
+		{ "timeout", required_argument, NULL, TIMEOUT },
+		{ "json", no_argument, NULL, JSON },
+		{ "help", no_argument, NULL, 'h' },
+		{ 0 },
+	};
+	size_t i;
+	int c;
+
+	while ((c = getopt_long(argc, argv, "+c:h", options, NULL)) != -1) {
+		switch (c) {
+		case 'c':
+			p->connect = optarg;
+			break;
+		case TIMEOUT:
+			if (!cli_parse_size(optarg, 1, 3600000, &p->timeout))
+				return cli_usage("guest", "--timeout takes 1 to 3600000 ms");
+			break;
+		case JSON:
+			p->options.json = true;
+			break;
+		case 'h':
+			fputs(help, stdout);
+			exit(EXIT_OK);
+		default:
+			return cli_usage("guest", "that is no option of it");
+		}
+	}
+	if (optind == argc)
+		return cli_usage("guest", "what shall it do?");
+	for (i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+		if (!strcmp(argv[optind], commands[i].name))
+			p->main = commands[i].main;
+	}
+	if (!p->main)
+		return cli_usage("guest", "no command '%s'", argv[optind]);
+	return EXIT_OK;
+}
+
+/* Help is to be had without a host. */
+static bool wants_help(int argc, char **argv)
+{
+	int i;
+
+	for (i = 1; i < argc; i++) {
+		if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h"))
+			return true;
+	}
+	return false;
+}
+
+int guest_main(int argc, char **argv)
+{
+	struct kmcl_guest_options connect = { .size = sizeof(connect) };
+	struct parsed p = { 0 };
+	NTSTATUS status;
+	int code = parse(&p, argc, argv);
+
+	if (code)
+		return code;
+	cli_shift(&argc, &argv, optind);
+	if (wants_help(argc, argv))
+		return p.main(&p.options, argc, argv);
+	if (!p.connect)
+		return cli_usage("guest", "--connect is needed");
+	connect.timeout_ms = (uint32_t)p.timeout;
+	status = kmcl_guest_open_ex(p.connect, &connect, &p.options.bus);
+	if (!NT_SUCCESS(status)) {
+		cli_error("%s: %s", p.connect, cli_status(status));
+		return EXIT_FAILED;
+	}
+	code = p.main(&p.options, argc, argv);
+	kmcl_guest_close(p.options.bus);
+	return code;
+}

@@ -1,0 +1,606 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The SCSI controller: its channels, its disks, and the negotiation with the guest's driver. */
+#include "storvsp_private.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define DEFAULT_DEPTH 256u
+
+/* Guests send 64 bytes at most; a longer packet is read as far as it is known. */
+#define MAX_PACKET 256u
+
+static const GUID interface_type = STORVSC_INTERFACE_TYPE;
+
+/* ---- disks ---- */
+
+struct unit *storvsp_unit_get(struct storvsp *s, uint8_t target, uint8_t lun)
+{
+	struct unit *unit = NULL;
+
+	if (target >= STORVSP_TARGETS || lun >= STORVSP_LUNS)
+		return NULL;
+	pthread_mutex_lock(&s->lock);
+	unit = s->units[target][lun];
+	if (unit)
+		atomic_fetch_add_explicit(&unit->references, 1, memory_order_relaxed);
+	pthread_mutex_unlock(&s->lock);
+	return unit;
+}
+
+void storvsp_unit_put(struct unit *unit)
+{
+	if (atomic_fetch_sub_explicit(&unit->references, 1, memory_order_acq_rel) > 1)
+		return;
+	disk_image_close(&unit->image);
+	free(unit);
+}
+
+uint32_t storvsp_luns(struct storvsp *s, uint8_t target, uint8_t luns[STORVSP_LUNS])
+{
+	uint32_t n = 0, lun;
+
+	if (target >= STORVSP_TARGETS)
+		return 0;
+	pthread_mutex_lock(&s->lock);
+	for (lun = 0; lun < STORVSP_LUNS; lun++) {
+		if (s->units[target][lun])
+			luns[n++] = (uint8_t)lun;
+	}
+	pthread_mutex_unlock(&s->lock);
+	return n;
+}
+
+/* The same image keeps its name from one run to the next. */
+static void name_disk(struct unit *unit, const char *serial)
+{
+	uint64_t hash[2] = { 0xcbf29ce484222325u, 0x84222325cbf29ce4u }; /* FNV-1a, two seeds */
+	struct stat st = { 0 };
+	const char *p;
+	size_t i;
+
+	if (serial) {
+		snprintf(unit->disk.serial, sizeof(unit->disk.serial), "%s", serial);
+	} else {
+		fstat(unit->image.fd, &st);
+		snprintf(unit->disk.serial, sizeof(unit->disk.serial), "%08lx%016lx",
+		         (unsigned long)st.st_dev & 0xffffffff, (unsigned long)st.st_ino);
+	}
+	for (p = unit->disk.serial; *p; p++) {
+		for (i = 0; i < 2; i++)
+			hash[i] = (hash[i] ^ (uint8_t)*p) * 0x100000001b3u;
+	}
+	memcpy(unit->disk.id, hash, sizeof(unit->disk.id));
+	strcpy(unit->disk.vendor, SCSI_DISK_VENDOR);
+	strcpy(unit->disk.product, SCSI_DISK_PRODUCT);
+	strcpy(unit->disk.revision, SCSI_DISK_REVISION);
+}
+
+static bool describe_disk(struct unit *unit, const struct storvsp_disk_options *options)
+{
+	uint32_t block = options->block_size ? options->block_size : 512;
+	uint32_t physical = options->physical_block_size ? options->physical_block_size : 4096;
+
+	if ((block != 512 && block != 4096) || physical < block || physical & (physical - 1) ||
+	    physical > 65536 || unit->image.size < block)
+		return false;
+	unit->disk.blocks = unit->image.size / block;
+	unit->disk.block_size = block;
+	unit->disk.physical_block_size = physical;
+	unit->disk.max_transfer = STORVSP_MAX_TRANSFER;
+	unit->disk.read_only = options->read_only;
+	unit->disk.thin = unit->image.discards;
+	name_disk(unit, options->serial);
+	return true;
+}
+
+static NTSTATUS open_unit(const char *path, const struct storvsp_disk_options *options,
+                          struct unit **out, char *why, size_t why_size)
+{
+	struct disk_image_options image = { options->read_only, options->direct };
+	struct unit *unit = calloc(1, sizeof(*unit));
+	int error;
+
+	if (!unit) {
+		snprintf(why, why_size, "out of memory");
+		return STATUS_INSUFFICIENT_RESOURCES;
+	}
+	error = disk_image_open(path, &image, &unit->image, why, why_size);
+	if (error) {
+		free(unit);
+		return error == -EBUSY ? STATUS_SHARING_VIOLATION : STATUS_UNSUCCESSFUL;
+	}
+	atomic_init(&unit->references, 1);
+	if (!describe_disk(unit, options)) {
+		snprintf(why, why_size,
+		         "%s: blocks are 512 or 4096 bytes, physical ones a power of two of them",
+		         path);
+		storvsp_unit_put(unit);
+		return STATUS_INVALID_PARAMETER_5;
+	}
+	*out = unit;
+	return STATUS_SUCCESS;
+}
+
+/* A guest that is there looks for disks by itself once, at the end of the negotiation; about
+ * changes after that it must be told. Version 2.0 has no word for it. */
+static void tell_guest(struct storvsp *s)
+{
+	struct storvsc_packet packet = { .operation = STORVSC_ENUMERATE_BUS };
+	VMBPACKET p;
+
+	if (s->state != STORVSP_READY || s->version < STORVSC_VERSION_WIN7)
+		return;
+	p = VmbPacketAllocate(s->channels[0]->vmb);
+	if (!p)
+		return;
+	if (!NT_SUCCESS(VmbPacketSend(p, &packet, sizeof(packet), NULL, 0)))
+		VmbPacketFree(p);
+}
+
+NTSTATUS storvsp_add_disk(struct storvsp *s, uint8_t target, uint8_t lun, const char *path,
+                          const struct storvsp_disk_options *options, char *why, size_t why_size)
+{
+	struct storvsp_disk_options defaults = { 0 };
+	struct unit *unit;
+	NTSTATUS status;
+
+	if (target >= STORVSP_TARGETS || lun >= STORVSP_LUNS) {
+		snprintf(why, why_size, "there are targets 0 to %u with LUNs 0 to %u",
+		         STORVSP_TARGETS - 1, STORVSP_LUNS - 1);
+		return target >= STORVSP_TARGETS ? STATUS_INVALID_PARAMETER_2
+		                                 : STATUS_INVALID_PARAMETER_3;
+	}
+	status = open_unit(path, options ? options : &defaults, &unit, why, why_size);
+	if (!NT_SUCCESS(status))
+		return status;
+	pthread_mutex_lock(&s->lock);
+	if (s->units[target][lun]) {
+		pthread_mutex_unlock(&s->lock);
+		storvsp_unit_put(unit);
+		snprintf(why, why_size, "there is a disk at target %u LUN %u already", target, lun);
+		return STATUS_OBJECT_NAME_COLLISION;
+	}
+	s->units[target][lun] = unit;
+	pthread_mutex_unlock(&s->lock);
+	tell_guest(s);
+	return STATUS_SUCCESS;
+}
+
+NTSTATUS storvsp_remove_disk(struct storvsp *s, uint8_t target, uint8_t lun)
+{
+	struct unit *unit = NULL;
+
+	if (target >= STORVSP_TARGETS || lun >= STORVSP_LUNS)
+		return STATUS_NOT_FOUND;
+	pthread_mutex_lock(&s->lock);
+	unit = s->units[target][lun];
+	s->units[target][lun] = NULL;
+	pthread_mutex_unlock(&s->lock);
+	if (!unit)
+		return STATUS_NOT_FOUND;
+	storvsp_unit_put(unit);
+	tell_guest(s);
+	return STATUS_SUCCESS;
+}
+
+/* ---- negotiation ---- */
+
+static bool version_known(const struct storvsp *s, uint16_t version)
+{
+	static const uint16_t known[] = {
+		STORVSC_VERSION_WIN6, STORVSC_VERSION_WIN7,   STORVSC_VERSION(5, 0),
+		STORVSC_VERSION_WIN8, STORVSC_VERSION_WIN8_1, STORVSC_VERSION_WIN10,
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+		if (known[i] == version)
+			return !s->options.version_max || version <= s->options.version_max;
+	}
+	return false;
+}
+
+static NTSTATUS begin_initialization(struct storvsp *s)
+{
+	s->state = STORVSP_BEGUN;
+	return STATUS_SUCCESS;
+}
+
+static NTSTATUS query_version(struct storvsp *s, struct storvsp_request *r)
+{
+	uint16_t version = r->packet.version.major_minor;
+
+	memset(r->packet.bytes, 0, sizeof(r->packet.bytes));
+	r->packet.version.major_minor = version;
+	if (!version_known(s, version))
+		return STATUS_REVISION_MISMATCH; /* the guest tries its next one */
+	s->version = version;
+	s->state = STORVSP_VERSIONED;
+	return STATUS_SUCCESS;
+}
+
+static NTSTATUS query_properties(struct storvsp *s, struct storvsp_request *r)
+{
+	struct storvsc_properties *p = &r->packet.properties;
+
+	memset(r->packet.bytes, 0, sizeof(r->packet.bytes));
+	p->max_transfer = STORVSP_MAX_TRANSFER;
+	if (s->version >= STORVSC_VERSION_WIN8 && s->options.subchannels) {
+		p->max_subchannels = s->options.subchannels;
+		p->flags = STORVSC_MULTI_CHANNEL;
+	}
+	s->state = STORVSP_PROPERTIES;
+	return STATUS_SUCCESS;
+}
+
+static NTSTATUS end_initialization(struct storvsp *s)
+{
+	s->state = STORVSP_READY;
+	return STATUS_SUCCESS;
+}
+
+static NTSTATUS create_subchannels(struct storvsp *s, struct storvsp_request *r);
+
+/* What the guest may say when; anything else is out of turn. */
+static NTSTATUS negotiate(struct storvsp *s, struct storvsp_request *r)
+{
+	enum storvsp_state state = s->state;
+
+	switch (r->packet.operation) {
+	case STORVSC_BEGIN_INITIALIZATION:
+		if (state == STORVSP_OPEN)
+			return begin_initialization(s);
+		break;
+	case STORVSC_QUERY_PROTOCOL_VERSION:
+		if (state == STORVSP_BEGUN)
+			return query_version(s, r);
+		break;
+	case STORVSC_QUERY_PROPERTIES:
+		if (state == STORVSP_VERSIONED)
+			return query_properties(s, r);
+		break;
+	case STORVSC_CREATE_SUB_CHANNELS:
+		if (state == STORVSP_PROPERTIES || state == STORVSP_READY)
+			return create_subchannels(s, r);
+		break;
+	case STORVSC_END_INITIALIZATION:
+		if (state == STORVSP_PROPERTIES)
+			return end_initialization(s);
+		break;
+	case STORVSC_RESET_LUN:
+	case STORVSC_RESET_ADAPTER:
+	case STORVSC_RESET_BUS:
+		/* What is in flight here finishes by itself; the guest waits for it after this. */
+		if (state == STORVSP_READY)
+			return STATUS_SUCCESS;
+		break;
+	case STORVSC_EXECUTE_SRB:
+		break;
+	default:
+		return STATUS_INVALID_PARAMETER;
+	}
+	return STATUS_INVALID_DEVICE_STATE;
+}
+
+/* ---- channels ---- */
+
+static void process_control(struct storvsp_channel *c, struct storvsp_request *r)
+{
+	NTSTATUS status;
+
+	/* A subchannel is for SRBs alone. */
+	status = c->index ? STATUS_INVALID_DEVICE_STATE : negotiate(c->controller, r);
+	if (!NT_SUCCESS(status) && status != STATUS_REVISION_MISMATCH)
+		atomic_fetch_add_explicit(&c->refused, 1, memory_order_relaxed);
+	storvsp_answer(r, status);
+}
+
+static void process_packet(VMBCHANNEL vmb, VMBPACKETCOMPLETION completion, PVOID buffer,
+                           UINT32 length, UINT32 flags)
+{
+	struct storvsp_channel *c = VmbChannelGetPointer(vmb);
+	struct storvsp_request *r = VmbChannelPacketGetClientContext(completion);
+
+	r->channel = c;
+	r->completion = completion;
+	r->size = length < sizeof(r->packet) ? length : sizeof(r->packet);
+	memset(&r->packet, 0, sizeof(r->packet));
+	memcpy(&r->packet, buffer, r->size);
+	if (r->size < STORVSC_PACKET_SIZE_OLD) {
+		r->size = STORVSC_PACKET_SIZE_OLD; /* no version has them that short */
+		atomic_fetch_add_explicit(&c->refused, 1, memory_order_relaxed);
+		storvsp_answer(r, STATUS_INVALID_PARAMETER);
+		return;
+	}
+	if (r->packet.operation == STORVSC_EXECUTE_SRB &&
+	    atomic_load_explicit(&c->controller->state, memory_order_acquire) == STORVSP_READY)
+		storvsp_execute_srb(r, flags);
+	else if (KeGetCurrentIrql() > PASSIVE_LEVEL)
+		VmbChannelPacketDeferToPassive(completion); /* making channels needs PASSIVE */
+	else
+		process_control(c, r);
+}
+
+static void processing_complete(VMBCHANNEL vmb, UINT32 count)
+{
+	struct storvsp_channel *c = VmbChannelGetPointer(vmb);
+
+	disk_queue_flush(c->queue);
+}
+
+static void suspend(VMBCHANNEL vmb)
+{
+	processing_complete(vmb, 0);
+}
+
+static void close_subchannels(struct storvsp *s);
+
+static NTSTATUS opened(VMBCHANNEL vmb)
+{
+	struct storvsp_channel *c = VmbChannelGetPointer(vmb);
+
+	if (!c->index) {
+		c->controller->version = 0;
+		c->controller->state = STORVSP_OPEN;
+	}
+	return STATUS_SUCCESS;
+}
+
+static void closed(VMBCHANNEL vmb)
+{
+	struct storvsp_channel *c = VmbChannelGetPointer(vmb);
+
+	if (c->index)
+		return;
+	c->controller->state = STORVSP_CLOSED;
+	close_subchannels(c->controller);
+}
+
+static NTSTATUS name_channel(struct storvsp_channel *c)
+{
+	WCHAR wide[64];
+	UNICODE_STRING name;
+	char text[64];
+	size_t i;
+
+	if (c->index)
+		snprintf(text, sizeof(text), "%.50s.%u", c->controller->name, c->index);
+	else
+		snprintf(text, sizeof(text), "%s", c->controller->name);
+	for (i = 0; text[i]; i++)
+		wide[i] = (WCHAR)(unsigned char)text[i];
+	wide[i] = 0;
+	RtlInitUnicodeString(&name, wide);
+	return VmbChannelInitSetFriendlyName(c->vmb, &name);
+}
+
+static NTSTATUS configure_channel(struct storvsp_channel *c)
+{
+	struct storvsp *s = c->controller;
+	VMB_CHANNEL_STATE_CHANGE_CALLBACKS callbacks;
+	NTSTATUS status;
+
+	VMB_CHANNEL_STATE_CHANGE_CALLBACKS_INIT(&callbacks);
+	callbacks.EvtChannelOpened = opened;
+	callbacks.EvtChannelSuspend = suspend;
+	callbacks.EvtChannelClosed = closed;
+	status = VmbServerChannelInitSetVmbusHandle(c->vmb, s->vmbus);
+	if (NT_SUCCESS(status))
+		status = VmbServerChannelInitSetTargetInterfaceId(c->vmb, interface_type,
+		                                                  s->options.instance);
+	if (NT_SUCCESS(status) && c->index)
+		status = kmcl_channel_init_set_subchannel(c->vmb, c->index);
+	if (NT_SUCCESS(status))
+		status = VmbChannelInitSetMaximumPacketSize(c->vmb, MAX_PACKET);
+	if (NT_SUCCESS(status))
+		status = VmbChannelInitSetMaximumExternalData(c->vmb, STORVSP_MAX_TRANSFER, 1);
+	if (NT_SUCCESS(status))
+		status = VmbChannelInitSetClientContextSize(c->vmb, sizeof(struct storvsp_request));
+	if (NT_SUCCESS(status))
+		status = VmbChannelInitSetProcessPacketCallbacks(c->vmb, process_packet,
+		                                                 processing_complete);
+	if (NT_SUCCESS(status))
+		status = VmbChannelInitSetStateChangeCallbacks(c->vmb, &callbacks);
+	if (NT_SUCCESS(status))
+		status = name_channel(c);
+	VmbChannelSetTransactionQuota(c->vmb, s->options.queue_depth);
+	return status;
+}
+
+static void free_channel(struct storvsp_channel *c)
+{
+	if (c->vmb)
+		VmbChannelCleanup(c->vmb);
+	if (c->queue)
+		disk_queue_destroy(c->queue);
+	free(c);
+}
+
+static NTSTATUS make_channel(struct storvsp *s, uint16_t index, struct storvsp_channel **out)
+{
+	struct storvsp_channel *c = calloc(1, sizeof(*c));
+	NTSTATUS status;
+
+	if (!c)
+		return STATUS_INSUFFICIENT_RESOURCES;
+	c->controller = s;
+	c->index = index;
+	status = VmbChannelAllocate(NULL, TRUE, &c->vmb);
+	if (!NT_SUCCESS(status)) {
+		c->vmb = NULL;
+		goto free;
+	}
+	VmbChannelSetPointer(c->vmb, c);
+	status = configure_channel(c);
+	if (!NT_SUCCESS(status))
+		goto free;
+	if (disk_queue_create(s->options.queue_depth, storvsp_operations_done, c, &c->queue)) {
+		status = STATUS_INSUFFICIENT_RESOURCES;
+		goto free;
+	}
+	*out = c;
+	return STATUS_SUCCESS;
+free:
+	free_channel(c);
+	return status;
+}
+
+static NTSTATUS offer_channel(struct storvsp_channel *c)
+{
+	NTSTATUS status = VmbChannelEnable(c->vmb);
+
+	if (NT_SUCCESS(status))
+		VmbChannelStart(c->vmb);
+	return status;
+}
+
+static NTSTATUS create_subchannel(struct storvsp *s, uint16_t index)
+{
+	struct storvsp_channel *c;
+	NTSTATUS status = make_channel(s, index, &c);
+
+	if (!NT_SUCCESS(status))
+		return status;
+	status = offer_channel(c);
+	if (!NT_SUCCESS(status)) {
+		free_channel(c);
+		return status;
+	}
+	pthread_mutex_lock(&s->lock);
+	s->channels[index] = c;
+	pthread_mutex_unlock(&s->lock);
+	return STATUS_SUCCESS;
+}
+
+static NTSTATUS create_subchannels(struct storvsp *s, struct storvsp_request *r)
+{
+	uint16_t count = r->packet.subchannels, i;
+	NTSTATUS status = STATUS_SUCCESS;
+
+	if (s->version < STORVSC_VERSION_WIN8 || count > s->options.subchannels)
+		return STATUS_INVALID_PARAMETER;
+	for (i = 1; i <= count && NT_SUCCESS(status); i++) {
+		if (!s->channels[i]) /* the primary's callbacks alone change the table */
+			status = create_subchannel(s, i);
+	}
+	return status;
+}
+
+static void add_channel_statistics(struct storvsp_statistics *sum, struct storvsp_channel *c)
+{
+	struct disk_queue_counters io;
+
+	disk_queue_counters(c->queue, &io);
+	sum->requests += c->requests.value;
+	sum->reads += c->reads.value;
+	sum->writes += c->writes.value;
+	sum->read_bytes += c->read_bytes.value;
+	sum->written_bytes += c->written_bytes.value;
+	sum->other += c->other.value;
+	sum->errors += c->errors;
+	sum->refused += c->refused;
+	sum->submits += io.submits;
+}
+
+static void close_subchannels(struct storvsp *s)
+{
+	uint16_t i;
+
+	for (i = 1; i <= STORVSP_SUBCHANNELS; i++) {
+		struct storvsp_channel *c = s->channels[i];
+
+		if (!c)
+			continue;
+		VmbChannelDisable(c->vmb);
+		pthread_mutex_lock(&s->lock);
+		s->channels[i] = NULL;
+		add_channel_statistics(&s->past, c);
+		pthread_mutex_unlock(&s->lock);
+		free_channel(c);
+	}
+}
+
+/* ---- the controller ---- */
+
+static NTSTATUS check_options(struct storvsp_options *o)
+{
+	if (!o->queue_depth)
+		o->queue_depth = DEFAULT_DEPTH;
+	if (o->queue_depth > 4096 || o->queue_depth & (o->queue_depth - 1) ||
+	    o->subchannels > STORVSP_SUBCHANNELS)
+		return STATUS_INVALID_PARAMETER_2;
+	return STATUS_SUCCESS;
+}
+
+NTSTATUS storvsp_create(HANDLE vmbus, const struct storvsp_options *options,
+                        struct storvsp **controller)
+{
+	struct storvsp *s = calloc(1, sizeof(*s));
+	NTSTATUS status;
+
+	if (!s)
+		return STATUS_INSUFFICIENT_RESOURCES;
+	s->options = *options;
+	snprintf(s->name, sizeof(s->name), "%s", options->name ? options->name : "scsi");
+	pthread_mutex_init(&s->lock, NULL);
+	status = check_options(&s->options);
+	if (!NT_SUCCESS(status))
+		goto free;
+	status = VmbConvertVmbusHandleToKernelHandle(vmbus, &s->vmbus);
+	if (!NT_SUCCESS(status))
+		goto free;
+	status = make_channel(s, 0, &s->channels[0]);
+	if (!NT_SUCCESS(status))
+		goto close;
+	status = offer_channel(s->channels[0]);
+	if (!NT_SUCCESS(status))
+		goto channel;
+	*controller = s;
+	return STATUS_SUCCESS;
+channel:
+	free_channel(s->channels[0]);
+close:
+	ZwClose(s->vmbus);
+free:
+	pthread_mutex_destroy(&s->lock);
+	free(s);
+	return status;
+}
+
+void storvsp_destroy(struct storvsp *s)
+{
+	uint32_t target, lun;
+
+	VmbChannelDisable(s->channels[0]->vmb);
+	close_subchannels(s); /* there are none left unless it never closed */
+	free_channel(s->channels[0]);
+	ZwClose(s->vmbus);
+	for (target = 0; target < STORVSP_TARGETS; target++) {
+		for (lun = 0; lun < STORVSP_LUNS; lun++) {
+			if (s->units[target][lun])
+				storvsp_unit_put(s->units[target][lun]);
+		}
+	}
+	pthread_mutex_destroy(&s->lock);
+	free(s);
+}
+
+void storvsp_statistics(struct storvsp *s, struct storvsp_statistics *statistics)
+{
+	uint16_t i;
+
+	pthread_mutex_lock(&s->lock);
+	*statistics = s->past;
+	for (i = 0; i <= STORVSP_SUBCHANNELS; i++) {
+		if (!s->channels[i])
+			continue;
+		add_channel_statistics(statistics, s->channels[i]);
+		statistics->subchannels = i;
+	}
+	pthread_mutex_unlock(&s->lock);
+	statistics->version = s->version;
+}

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#ifndef DEVICES_STORVSP_H
+#define DEVICES_STORVSP_H
+
+/*
+ * A synthetic SCSI controller, host side: what Hyper-V offers its guests and Linux's hv_storvsc and
+ * Windows's storvsc drive. Disks are raw images; their data goes straight between the image and the
+ * guest's pages.
+ *
+ * All functions are P (PASSIVE_LEVEL) and may be called from any thread.
+ */
+
+#include <kmcl/kmcl.h>
+
+#define STORVSP_TARGETS      2u  /* a Linux guest looks at no more */
+#define STORVSP_LUNS         64u /* of each */
+#define STORVSP_SUBCHANNELS  16u
+#define STORVSP_MAX_TRANSFER (4u << 20)
+
+struct storvsp;
+
+struct storvsp_options {
+	GUID instance;
+	const char *name;     /* in logs and statistics; NULL: "scsi" */
+	uint16_t subchannels; /* how many a guest may ask for, up to STORVSP_SUBCHANNELS */
+	uint32_t queue_depth; /* requests in flight per channel; 0: 256; a power of two */
+	uint16_t version_max; /* the newest protocol version agreed to; 0: the latest */
+};
+
+/* Offers the controller to the guest behind `vmbus` (from kmcl_host_open). */
+NTSTATUS storvsp_create(HANDLE vmbus, const struct storvsp_options *options,
+                        struct storvsp **controller);
+/* Withdraws it; what is in flight is finished first. */
+void storvsp_destroy(struct storvsp *controller);
+
+struct storvsp_disk_options {
+	bool read_only;
+	bool direct;                  /* past the host's page cache */
+	uint32_t block_size;          /* 0: 512 */
+	uint32_t physical_block_size; /* 0: 4096 */
+	const char *serial; /* at most 36 characters; NULL: made from the image's identity */
+};
+
+/*
+ * Puts a disk in; a guest that is there is told. STATUS_OBJECT_NAME_COLLISION: there is one
+ * already; STATUS_SHARING_VIOLATION: the image is in use; STATUS_INVALID_PARAMETER_2, _3, _5 (the
+ * options); STATUS_UNSUCCESSFUL; each with a sentence in `why`.
+ */
+NTSTATUS storvsp_add_disk(struct storvsp *controller, uint8_t target, uint8_t lun, const char *path,
+                          const struct storvsp_disk_options *options, char *why, size_t why_size);
+/* Takes it out. Requests in flight are finished; the last of them closes the image. */
+NTSTATUS storvsp_remove_disk(struct storvsp *controller, uint8_t target, uint8_t lun);
+
+struct storvsp_statistics {
+	uint64_t requests; /* SRBs */
+	uint64_t reads, writes, read_bytes, written_bytes;
+	uint64_t other;       /* commands that moved no blocks */
+	uint64_t errors;      /* answered with anything but success */
+	uint64_t refused;     /* packets that make no sense */
+	uint64_t submits;     /* system calls that began I/O */
+	uint16_t version;     /* agreed with the guest; 0: not yet */
+	uint16_t subchannels; /* offered */
+};
+
+void storvsp_statistics(struct storvsp *controller, struct storvsp_statistics *statistics);
+
+#endif

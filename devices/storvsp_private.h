@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#ifndef DEVICES_STORVSP_PRIVATE_H
+#define DEVICES_STORVSP_PRIVATE_H
+
+/* Between storvsp.c (the controller) and storvsp_srb.c (its requests). */
+
+#include "disk_image.h"
+#include "scsi_disk.h"
+#include "storvsc_protocol.h"
+#include "storvsp.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+/* A disk in its place. The table of units has a reference, and each request in flight one. */
+struct unit {
+	atomic_uint references;
+	struct scsi_disk disk;
+	struct disk_image image;
+};
+
+/* Where the guest is in the negotiation. */
+enum storvsp_state {
+	STORVSP_CLOSED,
+	STORVSP_OPEN,       /* BEGIN_INITIALIZATION is next */
+	STORVSP_BEGUN,      /* QUERY_PROTOCOL_VERSION */
+	STORVSP_VERSIONED,  /* QUERY_PROPERTIES */
+	STORVSP_PROPERTIES, /* END_INITIALIZATION, perhaps CREATE_SUB_CHANNELS before it */
+	STORVSP_READY,
+};
+
+/* Written by one thread at a time, read by any. */
+struct counter {
+	_Atomic uint64_t value;
+};
+
+static inline void counter_add(struct counter *c, uint64_t n)
+{
+	uint64_t v = atomic_load_explicit(&c->value, memory_order_relaxed);
+
+	atomic_store_explicit(&c->value, v + n, memory_order_relaxed);
+}
+
+/* One VMBus channel of the controller: the primary or a subchannel. */
+struct storvsp_channel {
+	struct storvsp *controller;
+	VMBCHANNEL vmb;
+	uint16_t index;
+	struct disk_queue *queue;
+	struct counter requests, reads, writes, read_bytes, written_bytes, other;
+	_Atomic uint64_t errors, refused; /* also counted by the queue's thread */
+	/* For the packet being processed: one at a time. */
+	struct scsi_outcome outcome;
+	uint8_t parameters[SCSI_DATA_MAX];
+};
+
+struct storvsp {
+	struct storvsp_options options;
+	char name[64];
+	HANDLE vmbus;
+	_Atomic enum storvsp_state state;
+	_Atomic uint16_t version;
+	pthread_mutex_t lock; /* of the tables below */
+	struct unit *units[STORVSP_TARGETS][STORVSP_LUNS];
+	struct storvsp_channel *channels[1 + STORVSP_SUBCHANNELS];
+	struct storvsp_statistics past; /* of subchannels that are gone */
+};
+
+/* A packet from the guest, in its client context while the channel has it. */
+struct storvsp_request {
+	struct disk_op op; /* first */
+	struct storvsp_channel *channel;
+	VMBPACKETCOMPLETION completion;
+	struct unit *unit;
+	PMDL mdl; /* the guest's memory; NULL: none */
+	enum scsi_outcome_kind kind;
+	void *owned;   /* freed with the request: extents, a fill */
+	uint32_t size; /* of the guest's packet, and of the answer */
+	struct storvsc_packet packet;
+};
+
+struct unit *storvsp_unit_get(struct storvsp *controller, uint8_t target, uint8_t lun);
+void storvsp_unit_put(struct unit *unit);
+/* The LUNs of a target, ascending; returns how many. */
+uint32_t storvsp_luns(struct storvsp *controller, uint8_t target, uint8_t luns[STORVSP_LUNS]);
+
+/* Answers a packet that is no SRB, with whatever is in its union. */
+void storvsp_answer(struct storvsp_request *request, NTSTATUS status);
+void storvsp_execute_srb(struct storvsp_request *request, UINT32 flags);
+/* A disk_queue_done_fn. */
+void storvsp_operations_done(void *context, struct disk_op *list);
+
+#endif

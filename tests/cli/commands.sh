@@ -1,0 +1,124 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
+# The kmcl command on a small disk: what it prints, what it exits with, what ends up in the image.
+# Usage: commands.sh KMCL. Output: TAP.
+kmcl=$1
+dir=$(mktemp -d)
+host=
+count=0
+
+cleanup()
+{
+	[ -n "$host" ] && kill "$host" 2>/dev/null && wait "$host" 2>/dev/null
+	rm -rf "$dir"
+}
+trap cleanup EXIT
+
+# report NAME EXPECTED_EXIT EXIT FILE...
+report()
+{
+	count=$((count + 1))
+	if [ "$3" -eq "$2" ]; then
+		echo "ok $count - $1"
+		return
+	fi
+	echo "not ok $count - $1"
+	echo "# exit status $3, expected $2"
+	shift 3
+	sed 's/^/# /' "$@"
+}
+
+# check NAME EXPECTED_EXIT COMMAND...: its output is in $dir/out and $dir/err
+check()
+{
+	name=$1 expected=$2
+	shift 2
+	"$@" >"$dir/out" 2>"$dir/err" </dev/null
+	report "$name" "$expected" $? "$dir/out" "$dir/err"
+}
+
+# look NAME COMMAND...: at what the last check left
+look()
+{
+	name=$1
+	shift
+	"$@" >"$dir/look" 2>&1 </dev/null
+	report "$name" 0 $? "$dir/look" "$dir/out" "$dir/err"
+}
+
+guest()
+{
+	timeout 20 "$kmcl" guest --connect "unix:$dir/bus" "$@"
+}
+
+head -c 4194304 /dev/urandom >"$dir/a.img"
+head -c 4194304 /dev/urandom >"$dir/data"
+truncate -s 4194304 "$dir/b.img"
+cp "$dir/a.img" "$dir/a.before"
+sum_a=$(sha256sum <"$dir/a.img" | cut -d' ' -f1)
+
+check 'help' 0 "$kmcl" --help
+look 'help tells of the commands' grep -q guest "$dir/out"
+check 'version' 0 "$kmcl" --version
+for c in host guest 'guest ls' 'guest disk' 'guest echo' demo; do
+	# shellcheck disable=SC2086
+	check "help of $c" 0 "$kmcl" $c --help
+done
+check 'no command is wrong usage' 2 "$kmcl"
+check 'an unknown command is wrong usage' 2 "$kmcl" frobnicate
+check 'an unknown option is wrong usage' 2 "$kmcl" host --frobnicate
+check 'a host needs somewhere to listen' 2 "$kmcl" host --echo
+check 'a host needs something to offer' 2 "$kmcl" host --listen "unix:$dir/x"
+check 'an unknown disk option is wrong usage' 2 \
+	"$kmcl" host --listen "unix:$dir/x" --disk "$dir/a.img,fast"
+check 'a missing image fails' 1 timeout 20 "$kmcl" host --listen "unix:$dir/x" --disk "$dir/none"
+look 'and is named' grep -q "$dir/none" "$dir/err"
+check 'no host fails' 1 timeout 20 "$kmcl" guest --connect "unix:$dir/none" ls
+
+"$kmcl" host --listen "unix:$dir/bus" --disk "$dir/a.img,ro,serial=A1" --disk "$dir/b.img" --echo \
+	>"$dir/host.out" 2>"$dir/host.err" &
+host=$!
+for _ in $(seq 100); do
+	grep -q '^listening on ' "$dir/host.out" && break
+	sleep 0.1
+done
+look 'the host says that it listens' grep -q "^listening on unix:$dir/bus$" "$dir/host.out"
+check 'an image has one host' 1 timeout 20 "$kmcl" host --listen "unix:$dir/y" --disk "$dir/b.img"
+check 'ls' 0 guest ls -vv
+look 'ls names the controller' grep -q 'Synthetic SCSI Controller' "$dir/out"
+check 'ls as JSON' 0 guest --json ls
+look 'which is JSON' python3 -m json.tool "$dir/out" "$dir/json"
+check 'disk info' 0 guest disk info
+look 'disk info knows the serial number' grep -q 'serial A1' "$dir/out"
+check 'disk info as JSON' 0 guest --json disk info
+look 'which is JSON, too' python3 -m json.tool "$dir/out" "$dir/json"
+check 'disk read' 0 guest disk read "$dir/copy"
+look 'what was read is the image' cmp "$dir/a.img" "$dir/copy"
+check 'disk read to standard output' 0 guest disk read --offset 1M --length 4k -
+look 'is that range' sh -c "tail -c +1048577 $dir/a.img | head -c 4096 | cmp - $dir/out"
+check 'a length past the end fails' 1 guest disk read --offset 1M --length 4M "$dir/copy"
+check 'half a block fails' 1 guest disk read --length 700 "$dir/copy"
+check 'a read-only disk is not written' 1 guest disk write "$dir/data"
+look 'and is as it was' cmp "$dir/a.img" "$dir/a.before"
+check 'disk write' 0 guest disk write --disk 0:1 -s 64k -d 8 "$dir/data"
+look 'what was written is in the image' cmp "$dir/b.img" "$dir/data"
+check 'disk verify with a file' 0 guest disk verify --disk 0:1 "$dir/data"
+check 'disk verify with a hash' 0 guest disk verify --sha256 "$sum_a"
+check 'another file does not match' 3 guest disk verify "$dir/data"
+check 'another hash does not match' 3 guest disk verify --disk 0:1 --sha256 "$sum_a"
+check 'no such disk' 1 guest disk verify --disk 1:9 "$dir/data"
+check 'disk bench' 0 guest --json disk bench -t 1 -d 4
+look 'which is JSON as well' python3 -m json.tool "$dir/out" "$dir/json"
+check 'echo' 0 guest --json echo -n 2000 -d 8 -s 200
+look 'of which all came back' grep -q '"mismatches": 0' "$dir/out"
+check 'echo one way' 0 guest echo -n 2000 -d 8 --one-way
+kill "$host"
+wait "$host"
+report 'the host ends well' 0 $? "$dir/host.err"
+look 'and says what it did' grep -q 'requests: ' "$dir/host.out"
+look 'without an error' test ! -s "$dir/host.err"
+host=
+check 'demo' 0 env TMPDIR="$dir" timeout 60 "$kmcl" demo --size 8M --json
+look 'whose figures are JSON' python3 -m json.tool "$dir/out" "$dir/json"
+look 'and which cleans up' sh -c "! ls -d $dir/kmcl-demo-*"
+echo "1..$count"

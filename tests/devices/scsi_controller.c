@@ -1,0 +1,713 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The SCSI service and its driver over a bus: the argument of this program is a pattern for its
+ * URI, so that each test has one of its own. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "scsi.h"
+#include "storvsc.h"
+#include "storvsc_protocol.h"
+#include "storvsp.h"
+
+#define SIZE (8u << 20)
+#define TAG  0x74736574u
+
+/* A guest that says what it likes. */
+struct raw {
+	VMBCHANNEL vmb;
+	KEVENT started;
+	struct storvsc_packet reply;
+	uint32_t reply_size;
+};
+
+struct fixture {
+	struct raw raw[2];
+	char uri[128], path[64], second_path[64];
+	HANDLE vmbus;
+	PDEVICE_OBJECT bus;
+	struct storvsp *host;
+	struct storvsc *guest;
+	struct storvsc_disk disk;
+	KEVENT changed;
+};
+
+static const char *uri_pattern = "local:scsi-%d-%u";
+
+static const struct storvsc_address first = { 0, 0 };
+
+static void make_image(char *path)
+{
+	int fd;
+
+	strcpy(path, "/tmp/kmcl-scsi-XXXXXX");
+	fd = mkstemp(path);
+	assert_true(fd >= 0);
+	assert_int_equal(ftruncate(fd, SIZE), 0);
+	close(fd);
+}
+
+static NTSTATUS add_disk(struct fixture *f, uint8_t lun, const char *path, bool read_only)
+{
+	struct storvsp_disk_options options = { .read_only = read_only, .serial = "test" };
+	char why[256];
+
+	return storvsp_add_disk(f->host, 0, lun, path, &options, why, sizeof(why));
+}
+
+static void bus_changed(void *context)
+{
+	struct fixture *f = context;
+
+	KeSetEvent(&f->changed, 0, FALSE);
+}
+
+static NTSTATUS open_guest(struct fixture *f, uint16_t version)
+{
+	struct storvsc_options options = {
+		.version_max = version,
+		.queue_depth = 16,
+		.timeout_ms = 20000,
+		.bus_changed = bus_changed,
+		.context = f,
+	};
+
+	return storvsc_open(f->bus, &options, &f->guest);
+}
+
+static int setup_host(void **state)
+{
+	static unsigned int number;
+	struct storvsp_options options = { .instance = { 0x11223344 }, .subchannels = 2 };
+	struct fixture *f = calloc(1, sizeof(*f));
+
+	*state = f;
+	KeInitializeEvent(&f->changed, NotificationEvent, FALSE);
+	snprintf(f->uri, sizeof(f->uri), uri_pattern, getpid(), number++);
+	make_image(f->path);
+	make_image(f->second_path);
+	if (!NT_SUCCESS(kmcl_host_open(f->uri, &f->vmbus)) ||
+	    !NT_SUCCESS(storvsp_create(f->vmbus, &options, &f->host)) ||
+	    !NT_SUCCESS(add_disk(f, 0, f->path, false)) ||
+	    !NT_SUCCESS(kmcl_guest_open(f->uri, &f->bus)))
+		return -1;
+	return 0;
+}
+
+static int setup(void **state)
+{
+	struct fixture *f;
+
+	if (setup_host(state))
+		return -1;
+	f = *state;
+	if (!NT_SUCCESS(open_guest(f, 0)) ||
+	    !NT_SUCCESS(storvsc_identify(f->guest, first, &f->disk)))
+		return -1;
+	return 0;
+}
+
+static void raw_close(struct raw *r)
+{
+	VmbChannelDisable(r->vmb);
+	VmbChannelCleanup(r->vmb);
+	r->vmb = NULL;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+	size_t i;
+
+	for (i = 2; i-- > 0;) {
+		if (f->raw[i].vmb)
+			raw_close(&f->raw[i]);
+	}
+	if (f->guest)
+		storvsc_close(f->guest);
+	if (f->host)
+		storvsp_destroy(f->host);
+	kmcl_guest_close(f->bus);
+	ZwClose(f->vmbus);
+	unlink(f->path);
+	unlink(f->second_path);
+	free(f);
+	return 0;
+}
+
+static uint8_t *pool(size_t n)
+{
+	uint8_t *p = ExAllocatePoolWithTag(NonPagedPoolNx, n, TAG);
+
+	assert_non_null(p);
+	return p;
+}
+
+static void release(void *p)
+{
+	ExFreePoolWithTag(p, TAG);
+}
+
+static void fill_with(uint8_t *p, size_t n, uint32_t seed)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		seed = seed * 1664525 + 1013904223;
+		p[i] = (uint8_t)(seed >> 24);
+	}
+}
+
+static void assert_file(const char *path, off_t at, const uint8_t *expected, size_t n)
+{
+	uint8_t *data = malloc(n);
+	FILE *file = fopen(path, "rb");
+
+	assert_non_null(file);
+	assert_int_equal(fseeko(file, at, SEEK_SET), 0);
+	assert_int_equal(fread(data, 1, n, file), n);
+	assert_memory_equal(data, expected, n);
+	fclose(file);
+	free(data);
+}
+
+/* ---- through the driver ---- */
+
+static void the_disk_is_found_and_described(void **state)
+{
+	struct fixture *f = *state;
+	struct storvsc_address list[4];
+	uint32_t count;
+
+	assert_int_equal(storvsc_list(f->guest, list, 4, &count), STATUS_SUCCESS);
+	assert_int_equal(count, 1);
+	assert_int_equal(list[0].target, 0);
+	assert_int_equal(list[0].lun, 0);
+	assert_int_equal(storvsc_version(f->guest), STORVSC_VERSION_WIN10);
+	assert_int_equal(f->disk.size, SIZE);
+	assert_int_equal(f->disk.block_size, 512);
+	assert_int_equal(f->disk.physical_block_size, 4096);
+	assert_false(f->disk.read_only);
+	assert_string_equal(f->disk.vendor, "Msft");
+	assert_string_equal(f->disk.product, "Virtual Disk");
+	assert_string_equal(f->disk.serial, "test");
+}
+
+static void what_is_written_is_in_the_image_and_read_back(void **state)
+{
+	struct fixture *f = *state;
+	uint8_t *memory = pool(5 << 20), *other = pool(5 << 20);
+
+	fill_with(memory, 5 << 20, 1);
+	/* More than one request's worth, from and to places inside pages. */
+	assert_int_equal(storvsc_write(f->guest, &f->disk, 512, memory + 40, (4 << 20) + 1536),
+	                 STATUS_SUCCESS);
+	assert_int_equal(storvsc_flush(f->guest, &f->disk), STATUS_SUCCESS);
+	assert_file(f->path, 512, memory + 40, (4 << 20) + 1536);
+	assert_int_equal(storvsc_read(f->guest, &f->disk, 1024, other + 8, 4 << 20),
+	                 STATUS_SUCCESS);
+	assert_memory_equal(other + 8, memory + 40 + 512, 4 << 20);
+	release(memory);
+	release(other);
+}
+
+struct many {
+	struct storvsc_io io;
+	uint8_t *memory;
+	_Atomic unsigned int *left;
+	KEVENT *done;
+};
+
+static void one_done(struct storvsc_io *io)
+{
+	struct many *m = (struct many *)io;
+
+	if (atomic_fetch_sub(m->left, 1) == 1)
+		KeSetEvent(m->done, 0, FALSE);
+}
+
+/* 128 at once with room for 16 at the host: the others wait in the driver. */
+static void more_requests_than_the_queue_holds(void **state)
+{
+	struct fixture *f = *state;
+	struct many *all = calloc(128, sizeof(*all));
+	_Atomic unsigned int left;
+	KEVENT done;
+	unsigned int i, round;
+
+	KeInitializeEvent(&done, NotificationEvent, FALSE);
+	for (i = 0; i < 128; i++) {
+		all[i].memory = pool(16384);
+		all[i].left = &left;
+		all[i].done = &done;
+		all[i].io.done = one_done;
+		all[i].io.mdl = IoAllocateMdl(all[i].memory, 16384, FALSE, FALSE, NULL);
+		MmBuildMdlForNonPagedPool(all[i].io.mdl);
+		fill_with(all[i].memory, 16384, i);
+	}
+	for (round = 0; round < 2; round++) {
+		left = 128;
+		KeClearEvent(&done);
+		for (i = 0; i < 128; i++) {
+			if (round == 0)
+				storvsc_prepare_write(&all[i].io, &f->disk, i * 16384ull, 16384);
+			else
+				storvsc_prepare_read(&all[i].io, &f->disk, i * 16384ull, 16384);
+			storvsc_submit(f->guest, &all[i].io);
+		}
+		KeWaitForSingleObject(&done, Executive, KernelMode, FALSE, NULL);
+		for (i = 0; i < 128; i++) {
+			uint8_t expected[16384];
+
+			assert_int_equal(all[i].io.status, STATUS_SUCCESS);
+			assert_int_equal(all[i].io.transferred, 16384);
+			fill_with(expected, sizeof(expected), i);
+			assert_memory_equal(all[i].memory, expected, sizeof(expected));
+			if (round == 0)
+				memset(all[i].memory, 0, 16384);
+		}
+	}
+	for (i = 0; i < 128; i++) {
+		IoFreeMdl(all[i].io.mdl);
+		release(all[i].memory);
+	}
+	free(all);
+}
+
+static void discarded_ranges_read_as_zeroes(void **state)
+{
+	struct fixture *f = *state;
+	uint8_t *memory = pool(65536);
+	size_t i;
+
+	if (!f->disk.discards)
+		skip();
+	fill_with(memory, 65536, 3);
+	assert_int_equal(storvsc_write(f->guest, &f->disk, 0, memory, 65536), STATUS_SUCCESS);
+	assert_int_equal(storvsc_discard(f->guest, &f->disk, 4096, 32768), STATUS_SUCCESS);
+	memset(memory + 4096, 0, 32768);
+	assert_file(f->path, 0, memory, 65536);
+	assert_int_equal(storvsc_read(f->guest, &f->disk, 4096, memory, 32768), STATUS_SUCCESS);
+	for (i = 0; i < 32768; i++)
+		assert_int_equal(memory[i], 0);
+	release(memory);
+}
+
+static void a_read_only_disk_refuses_writes(void **state)
+{
+	struct fixture *f = *state;
+	struct storvsc_disk disk;
+	uint8_t *memory = pool(4096);
+
+	assert_int_equal(add_disk(f, 5, f->second_path, true), STATUS_SUCCESS);
+	assert_int_equal(storvsc_identify(f->guest, (struct storvsc_address){ 0, 5 }, &disk),
+	                 STATUS_SUCCESS);
+	assert_true(disk.read_only);
+	assert_int_equal(storvsc_read(f->guest, &disk, 0, memory, 4096), STATUS_SUCCESS);
+	assert_int_equal(storvsc_write(f->guest, &disk, 0, memory, 4096),
+	                 STATUS_MEDIA_WRITE_PROTECTED);
+	release(memory);
+}
+
+static void the_end_of_the_disk_is_the_end(void **state)
+{
+	struct fixture *f = *state;
+	struct storvsc_io io = { 0 };
+	uint8_t *memory = pool(4096);
+
+	assert_int_equal(storvsc_read(f->guest, &f->disk, SIZE, memory, 512),
+	                 STATUS_INVALID_PARAMETER);
+	/* And where the driver does not look, the host does. */
+	io.mdl = IoAllocateMdl(memory, 4096, FALSE, FALSE, NULL);
+	MmBuildMdlForNonPagedPool(io.mdl);
+	storvsc_prepare_read(&io, &f->disk, SIZE - 512, 4096);
+	assert_int_equal(storvsc_execute(f->guest, &io), STATUS_INVALID_DEVICE_REQUEST);
+	assert_int_equal(io.sense_key, SCSI_KEY_ILLEGAL_REQUEST);
+	assert_int_equal(io.asc, SCSI_ASC_LBA_OUT_OF_RANGE);
+	IoFreeMdl(io.mdl);
+	release(memory);
+}
+
+static void an_image_that_shrinks_gives_medium_errors(void **state)
+{
+	struct fixture *f = *state;
+	uint8_t *memory = pool(4096);
+
+	assert_int_equal(truncate(f->path, 4096), 0);
+	assert_int_equal(storvsc_read(f->guest, &f->disk, 8192, memory, 4096),
+	                 STATUS_DEVICE_DATA_ERROR);
+	assert_int_equal(storvsc_read(f->guest, &f->disk, 0, memory, 4096), STATUS_SUCCESS);
+	release(memory);
+}
+
+static void absent_disks_are_absent(void **state)
+{
+	struct fixture *f = *state;
+	struct storvsc_disk disk;
+	struct storvsc_io io = { .address = { 1, 3 }, .cdb_length = 6 }; /* TEST UNIT READY */
+
+	assert_int_equal(storvsc_identify(f->guest, (struct storvsc_address){ 0, 1 }, &disk),
+	                 STATUS_NO_SUCH_DEVICE);
+	assert_int_equal(storvsc_identify(f->guest, (struct storvsc_address){ 9, 200 }, &disk),
+	                 STATUS_NO_SUCH_DEVICE);
+	assert_int_equal(storvsc_execute(f->guest, &io), STATUS_NO_SUCH_DEVICE);
+	assert_int_equal(io.srb_status, STORVSC_SRB_INVALID_LUN);
+}
+
+static void wait_for_change(struct fixture *f)
+{
+	LARGE_INTEGER timeout = { .QuadPart = -200000000ll };
+
+	assert_int_equal(KeWaitForSingleObject(&f->changed, Executive, KernelMode, FALSE, &timeout),
+	                 STATUS_SUCCESS);
+	KeClearEvent(&f->changed);
+}
+
+static void disks_come_and_go(void **state)
+{
+	struct fixture *f = *state;
+	struct storvsc_address list[4];
+	struct storvsc_disk disk;
+	uint8_t *memory = pool(4096);
+	uint32_t count;
+
+	assert_int_equal(add_disk(f, 7, f->second_path, false), STATUS_SUCCESS);
+	wait_for_change(f);
+	assert_int_equal(storvsc_list(f->guest, list, 4, &count), STATUS_SUCCESS);
+	assert_int_equal(count, 2);
+	assert_int_equal(list[1].lun, 7);
+	assert_int_equal(storvsc_identify(f->guest, list[1], &disk), STATUS_SUCCESS);
+	assert_int_equal(add_disk(f, 8, f->second_path, false), STATUS_SHARING_VIOLATION);
+	assert_int_equal(storvsp_remove_disk(f->host, 0, 7), STATUS_SUCCESS);
+	wait_for_change(f);
+	assert_int_equal(storvsc_read(f->guest, &disk, 0, memory, 4096), STATUS_NO_SUCH_DEVICE);
+	assert_int_equal(storvsp_remove_disk(f->host, 0, 7), STATUS_NOT_FOUND);
+	assert_int_equal(add_disk(f, 0, f->second_path, false), STATUS_OBJECT_NAME_COLLISION);
+	assert_int_equal(add_disk(f, 7, f->second_path, false), STATUS_SUCCESS); /* it was freed */
+	release(memory);
+}
+
+static void every_version_works(void **state)
+{
+	static const uint16_t versions[] = { STORVSC_VERSION_WIN6, STORVSC_VERSION_WIN7,
+		                             STORVSC_VERSION_WIN8, STORVSC_VERSION_WIN8_1,
+		                             STORVSC_VERSION_WIN10 };
+	struct fixture *f = *state;
+	uint8_t *memory = pool(4096);
+	struct storvsc_io io = { 0 };
+	size_t i;
+
+	for (i = 0; i < sizeof(versions) / sizeof(versions[0]); i++) {
+		storvsc_close(f->guest);
+		f->guest = NULL;
+		assert_int_equal(open_guest(f, versions[i]), STATUS_SUCCESS);
+		assert_int_equal(storvsc_version(f->guest), versions[i]);
+		fill_with(memory, 4096, versions[i]);
+		assert_int_equal(storvsc_write(f->guest, &f->disk, 0, memory, 4096),
+		                 STATUS_SUCCESS);
+		assert_file(f->path, 0, memory, 4096);
+		/* The sense data has its place in the short packet too. */
+		storvsc_prepare_flush(&io, &f->disk);
+		io.cdb[0] = 0xff;
+		assert_int_equal(storvsc_execute(f->guest, &io), STATUS_INVALID_DEVICE_REQUEST);
+		assert_int_equal(io.asc, SCSI_ASC_INVALID_OPCODE);
+	}
+	release(memory);
+}
+
+static void requests_end_when_the_controller_goes(void **state)
+{
+	struct fixture *f = *state;
+	uint8_t *memory = pool(4096);
+
+	assert_int_equal(storvsc_read(f->guest, &f->disk, 0, memory, 4096), STATUS_SUCCESS);
+	storvsp_destroy(f->host);
+	f->host = NULL;
+	/* It closes by and by; until then a request may wait, after that it is refused. */
+	assert_false(NT_SUCCESS(storvsc_flush(f->guest, &f->disk)));
+	release(memory);
+}
+
+static void the_statistics_add_up(void **state)
+{
+	struct fixture *f = *state;
+	struct storvsp_statistics before, after;
+	uint8_t *memory = pool(65536);
+
+	storvsp_statistics(f->host, &before);
+	assert_int_equal(before.version, STORVSC_VERSION_WIN10);
+	assert_int_equal(storvsc_write(f->guest, &f->disk, 0, memory, 65536), STATUS_SUCCESS);
+	assert_int_equal(storvsc_read(f->guest, &f->disk, 0, memory, 4096), STATUS_SUCCESS);
+	storvsp_statistics(f->host, &after);
+	assert_int_equal(after.requests - before.requests, 2);
+	assert_int_equal(after.writes - before.writes, 1);
+	assert_int_equal(after.written_bytes - before.written_bytes, 65536);
+	assert_int_equal(after.read_bytes - before.read_bytes, 4096);
+	assert_int_equal(after.refused, 0);
+	release(memory);
+}
+
+/* ---- a guest that says what it likes ---- */
+
+static VOID raw_started(VMBCHANNEL vmb)
+{
+	struct raw *r = VmbChannelGetPointer(vmb);
+
+	KeSetEvent(&r->started, 0, FALSE);
+}
+
+static VOID raw_packet(VMBCHANNEL vmb, VMBPACKETCOMPLETION completion, PVOID buffer, UINT32 length,
+                       UINT32 flags)
+{
+	VmbChannelPacketComplete(completion, NULL, 0);
+}
+
+static void raw_open(struct fixture *f, struct raw *r, uint16_t subchannel)
+{
+	static const GUID type = STORVSC_INTERFACE_TYPE;
+	LARGE_INTEGER timeout = { .QuadPart = -200000000ll };
+	VMB_CHANNEL_STATE_CHANGE_CALLBACKS callbacks;
+
+	memset(r, 0, sizeof(*r));
+	KeInitializeEvent(&r->started, NotificationEvent, FALSE);
+	assert_int_equal(VmbChannelAllocate(f->bus, FALSE, &r->vmb), STATUS_SUCCESS);
+	VmbChannelSetPointer(r->vmb, r);
+	VMB_CHANNEL_STATE_CHANGE_CALLBACKS_INIT(&callbacks);
+	callbacks.EvtChannelPostStarted = raw_started;
+	VmbChannelInitSetStateChangeCallbacks(r->vmb, &callbacks);
+	VmbChannelInitSetProcessPacketCallbacks(r->vmb, raw_packet, NULL);
+	VmbClientChannelInitSetTargetPnp(r->vmb, &type, NULL, NULL);
+	if (subchannel)
+		assert_int_equal(kmcl_channel_init_set_subchannel(r->vmb, subchannel),
+		                 STATUS_SUCCESS);
+	assert_int_equal(VmbChannelEnable(r->vmb), STATUS_SUCCESS);
+	assert_int_equal(KeWaitForSingleObject(&r->started, Executive, KernelMode, FALSE, &timeout),
+	                 STATUS_SUCCESS);
+}
+
+/* The first `size` bytes of the packet; returns the status in the answer. */
+static NTSTATUS raw_send(struct raw *r, const struct storvsc_packet *packet, uint32_t size,
+                         PMDL mdl)
+{
+	struct storvsc_packet copy = *packet;
+	UINT32 n = sizeof(r->reply);
+
+	memset(&r->reply, 0, sizeof(r->reply));
+	assert_int_equal(
+		VmbChannelSendSynchronousRequest(r->vmb, &copy, size, mdl,
+	                                         VMBUS_CHANNEL_FORMAT_FLAG_WAIT_FOR_COMPLETION,
+	                                         &r->reply, &n, NULL),
+		STATUS_SUCCESS);
+	r->reply_size = n;
+	assert_int_equal(r->reply.operation, STORVSC_COMPLETE_IO);
+	return (NTSTATUS)r->reply.status;
+}
+
+static NTSTATUS raw_ask(struct raw *r, uint32_t operation)
+{
+	struct storvsc_packet p = { .operation = operation, .flags = STORVSC_REQUEST_COMPLETION };
+
+	return raw_send(r, &p, sizeof(p), NULL);
+}
+
+static NTSTATUS raw_version(struct raw *r, uint16_t version)
+{
+	struct storvsc_packet p = { .operation = STORVSC_QUERY_PROTOCOL_VERSION };
+
+	p.version.major_minor = version;
+	return raw_send(r, &p, sizeof(p), NULL);
+}
+
+static void raw_negotiate(struct raw *r, uint16_t version)
+{
+	assert_int_equal(raw_ask(r, STORVSC_BEGIN_INITIALIZATION), STATUS_SUCCESS);
+	assert_int_equal(raw_version(r, version), STATUS_SUCCESS);
+	assert_int_equal(raw_ask(r, STORVSC_QUERY_PROPERTIES), STATUS_SUCCESS);
+	assert_int_equal(raw_ask(r, STORVSC_END_INITIALIZATION), STATUS_SUCCESS);
+}
+
+static void the_negotiation_has_an_order(void **state)
+{
+	struct fixture *f = *state;
+	struct raw *r = &f->raw[0];
+
+	raw_open(f, r, 0);
+	assert_int_equal(raw_ask(r, STORVSC_EXECUTE_SRB), STATUS_INVALID_DEVICE_STATE);
+	assert_int_equal(raw_ask(r, STORVSC_END_INITIALIZATION), STATUS_INVALID_DEVICE_STATE);
+	assert_int_equal(raw_version(r, STORVSC_VERSION_WIN10), STATUS_INVALID_DEVICE_STATE);
+	assert_int_equal(raw_ask(r, STORVSC_BEGIN_INITIALIZATION), STATUS_SUCCESS);
+	assert_int_equal(raw_ask(r, STORVSC_BEGIN_INITIALIZATION), STATUS_INVALID_DEVICE_STATE);
+	assert_int_equal(raw_version(r, STORVSC_VERSION(9, 9)), STATUS_REVISION_MISMATCH);
+	assert_int_equal(raw_version(r, STORVSC_VERSION_WIN8), STATUS_SUCCESS);
+	assert_int_equal(r->reply.version.major_minor, STORVSC_VERSION_WIN8);
+	assert_int_equal(raw_ask(r, STORVSC_QUERY_PROPERTIES), STATUS_SUCCESS);
+	assert_int_equal(r->reply.properties.max_transfer, STORVSP_MAX_TRANSFER);
+	assert_int_equal(r->reply.properties.max_subchannels, 2);
+	assert_int_equal(r->reply.properties.flags, STORVSC_MULTI_CHANNEL);
+	assert_int_equal(raw_ask(r, STORVSC_END_INITIALIZATION), STATUS_SUCCESS);
+	assert_int_equal(raw_ask(r, STORVSC_BEGIN_INITIALIZATION), STATUS_INVALID_DEVICE_STATE);
+	assert_int_equal(raw_ask(r, STORVSC_RESET_BUS), STATUS_SUCCESS);
+	assert_int_equal(raw_ask(r, 99), STATUS_INVALID_PARAMETER);
+	assert_int_equal(raw_ask(r, STORVSC_COMPLETE_IO), STATUS_INVALID_PARAMETER);
+	raw_close(r);
+	/* A new opening begins anew. */
+	raw_open(f, r, 0);
+	raw_negotiate(r, STORVSC_VERSION_WIN7);
+	raw_close(r);
+}
+
+static void short_packets_are_refused(void **state)
+{
+	struct fixture *f = *state;
+	struct storvsc_packet p = { .operation = STORVSC_EXECUTE_SRB };
+	struct raw *r = &f->raw[0];
+	uint32_t size;
+
+	raw_open(f, r, 0);
+	raw_negotiate(r, STORVSC_VERSION_WIN10);
+	for (size = 8; size < STORVSC_PACKET_SIZE_OLD; size += 8) /* lengths are multiples of 8 */
+		assert_int_equal(raw_send(r, &p, size, NULL), STATUS_INVALID_PARAMETER);
+	raw_close(r);
+}
+
+static void expect_refused(struct raw *r, const struct storvsc_packet *p, PMDL mdl)
+{
+	assert_int_equal(raw_send(r, p, sizeof(*p), mdl), STATUS_INVALID_DEVICE_REQUEST);
+	assert_int_equal(r->reply.srb.srb_status, STORVSC_SRB_INVALID_REQUEST);
+	assert_int_equal(r->reply.srb.transfer_length, 0);
+}
+
+static void expect_sense(struct raw *r, const struct storvsc_packet *p, PMDL mdl, uint16_t asc)
+{
+	assert_int_equal(raw_send(r, p, sizeof(*p), mdl), STATUS_IO_DEVICE_ERROR);
+	assert_int_equal(r->reply.srb.srb_status, STORVSC_SRB_ERROR | STORVSC_SRB_AUTOSENSE_VALID);
+	assert_int_equal(r->reply.srb.scsi_status, SCSI_CHECK_CONDITION);
+	assert_int_equal(r->reply.srb.sense_length, SCSI_SENSE_SIZE);
+	assert_int_equal(scsi_get16(r->reply.srb.sense + 12), asc);
+}
+
+/* SRBs whose parts contradict each other. The memory must stay as it is. */
+static void srbs_that_lie_are_refused(void **state)
+{
+	struct fixture *f = *state;
+	uint8_t *memory = pool(8192);
+	PMDL mdl = IoAllocateMdl(memory, 8192, FALSE, FALSE, NULL);
+	struct storvsc_packet good = { .operation = STORVSC_EXECUTE_SRB }, p;
+	struct raw *r = &f->raw[0];
+	size_t i;
+
+	MmBuildMdlForNonPagedPool(mdl);
+	memset(memory, 0xee, 8192);
+	good.srb.length = sizeof(good.srb);
+	good.srb.cdb_length = 10;
+	good.srb.data_in = STORVSC_DATA_IN;
+	good.srb.transfer_length = 8192;
+	good.srb.cdb[0] = SCSI_READ_10;
+	good.srb.cdb[8] = 16;
+	raw_open(f, r, 0);
+	raw_negotiate(r, STORVSC_VERSION_WIN10);
+
+	p = good;
+	p.srb.cdb_length = 0;
+	expect_refused(r, &p, mdl);
+	p.srb.cdb_length = 17;
+	expect_refused(r, &p, mdl);
+	p = good;
+	p.srb.data_in = 7;
+	expect_refused(r, &p, mdl);
+	p = good;
+	p.srb.transfer_length = 8193; /* more than the memory */
+	expect_refused(r, &p, mdl);
+	p.srb.transfer_length = UINT32_MAX;
+	expect_refused(r, &p, mdl);
+
+	expect_sense(r, &good, NULL, SCSI_ASC_INVALID_FIELD_IN_CDB); /* data, but no memory */
+	p = good;
+	p.srb.data_in = STORVSC_DATA_OUT;
+	expect_sense(r, &p, mdl, SCSI_ASC_INVALID_FIELD_IN_CDB);
+	p = good;
+	p.srb.transfer_length = 8191;
+	expect_sense(r, &p, mdl, SCSI_ASC_INVALID_FIELD_IN_CDB);
+	p = good;
+	p.srb.cdb[0] = SCSI_UNMAP;
+	p.srb.data_in = STORVSC_DATA_OUT; /* what is in memory is no list */
+	p.srb.cdb[7] = 0x20;
+	p.srb.cdb[8] = 0;
+	expect_sense(r, &p, mdl, SCSI_ASC_PARAMETER_LIST_LENGTH);
+	p = good;
+	p.srb.path = 1;
+	assert_int_equal(raw_send(r, &p, sizeof(p), mdl), STATUS_DEVICE_DOES_NOT_EXIST);
+	for (i = 0; i < 8192; i++)
+		assert_int_equal(memory[i], 0xee);
+
+	assert_int_equal(raw_send(r, &good, sizeof(good), mdl), STATUS_SUCCESS);
+	assert_int_equal(r->reply.srb.transfer_length, 8192);
+	assert_int_equal(memory[8191], 0);
+	raw_close(r);
+	IoFreeMdl(mdl);
+	release(memory);
+}
+
+static void subchannels_are_offered_and_carry_srbs(void **state)
+{
+	struct fixture *f = *state;
+	struct storvsc_packet create = { .operation = STORVSC_CREATE_SUB_CHANNELS };
+	struct storvsc_packet ready = { .operation = STORVSC_EXECUTE_SRB };
+	struct raw *primary = &f->raw[0], *sub = &f->raw[1];
+
+	ready.srb.cdb_length = 6;
+	raw_open(f, primary, 0);
+	raw_negotiate(primary, STORVSC_VERSION_WIN10);
+	create.subchannels = 3;
+	assert_int_equal(raw_send(primary, &create, sizeof(create), NULL),
+	                 STATUS_INVALID_PARAMETER);
+	create.subchannels = 2;
+	assert_int_equal(raw_send(primary, &create, sizeof(create), NULL), STATUS_SUCCESS);
+	raw_open(f, sub, 2);
+	assert_int_equal(raw_send(sub, &ready, sizeof(ready), NULL), STATUS_SUCCESS);
+	assert_int_equal(raw_ask(sub, STORVSC_BEGIN_INITIALIZATION), STATUS_INVALID_DEVICE_STATE);
+	raw_close(sub);
+	raw_close(primary);
+	raw_open(f, primary, 0);
+	raw_negotiate(primary, STORVSC_VERSION_WIN7); /* too old for them */
+	assert_int_equal(raw_send(primary, &create, sizeof(create), NULL),
+	                 STATUS_INVALID_PARAMETER);
+	raw_close(primary);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define RAW(name)  cmocka_unit_test_setup_teardown(name, setup_host, teardown)
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(the_disk_is_found_and_described),
+		TEST(what_is_written_is_in_the_image_and_read_back),
+		TEST(more_requests_than_the_queue_holds),
+		TEST(discarded_ranges_read_as_zeroes),
+		TEST(a_read_only_disk_refuses_writes),
+		TEST(the_end_of_the_disk_is_the_end),
+		TEST(an_image_that_shrinks_gives_medium_errors),
+		TEST(absent_disks_are_absent),
+		TEST(disks_come_and_go),
+		TEST(every_version_works),
+		TEST(requests_end_when_the_controller_goes),
+		TEST(the_statistics_add_up),
+		RAW(the_negotiation_has_an_order),
+		RAW(short_packets_are_refused),
+		RAW(srbs_that_lie_are_refused),
+		RAW(subchannels_are_offered_and_carry_srbs),
+	};
+
+	if (argc > 1)
+		uri_pattern = argv[1];
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
