@@ -1,12 +1,56 @@
 # SPDX-License-Identifier: BSD-2-Clause
+# The front door. Meson and ninja do the work; this finds them, and names what there is to do.
 BUILD ?= build
+PREFIX ?= /usr/local
+MESON_ARGS ?=
 
 all: build
 
+help:
+	@echo 'make            build the library and the kmcl command in $(BUILD)/'
+	@echo 'make demo       serve a disk image from one process to another, verify and measure it'
+	@echo 'make check      run the whole test suite: gcc and clang, sanitizers, fuzzing'
+	@echo 'make test       run the tests of the $(BUILD)/ build only'
+	@echo 'make bench      measure it against the machine and against what else there is'
+	@echo 'make docs       docs/api-status.md from the tests; check that the documents are current'
+	@echo 'make lint       layout (clang-format), who includes whom, freestanding core'
+	@echo 'make install    install under PREFIX=$(PREFIX)'
+	@echo 'make clean      remove the builds'
+
+packages-%:
+	@scripts/packages $*
+
+$(BUILD)/build.ninja: | packages-build
+	@meson setup $(BUILD) -Dtests=false $(MESON_ARGS) >$(BUILD).log 2>&1 || { cat $(BUILD).log >&2; exit 1; }
+	@rm -f $(BUILD).log
+
 build: $(BUILD)/build.ninja
-	ninja -C $(BUILD)
+	@ninja -C $(BUILD) --quiet
 
-$(BUILD)/build.ninja:
-	meson setup $(BUILD)
+demo: build
+	@$(BUILD)/cli/kmcl demo
 
-.PHONY: all build
+check: packages-build packages-check
+	@scripts/check
+
+test: packages-check build
+	@meson configure $(BUILD) -Dtests=true
+	@meson test -C $(BUILD) --print-errorlogs
+
+bench: packages-bench packages-build
+	@scripts/bench
+
+docs: packages-check
+	@scripts/docs
+
+lint: packages-check
+	@scripts/lint
+
+install: build
+	@meson configure $(BUILD) -Dprefix=$(abspath $(PREFIX))
+	@meson install -C $(BUILD)
+
+clean:
+	rm -rf $(BUILD) build-*
+
+.PHONY: all help build demo check test bench docs lint install clean packages-%

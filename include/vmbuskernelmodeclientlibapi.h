@@ -182,7 +182,7 @@ NTKERNELAPI VOID VmbChannelCleanup(_In_ VMBCHANNEL Channel);
  */
 
 /* The longest payload that VmbPacketSend will be given and ProcessPacket will take; default 4096.
- * Ring sizes follow from it. STATUS_INVALID_PARAMETER_2: 0 or more than 16 MiB. */
+ * Ring sizes follow from it. STATUS_INVALID_PARAMETER_2: 0 or more than 256 KiB. */
 NTKERNELAPI NTSTATUS VmbChannelInitSetMaximumPacketSize(_In_ VMBCHANNEL Channel,
 							_In_ UINT32 PacketSize);
 
@@ -250,7 +250,7 @@ NTKERNELAPI NTSTATUS VmbConvertVmbusHandleToKernelHandle(_In_ HANDLE VmbusHandle
 
 /* Client. Pages of data each ring shall have, its control page not counted; default: from the
  * maximum packet. STATUS_INVALID_PARAMETER_2, _3: 0, or too few for the maximum packet, or more
- * than 16384. */
+ * than 4094. */
 NTKERNELAPI NTSTATUS VmbClientChannelInitSetRingBufferPageCount(_In_ VMBCHANNEL Channel,
 								_In_ UINT32 IncomingPageCount,
 								_In_ UINT32 OutgoingPageCount);

@@ -267,6 +267,8 @@ static bool connection_id_taken(const struct server *s, const struct server_chan
 static bool signal_parameters_good(struct server *s, const struct server_channel *channel,
                                    const struct server_open *open)
 {
+	if (!(s->contact.feature_flags & WIRE_FEATURE_SIGNAL_PARAMETERS))
+		return true; /* they are this end's own */
 	if (open->event_flag > WIRE_EVENT_FLAG_MAX) {
 		server_fault(s, WIRE_OPEN_CHANNEL, "event flag", WIRE_EVENT_FLAG_MAX,
 		             open->event_flag);

@@ -315,17 +315,19 @@ static void channel_step_open_client(struct channel *ch)
 	}
 	if (!NT_SUCCESS(status)) {
 		guest_detach(ch);
-		if (ch->config.pnp_failure)
-			ch->config.pnp_failure(channel_handle(ch), status);
 		guest_release_channel(ch);
 	}
 	pthread_mutex_lock(&ch->lock);
 	if (NT_SUCCESS(status)) {
 		counter_add(&ch->statistics.opens, 1);
 		channel_set_phase(ch, CHANNEL_PAUSED);
-	} else {
-		channel_disable_client(ch);
+		return;
 	}
+	channel_disable_client(ch);
+	pthread_mutex_unlock(&ch->lock);
+	if (ch->config.pnp_failure) /* which may enable the channel again */
+		ch->config.pnp_failure(channel_handle(ch), status);
+	pthread_mutex_lock(&ch->lock);
 }
 
 static void channel_post_started(void *context)
@@ -445,6 +447,15 @@ static bool channel_step_enabled(struct channel *ch)
 			guest_release_channel(ch);
 		pthread_mutex_lock(&ch->lock);
 		channel_disable_client(ch);
+		return true;
+	}
+	if (ch->close_requested) { /* rescinded before it was opened: wait for another */
+		ch->close_requested = false;
+		ch->open_requested = false;
+		pthread_mutex_unlock(&ch->lock);
+		guest_release_channel(ch);
+		guest_wait_for_offer(ch);
+		pthread_mutex_lock(&ch->lock);
 		return true;
 	}
 	if (ch->open_requested) {

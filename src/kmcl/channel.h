@@ -31,11 +31,13 @@
 #define PACKET_MAGIC  0x74656b70u
 #define INCOMING_MAGIC 0x6e496b70u
 
-#define CHANNEL_PACKET_MAX	(16u << 20)
+/* A packet's length, headers included, has 16 bits in units of 8 bytes: half of that each. */
+#define CHANNEL_PACKET_MAX	(256u << 10)
+#define CHANNEL_HEADER_MAX	((256u << 10) - 64)
 #define CHANNEL_EXTERNAL_MAX	(64u << 20)
 #define CHANNEL_CHAIN_MAX	4096u
 #define CHANNEL_CONTEXT_MAX	(1u << 20)
-#define CHANNEL_RING_PAGES_MAX	16384u
+#define CHANNEL_RING_PAGES_MAX	4094u /* both rings go into one GPADL, whose size has 16 bits */
 #define CHANNEL_USER_DATA	120u
 
 struct host;
@@ -273,6 +275,7 @@ struct host_gpadl {
 	uint32_t id;
 	bool established;  /* the bus has had its answer to the creation */
 	bool tearing_down; /* the guest wants it back */
+	bool read_only;
 	uint32_t count;
 	const struct bus_gpa_range *ranges; /* the bus's, until torn down */
 	PMDL mdl;			    /* mapped by the driver */
@@ -541,7 +544,7 @@ void guest_detach(struct channel *ch);
 /* The offer is nobody's again, or, if it was rescinded, the host's. */
 void guest_release_channel(struct channel *ch);
 NTSTATUS guest_gpadl_create(struct channel *ch, const struct bus_gpa_range *ranges, uint32_t count,
-			    uint32_t *gpadl);
+			    bool read_only, uint32_t *gpadl);
 /* STATUS_IO_TIMEOUT: the host has not let go of it yet. */
 NTSTATUS guest_gpadl_teardown(struct channel *ch, uint32_t gpadl);
 uint64_t guest_page(struct channel *ch, const void *address);

@@ -133,7 +133,7 @@ NTSTATUS VmbChannelInitSetMaximumExternalData(VMBCHANNEL Channel, UINT32 DataSiz
 	if (DataSize == 0 || DataSize > CHANNEL_EXTERNAL_MAX)
 		status = STATUS_INVALID_PARAMETER_2;
 	else if (ChainLength == 0 || ChainLength > CHANNEL_CHAIN_MAX ||
-		 extdata_header_max(&config) > WIRE_PACKET_HEADER_MAX)
+		 extdata_header_max(&config) > CHANNEL_HEADER_MAX)
 		status = STATUS_INVALID_PARAMETER_3;
 	else
 		ch->config = config;

@@ -109,7 +109,8 @@ NTSTATUS VmbChannelCreateGpadlFromMdl(VMBCHANNEL Channel, UINT32 Flags, PMDL Mdl
 	status = gpadl_ranges_build(ch, Mdl, StartOffsetWithinMdl, DataLengthWithinMdl, &r);
 	if (!NT_SUCCESS(status))
 		return status;
-	status = guest_gpadl_create(ch, r.ranges, r.count, GpadlHandle);
+	status = guest_gpadl_create(ch, r.ranges, r.count,
+				    Flags & VMBUS_CHANNEL_GPADL_FLAG_READ_ONLY, GpadlHandle);
 	gpadl_ranges_free(&r);
 	return status;
 }
@@ -229,6 +230,8 @@ NTSTATUS VmbChannelMapGpadl(VMBCHANNEL Channel, UINT32 Flags, UINT32 GpadlHandle
 	gpadl = gpadl_find(ch, GpadlHandle);
 	if (!gpadl)
 		status = STATUS_INVALID_PARAMETER_3;
+	else if (gpadl->read_only && !(Flags & VMBUS_CHANNEL_GPADL_FLAG_READ_ONLY))
+		status = STATUS_ACCESS_DENIED;
 	else if (gpadl->mdl)
 		status = STATUS_ALREADY_COMMITTED;
 	else

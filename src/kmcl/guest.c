@@ -19,7 +19,10 @@
 #define GUEST_ANSWER_TIMEOUT_MS 10000u
 #define GUEST_OFFERS_MAX       2047u
 
-enum guest_pages { /* what the guest shares with the host beside rings and data */
+/* What the guest shares with the host beside rings and data. An address of 0 would mean "none" to the
+ * host, so the first page, which may be the guest's very first, stays unused. */
+enum guest_pages {
+	GUEST_PAGE_UNUSED,
 	GUEST_PAGE_INTERRUPT,
 	GUEST_PAGE_MONITOR_TO_GUEST,
 	GUEST_PAGE_MONITOR_TO_HOST,
@@ -58,6 +61,7 @@ struct guest {
 	struct messages messages;
 	struct client_contact contact;
 	bool contact_answered;
+	bool creating_read_only; /* the GPADL being created is */
 	bool offers_known;
 	uint32_t version;
 	uint32_t features;
@@ -254,10 +258,23 @@ static void guest_free(void *context, void *memory, size_t size)
 	free(memory);
 }
 
+/* Says that the GPADL whose header is about to be sent is read-only. */
+static void guest_send_read_only(struct guest *guest, const struct wire_gpadl_header *header)
+{
+	struct partition_address to = { .id = MESSAGES_KMCL_CONNECTION };
+	struct message_read_only notice = { header->channel_id, header->gpadl };
+
+	messages_post(&guest->messages, guest->partition, to, &notice, sizeof(notice));
+}
+
 static void guest_send(void *context, const void *message, size_t size, uint32_t connection_id)
 {
 	struct guest *guest = context;
 	struct partition_address to = { .id = connection_id };
+	const struct wire_message_header *header = message;
+
+	if (guest->creating_read_only && header->type == WIRE_GPADL_HEADER)
+		guest_send_read_only(guest, message);
 
 	if (messages_post(&guest->messages, guest->partition, to, message, size) != 0)
 		nt_log(NT_LOG_ERROR, "bus", "no memory for a message to the host");
@@ -524,7 +541,7 @@ static NTSTATUS guest_wait_for(struct guest *guest, struct guest_wait *wait)
 }
 
 NTSTATUS guest_gpadl_create(struct channel *ch, const struct bus_gpa_range *ranges, uint32_t count,
-			    uint32_t *gpadl)
+			    bool read_only, uint32_t *gpadl)
 {
 	struct guest *guest = ch->guest;
 	struct guest_wait wait = { .answer = ANSWER_GPADL_CREATED,
@@ -532,6 +549,7 @@ NTSTATUS guest_gpadl_create(struct channel *ch, const struct bus_gpa_range *rang
 	NTSTATUS status = STATUS_DEVICE_REMOVED;
 
 	guest_enter(guest);
+	guest->creating_read_only = read_only;
 	if (client_gpadl_create(guest->client, wait.channel_id, ranges, count, &wait.gpadl) == 0) {
 		guest_wait_add(guest, &wait);
 		status = guest_wait_for(guest, &wait);
@@ -578,7 +596,7 @@ static NTSTATUS guest_share_rings(struct channel *ch)
 	for (size_t i = 0; i < rings->memory_pages; i++)
 		gpns[i] = guest_page(ch, (uint8_t *)rings->memory + i * WIRE_PAGE_SIZE);
 	range.pfns = gpns;
-	status = guest_gpadl_create(ch, &range, 1, &rings->gpadl);
+	status = guest_gpadl_create(ch, &range, 1, false, &rings->gpadl);
 	rings->shared = NT_SUCCESS(status) || status == STATUS_IO_TIMEOUT;
 	free(gpns);
 	return status;
@@ -609,8 +627,6 @@ static NTSTATUS guest_listen(struct channel *ch)
 	shared = client_uses_shared_interrupt(guest->client, &ch->bus_offer);
 	hears = client_hears_shared_interrupt(guest->client);
 	guest_leave(guest);
-	if (hears)
-		to.id = WIRE_CONNECTION_EVENT;
 	if (!hears &&
 	    partition_listen(guest->partition, ch->bus_offer.channel_id, &ch->port) != 0)
 		return STATUS_INSUFFICIENT_RESOURCES;
@@ -741,7 +757,7 @@ static void guest_fill_contact(struct guest *guest, const struct kmcl_guest_opti
 	contact->version_max = options && options->version_max ? options->version_max
 							       : WIRE_VERSION_6_0;
 	contact->message_sint = WIRE_SINT_DEFAULT;
-	contact->vtl = options ? options->vtl : 0;
+
 }
 
 static NTSTATUS guest_open_partition(struct guest *guest, const char *uri)

@@ -29,18 +29,24 @@ struct host_due {
 	struct host_gpadl *gpadls;
 };
 
+/* GPADLs that the guest called read-only and has not described yet. */
+#define HOST_READ_ONLY_MAX 64u
+
 struct host {
 	pthread_mutex_t lock;
 	struct partition *partition;
 	struct server *server;
 	struct messages messages;
 	struct host_due due;
+	struct message_read_only read_only[HOST_READ_ONLY_MAX];
+	uint32_t read_only_count;
 	/* The channels; changed under both locks. Threads that report interrupts take this one only. */
 	pthread_mutex_t channels_lock;
 	struct channel *channels;
 	/* the connection */
 	struct server_contact contact;
 	struct partition_pin *pin; /* of the shared pages */
+	void *region;		   /* the guest's memory, where it is foreign */
 	struct interrupt_page *interrupt_page;
 	struct monitor_page *monitor_page;
 	struct interrupts *interrupts; /* guests before 2.4: all signals */
@@ -200,12 +206,24 @@ static bool host_take_over_pages(struct host *host, const struct server_contact 
 	return !monitor || host->monitor;
 }
 
+/* So that its pages can be mapped in other orders. With both ends in one process they can already. */
+static void host_add_region(struct host *host)
+{
+	struct partition_ram ram = partition_pin_memory(host->pin);
+
+	if (ram.size && ram.base != nt_ram()->base &&
+	    nt_region_add(ram.base, ram.size, ram.fd, 0) == 0)
+		host->region = ram.base;
+}
+
 static void host_contact(void *context, const struct server_contact *contact)
 {
 	struct host *host = context;
 
 	host->contact = *contact;
 	host->pin = partition_pin(host->partition);
+	if (host->pin)
+		host_add_region(host);
 	host->due.contact = true;
 	host->due.contact_accepted = host_take_over_pages(host, contact);
 }
@@ -221,7 +239,11 @@ static void host_disconnected(void *context)
 	host->interrupt_page = NULL;
 	host->monitor_page = NULL;
 	host->due.contact = false;
+	host->read_only_count = 0;
 	memset(&host->contact, 0, sizeof(host->contact));
+	if (host->region)
+		nt_region_remove(host->region);
+	host->region = NULL;
 	if (host->pin)
 		partition_unpin(host->pin);
 	host->pin = NULL;
@@ -276,6 +298,30 @@ static void host_modify(void *context, void *owner, uint32_t target_vp)
 	host->due.modify = ch;
 }
 
+/* Was it called read-only? Asked once. */
+static bool host_take_read_only(struct host *host, uint32_t channel_id, uint32_t gpadl)
+{
+	for (uint32_t i = 0; i < host->read_only_count; i++) {
+		if (host->read_only[i].channel_id != channel_id || host->read_only[i].gpadl != gpadl)
+			continue;
+		host->read_only[i] = host->read_only[--host->read_only_count];
+		return true;
+	}
+	return false;
+}
+
+static void host_on_read_only(struct host *host, const void *payload, size_t size)
+{
+	if (size != sizeof(struct message_read_only) ||
+	    host->read_only_count == HOST_READ_ONLY_MAX) {
+		nt_log(NT_LOG_WARNING, "bus",
+		       "guest's read-only notice: expected %zu bytes and at most %u of them, got %zu",
+		       sizeof(struct message_read_only), HOST_READ_ONLY_MAX, size);
+		return;
+	}
+	memcpy(&host->read_only[host->read_only_count++], payload, size);
+}
+
 static void host_gpadl(void *context, void *owner, uint32_t id, const struct bus_gpa_range *ranges,
 		       uint32_t count)
 {
@@ -292,6 +338,7 @@ static void host_gpadl(void *context, void *owner, uint32_t id, const struct bus
 	gpadl->id = id;
 	gpadl->ranges = ranges;
 	gpadl->count = count;
+	gpadl->read_only = host_take_read_only(host, ch->bus_offer.channel_id, id);
 	gpadl->next = ch->gpadls;
 	ch->gpadls = gpadl;
 	ch->gpadl_count++;
@@ -364,7 +411,10 @@ static void host_on_message(void *context, uint32_t id, const void *payload, siz
 	struct host *host = context;
 
 	host_enter(host);
-	server_message(host->server, payload, size);
+	if (id == MESSAGES_KMCL_CONNECTION)
+		host_on_read_only(host, payload, size);
+	else
+		server_message(host->server, payload, size);
 	host_leave(host);
 }
 
@@ -642,6 +692,14 @@ static void host_attach_interrupts(struct channel *ch)
 	host_leave(host);
 }
 
+/* Signals on the shared connection are taken by the host's interrupts. */
+static NTSTATUS host_listen(struct channel *ch)
+{
+	if (ch->open.connection_id == WIRE_CONNECTION_EVENT)
+		return STATUS_SUCCESS;
+	return bus_status(partition_listen(ch->host->partition, ch->open.connection_id, &ch->port));
+}
+
 NTSTATUS host_attach(struct channel *ch)
 {
 	NTSTATUS status;
@@ -650,9 +708,8 @@ NTSTATUS host_attach(struct channel *ch)
 	if (!ch->pin)
 		return STATUS_DEVICE_REMOVED;
 	status = host_attach_rings(ch);
-	if (NT_SUCCESS(status) && partition_listen(ch->host->partition, ch->open.connection_id,
-						   &ch->port) != 0)
-		status = STATUS_INSUFFICIENT_RESOURCES;
+	if (NT_SUCCESS(status))
+		status = host_listen(ch);
 	if (NT_SUCCESS(status)) {
 		host_attach_interrupts(ch);
 		status = dispatcher_attach(ch);

@@ -346,6 +346,13 @@ static void incoming_pause(struct channel *ch)
 		ch->config.processing_complete(channel_handle(ch), batch);
 }
 
+/* May the next packet be delivered at this IRQL? Asked for each: the driver may change its mind. */
+static bool incoming_irql_good(struct channel *ch)
+{
+	return !atomic_load_explicit(&ch->in.passive, memory_order_relaxed) ||
+	       KeGetCurrentIrql() == PASSIVE_LEVEL;
+}
+
 /* Caller has entered. */
 static uint32_t incoming_deliver(struct channel *ch, uint32_t budget)
 {
@@ -355,7 +362,8 @@ static uint32_t incoming_deliver(struct channel *ch, uint32_t budget)
 
 	delivering = ch;
 	while (count < budget && !in->deferred &&
-	       atomic_load_explicit(&in->on, memory_order_relaxed) && incoming_next(ch))
+	       atomic_load_explicit(&in->on, memory_order_relaxed) && incoming_irql_good(ch) &&
+	       incoming_next(ch))
 		count++;
 	if (count < budget)
 		incoming_pause(ch);

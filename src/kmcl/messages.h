@@ -6,6 +6,17 @@
 
 #include "partition/partition.h"
 
+/*
+ * kmcl's own message between two ends that are both kmcl's: VMBus has no way to say that a GPADL is
+ * read-only, so the guest says it here, right before the GPADL's header. On a hypervisor there is no
+ * such connection, and nobody posts to it.
+ */
+#define MESSAGES_KMCL_CONNECTION 0x6b6d63u
+struct message_read_only {
+	uint32_t channel_id;
+	uint32_t gpadl;
+};
+
 struct message {
 	struct message *next;
 	struct partition_address to;

@@ -16,7 +16,8 @@
 /* ---- the pool's memory ---- */
 
 /* The process's RAM: one memfd in which the whole NT pool lives, so that an MDL over pool memory
- * can be shown to another process. Made at first use; never shrinks, never moves. */
+ * can be shown to another process. Made at first use, 1 GiB or KMCL_RAM_MB from the environment,
+ * sealed against resizing; never shrinks, never moves. NULL: the system refused it. */
 struct nt_ram {
 	int fd;
 	void *base;
@@ -27,6 +28,17 @@ const struct nt_ram *nt_ram(void);
 /* Page-aligned, zeroed memory from it; NULL: none left. Freed with the same count. */
 void *nt_pages_allocate(size_t pages);
 void nt_pages_free(void *address, size_t pages);
+
+/* What is allocated from the pool and not freed, in bytes; by tag into `tags` (*count of them, at
+ * most `capacity`). For tests and diagnosis: it walks all of the pool. */
+struct nt_pool_tag {
+	uint32_t tag;
+	uint64_t bytes;
+	uint64_t blocks;
+};
+uint64_t nt_pool_outstanding(struct nt_pool_tag *tags, size_t capacity, size_t *count);
+/* Makes the nth pool allocation from now fail (1: the next one; 0: none). For tests. */
+void nt_pool_fail_after(uint64_t n);
 
 /* ---- mapping pages ----
  * A PFN in an MDL is an address in this process >> 12. A region tells nt how pages of foreign
@@ -110,5 +122,9 @@ enum nt_log_level { NT_LOG_ERROR, NT_LOG_WARNING, NT_LOG_INFO, NT_LOG_TRACE };
 void nt_log(enum nt_log_level level, const char *channel, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 bool nt_log_enabled(enum nt_log_level level);
+/* Messages up to `max` go to `fn`, one at a time, on the thread that has something to say, which may
+ * be at DISPATCH_LEVEL; NULL: to stderr. The default is stderr and NT_LOG_WARNING. */
+void nt_log_set(void (*fn)(int level, const char *channel, const char *text, void *context),
+		void *context, enum nt_log_level max);
 
 #endif

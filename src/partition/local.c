@@ -17,7 +17,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -603,19 +602,6 @@ static void pair_forget_if_empty(struct local_pair *pair)
 	*at = pair->next;
 }
 
-/* Upcalls come with all signals blocked: they are the application's own threads' business. */
-static int start_thread(struct local_end *end)
-{
-	sigset_t all, before;
-	int error;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	error = pthread_create(&end->thread, NULL, local_thread, end);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	return -error;
-}
-
 /* Takes its place in the pair. Under the registry's lock. */
 static int local_join(struct local_end *end, const char *name, struct local_pin **ram)
 {
@@ -636,7 +622,7 @@ static int local_join(struct local_end *end, const char *name, struct local_pin 
 		error = -ENOENT;
 	} else {
 		end->pair = pair;
-		error = start_thread(end);
+		error = partition_start_thread(&end->thread, "kmcl-local", local_thread, end);
 	}
 	if (!error) {
 		pair->ends[side] = end;

@@ -3,6 +3,7 @@
 #include "partition/partition.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -72,6 +73,21 @@ int partition_init(struct partition *p, const struct partition_ops *ops, const c
 void partition_fini(struct partition *p)
 {
 	free(p->uri);
+}
+
+int partition_start_thread(pthread_t *thread, const char *name, void *(*routine)(void *),
+                           void *argument)
+{
+	sigset_t all, before;
+	int error;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	error = pthread_create(thread, NULL, routine, argument);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (!error)
+		pthread_setname_np(*thread, name);
+	return -error;
 }
 
 void partition_close(struct partition *p)

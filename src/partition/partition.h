@@ -10,6 +10,7 @@
  * at a time, never from within a call; none comes after partition_close() has returned.
  */
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -39,7 +40,7 @@ struct partition_upcalls {
 	/* After partition_post() said -EAGAIN: try again. */
 	void (*writable)(void *context);
 	void (*presence)(void *context, enum partition_presence what);
-	/* A sentence for the log; NULL: not wanted. Also called from within partition_open(). */
+	/* A sentence for the log; NULL: not wanted. */
 	void (*log)(void *context, int level, const char *text); /* level: enum partition_log */
 };
 
@@ -54,6 +55,7 @@ struct partition_ram {
 	int fd;        /* memfd, page-aligned, sealed against resizing by the partition */
 	void *base;    /* where it is mapped in this process; guest page 0 is its first page */
 	uint64_t size; /* bytes, a multiple of the page size */
+	/* local: the host uses this very mapping, so it has to stay while pins on it do */
 };
 
 struct partition_settings {
@@ -196,5 +198,9 @@ struct partition_pin {
 int partition_init(struct partition *p, const struct partition_ops *ops, const char *rest,
                    const struct partition_settings *settings);
 void partition_fini(struct partition *p);
+/* Starts the thread that makes a partition's upcalls. All signals are blocked in it: they are the
+ * application's own threads' business. 0, -errno. */
+int partition_start_thread(pthread_t *thread, const char *name, void *(*routine)(void *),
+                           void *argument);
 
 #endif

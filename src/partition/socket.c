@@ -6,7 +6,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,11 +21,6 @@
 struct socket_end *socket_end_of(const struct partition *p)
 {
 	return (struct socket_end *)(uintptr_t)p;
-}
-
-static bool is_host(const struct socket_end *end)
-{
-	return end->head.settings.end == PARTITION_HOST;
 }
 
 uint64_t socket_now(void)
@@ -113,7 +107,7 @@ static void on_event(struct socket_end *end, const struct epoll_event *event)
 /* What epoll_wait() should wait: forever, unless something has a deadline. */
 static int time_to_deadline(struct socket_end *end)
 {
-	uint64_t first = is_host(end) ? socket_host_deadline(end) : end->guest.deadline;
+	uint64_t first = socket_is_host(end) ? socket_host_deadline(end) : end->guest.deadline;
 	uint64_t now;
 
 	pthread_mutex_lock(&end->lock);
@@ -126,20 +120,36 @@ static int time_to_deadline(struct socket_end *end)
 	return first <= now ? 0 : (int)(first - now);
 }
 
-static void tick(struct socket_end *end)
+/* Ports that could not be announced are tried again; that this is so is said once. */
+static void announce_tick(struct socket_end *end, uint64_t now)
 {
-	uint64_t now = socket_now();
+	unsigned int waiting;
+	bool complain;
 
-	if (is_host(end))
-		socket_host_tick(end, now);
-	else
-		socket_guest_tick(end, now);
 	pthread_mutex_lock(&end->lock);
 	if (end->announce_again && end->announce_again <= now) {
 		socket_ports_announce(end);
 		socket_session_arm(end);
 	}
+	complain = end->announce_again && !end->short_of_resources;
+	waiting = end->unannounced;
+	end->short_of_resources = end->announce_again;
 	pthread_mutex_unlock(&end->lock);
+	if (complain)
+		socket_log(end, PARTITION_LOG_ERROR,
+		           "out of descriptors or memory: %u events cannot arrive until there are",
+		           waiting);
+}
+
+static void tick(struct socket_end *end)
+{
+	uint64_t now = socket_now();
+
+	if (socket_is_host(end))
+		socket_host_tick(end, now);
+	else
+		socket_guest_tick(end, now);
+	announce_tick(end, now);
 }
 
 static void *socket_thread(void *argument)
@@ -157,19 +167,6 @@ static void *socket_thread(void *argument)
 	}
 	socket_session_end(end);
 	return NULL;
-}
-
-/* Upcalls come with all signals blocked: they are the application's own threads' business. */
-static int start_thread(struct socket_end *end)
-{
-	sigset_t all, before;
-	int error;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	error = pthread_create(&end->thread, NULL, socket_thread, end);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	return -error;
 }
 
 /* ---- opening and closing ---- */
@@ -196,7 +193,7 @@ static int end_prepare(struct socket_end *end)
 /* Closes what only the thread used; it has ended or never ran. */
 static void end_stop(struct socket_end *end)
 {
-	if (is_host(end))
+	if (socket_is_host(end))
 		socket_host_close(end);
 	else
 		socket_guest_close(end);
@@ -223,12 +220,12 @@ static int end_open(struct socket_end *end, char *why, size_t why_size)
 
 	if (error)
 		return error;
-	error = is_host(end) ? socket_host_open(end, why, why_size)
-	                     : socket_guest_open(end, why, why_size);
+	error = socket_is_host(end) ? socket_host_open(end, why, why_size)
+	                            : socket_guest_open(end, why, why_size);
 	if (error)
 		return error;
-	error = start_thread(end);
-	if (!error && !is_host(end)) {
+	error = partition_start_thread(&end->thread, "kmcl-unix", socket_thread, end);
+	if (!error && !socket_is_host(end)) {
 		error = socket_guest_outcome(end, why, why_size);
 		if (error)
 			end_join(end);

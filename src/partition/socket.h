@@ -108,6 +108,7 @@ struct socket_end {
 	struct id_table ports;
 	unsigned int unannounced; /* of them */
 	uint64_t announce_again;  /* 0: not waiting for resources to announce them */
+	bool short_of_resources;  /* which was logged */
 	struct id_table ways;
 	unsigned int way_descriptors; /* how many of them the other end has opened */
 };
@@ -115,6 +116,10 @@ struct socket_end {
 /* ---- socket.c ---- */
 
 struct socket_end *socket_end_of(const struct partition *p);
+static inline bool socket_is_host(const struct socket_end *end)
+{
+	return end->head.settings.end == PARTITION_HOST;
+}
 void socket_end_release(struct socket_end *end);
 uint64_t socket_now(void); /* ms */
 int socket_watch(struct socket_end *end, int operation, int fd, uint32_t events,

@@ -299,8 +299,9 @@ static void way_free_if_unused(struct socket_end *end, struct socket_way *way)
 	way_free(way);
 }
 
-/* Sends a signal. False: the other end no longer listens there. With its buffer full (EAGAIN), or
- * with any other trouble, there is a signal on its way already or it harms only the other end. */
+/* Sends a signal. False: the other end no longer listens there. A full buffer (EAGAIN) means that a
+ * signal is on its way already: the kernel makes room before the reader's recv() returns, so the
+ * reader has yet to look for what it is signalled. */
 static bool send_signal(int fd)
 {
 	ssize_t sent;

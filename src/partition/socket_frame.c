@@ -88,7 +88,7 @@ static bool decode_hello(const uint8_t *bytes, size_t size, unsigned int descrip
                          struct socket_frame *frame, struct socket_fault *fault)
 {
 	if (!at_least(fault, "least size of HELLO", HEADER_SIZE + 12, size) ||
-	    !has_magic(bytes, fault))
+	    !has_magic(bytes, fault) || !equal(fault, "id of HELLO", 0, get32(bytes + 4)))
 		return false;
 	frame->version = get32(bytes + 16);
 	if (frame->version != SOCKET_PROTOCOL_VERSION)
@@ -108,7 +108,8 @@ static bool decode_welcome(const uint8_t *bytes, size_t size, unsigned int descr
 	if (!equal(fault, "size of WELCOME", WELCOME_SIZE, size) || !has_magic(bytes, fault))
 		return false;
 	frame->version = get32(bytes + 16);
-	return equal(fault, "version in WELCOME", SOCKET_PROTOCOL_VERSION, frame->version) &&
+	return equal(fault, "id of WELCOME", 0, get32(bytes + 4)) &&
+	       equal(fault, "version in WELCOME", SOCKET_PROTOCOL_VERSION, frame->version) &&
 	       equal(fault, "reserved field of WELCOME", 0, get32(bytes + 20)) &&
 	       equal(fault, "descriptors with WELCOME", 0, descriptors);
 }

@@ -179,8 +179,9 @@ void socket_host_close(struct socket_end *end)
 static void visitor_refuse(struct socket_end *end, struct socket_visitor *visitor,
                            enum socket_reason reason, const char *text)
 {
-	socket_log(end, PARTITION_LOG_WARNING, "process %d refused: %s",
-	           (int)socket_peer_process(visitor->fd), text);
+	/* One that is only early may come often. */
+	socket_log(end, reason == SOCKET_REASON_BUSY ? PARTITION_LOG_INFO : PARTITION_LOG_WARNING,
+	           "process %d refused: %s", (int)socket_peer_process(visitor->fd), text);
 	socket_send_refusal(visitor->fd, reason, text);
 	visitor_drop(visitor);
 }

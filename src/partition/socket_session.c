@@ -22,11 +22,6 @@ pid_t socket_peer_process(int fd)
 	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) ? 0 : peer.pid;
 }
 
-static bool is_host(const struct socket_end *end)
-{
-	return end->head.settings.end == PARTITION_HOST;
-}
-
 void socket_session_arm(struct socket_end *end)
 {
 	uint32_t events = EPOLLRDHUP;
@@ -35,7 +30,7 @@ void socket_session_arm(struct socket_end *end)
 		return;
 	/* A guest that does not read gets no further hearing. Only the host does this: if both did,
 	 * each could wait for the other. */
-	if (!is_host(end) || !end->wants_writable)
+	if (!socket_is_host(end) || !end->wants_writable)
 		events |= EPOLLIN;
 	if (end->wants_writable || (end->unannounced && !end->announce_again))
 		events |= EPOLLOUT;
@@ -85,7 +80,7 @@ void socket_session_end(struct socket_end *end)
 	if (ram)
 		socket_ram_release(ram);
 	say_presence(end, PARTITION_GONE);
-	if (!is_host(end))
+	if (!socket_is_host(end))
 		socket_guest_lost(end);
 }
 
@@ -210,7 +205,7 @@ static bool may_read(struct socket_end *end)
 {
 	bool may;
 
-	if (!is_host(end))
+	if (!socket_is_host(end))
 		return true;
 	pthread_mutex_lock(&end->lock);
 	may = !end->wants_writable;

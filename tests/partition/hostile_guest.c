@@ -79,6 +79,9 @@ static void test_first_frame_wrong(void **state)
 	raw_hello(bytes, 1, 0);
 	bytes[20] = 1;
 	first_frame_is_refused(bytes, size, 3, "reserved");
+	raw_hello(bytes, 1, 0);
+	bytes[4] = 1;
+	first_frame_is_refused(bytes, size, 3, "id of HELLO");
 	raw_hello(bytes, 2, 0);
 	first_frame_is_refused(bytes, size, 2, "version 1 of the protocol was expected, and 2");
 	raw_hello(bytes, 1, 4097);

@@ -1,0 +1,7 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#ifndef NT_NTDDK_H
+#define NT_NTDDK_H
+
+#include "wdm.h"
+
+#endif

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "private.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define LINE_MAX_BYTES 1024
+
+static struct {
+	struct nt_lock lock;
+	void (*fn)(int level, const char *channel, const char *text, void *context);
+	void *context;
+} sink;
+static int max_level = NT_LOG_WARNING;
+/* A callback that logs writes to stderr: the lock is its caller's. */
+static __thread bool inside;
+
+static void to_stderr(int level, const char *channel, const char *text)
+{
+	static const char *const names[] = { "error", "warning", "info", "trace" };
+
+	fprintf(stderr, "kmcl: %s: %s%s%s\n", names[level], channel ? channel : "",
+		channel ? ": " : "", text);
+}
+
+static void emit(int level, const char *channel, const char *text)
+{
+	if (inside) {
+		to_stderr(level, channel, text);
+		return;
+	}
+	inside = true;
+	nt_lock_acquire(&sink.lock);
+	if (sink.fn)
+		sink.fn(level, channel, text, sink.context);
+	else
+		to_stderr(level, channel, text);
+	nt_lock_release(&sink.lock);
+	inside = false;
+}
+
+void nt_log_set(void (*fn)(int level, const char *channel, const char *text, void *context),
+		void *context, enum nt_log_level max)
+{
+	nt_lock_acquire(&sink.lock);
+	sink.fn = fn;
+	sink.context = context;
+	nt_lock_release(&sink.lock);
+	__atomic_store_n(&max_level, (int)max, __ATOMIC_RELAXED);
+}
+
+bool nt_log_enabled(enum nt_log_level level)
+{
+	return (int)level <= __atomic_load_n(&max_level, __ATOMIC_RELAXED);
+}
+
+void nt_log(enum nt_log_level level, const char *channel, const char *format, ...)
+{
+	char text[LINE_MAX_BYTES];
+	va_list ap;
+
+	if (!nt_log_enabled(level))
+		return;
+	va_start(ap, format);
+	vsnprintf(text, sizeof(text), format, ap);
+	va_end(ap);
+	emit((int)level, channel, text);
+}
+
+void nt_die(const char *format, ...)
+{
+	char text[LINE_MAX_BYTES];
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(text, sizeof(text), format, ap);
+	va_end(ap);
+	emit(NT_LOG_ERROR, NULL, text);
+	abort();
+}
+
+void nt_misuse(const char *function, const char *object, const char *rule)
+{
+#ifdef NDEBUG
+	nt_log(NT_LOG_ERROR, object, "misuse of %s: %s; the call is refused", function, rule);
+#else
+	nt_die("misuse of %s%s%s: %s", function, object ? " on " : "", object ? object : "", rule);
+#endif
+}
