@@ -167,6 +167,7 @@ EXTERN_C NTSTATUS DriverEntry(_In_ PDRIVER_OBJECT DriverObject, _In_ PUNICODE_ST
 	NTSTATUS status;
 	ULONG i;
 
+	UNREFERENCED_PARAMETER(RegistryPath);
 	ExInitializeDriverRuntime(DrvRtPoolNxOptIn);
 	KdPrint(("loading %wZ\n", RegistryPath));
 	status = IoCreateDevice(DriverObject, sizeof(DEVICE_CONTEXT), &deviceName,
