@@ -365,8 +365,7 @@ void server_on_open(struct server *s, const struct wire_open_channel *message)
 		return;
 	}
 	open_parse(s, channel, message, &open);
-	if (s->contact.feature_flags & WIRE_FEATURE_SIGNAL_PARAMETERS &&
-	    !signal_parameters_good(s, channel, &open)) {
+	if (!signal_parameters_good(s, channel, &open)) {
 		send_open_result(s, channel, open.open_id, BUS_STATUS_INVALID_PARAMETER);
 		return;
 	}
