@@ -268,6 +268,28 @@ static void modify_before_5_3(void **state)
 	}
 }
 
+static void close_before_modify_was_answered(void **state)
+{
+	struct fixture *f = connected();
+
+	(void)state;
+	open_channel(f);
+	for (uint32_t open_id = 2; open_id < 4; open_id++) {
+		client_modify(f->client, 1, 2);
+		forget(f);
+		assert_int_equal(client_close(f->client, 1), 0);
+		expect(f, "< CLOSE_CHANNEL 1\nmodified 1 0xc0000001\n");
+		client_open(f->client, 1, &ring);
+		if (open_id == 2) /* this host answers late, another one does not */
+			host_modify_response(f, 1, BUS_STATUS_SUCCESS);
+		host_open_result(f, 1, open_id, BUS_STATUS_SUCCESS);
+		forget(f);
+		host_modify_response(f, 1, BUS_STATUS_SUCCESS);
+		expect(f, "fault MODIFY_CHANNEL_RESPONSE: answers no request\n");
+	}
+	fixture_end(f);
+}
+
 static void tl_connect_by_version(void **state)
 {
 	static const struct {
@@ -427,9 +449,9 @@ static void goodbye_ends_all_channels(void **state)
 	client_unload(f->client);
 	forget(f);
 	assert_int_equal(client_close(f->client, 1), 0); /* not said any more */
-	expect(f, "");
+	expect(f, "modified 1 0xc0000001\n");
 	host_header_only(f, WIRE_UNLOAD_COMPLETE);
-	expect(f, "modified 1 0xc0000001\nrescind 1\nunloaded\n");
+	expect(f, "rescind 1\nunloaded\n");
 	assert_int_equal(f->memory.blocks, 1);
 	fixture_end(f);
 }
@@ -449,6 +471,7 @@ int main(void)
 		cmocka_unit_test(messages_cut_short),
 		cmocka_unit_test(modify_is_answered_from_5_3_on),
 		cmocka_unit_test(modify_before_5_3),
+		cmocka_unit_test(close_before_modify_was_answered),
 		cmocka_unit_test(tl_connect_by_version),
 		cmocka_unit_test(a_rescind_answers_what_is_pending),
 		cmocka_unit_test(a_rescind_while_open),

@@ -955,8 +955,23 @@ static void close_while_modifying(void **state)
 	guest_channel_message(f, WIRE_CLOSE_CHANNEL, 1);
 	expect(f, "modify A 1\nclose A\n");
 	server_modify_done(f->server, channel, BUS_STATUS_SUCCESS);
-	expect(f, "");
+	expect(f, "> MODIFY_RESPONSE 1 0x0\n"); /* the guest may be waiting */
 	server_close_done(f->server, channel);
+	expect(f, "");
+	fixture_end(f);
+}
+
+static void close_is_done_while_modifying(void **state)
+{
+	struct fixture *f = connected();
+	struct server_channel *channel = offer_open(f, "A");
+
+	(void)state;
+	guest_modify(f, 1, 1);
+	guest_channel_message(f, WIRE_CLOSE_CHANNEL, 1);
+	forget(f);
+	server_close_done(f->server, channel);
+	expect(f, "> MODIFY_RESPONSE 1 0xc0000001\n");
 	guest_open(f, 1, 6, 1);
 	server_open_done(f->server, channel, BUS_STATUS_SUCCESS);
 	forget(f);
@@ -1082,6 +1097,7 @@ int main(void)
 		cmocka_unit_test(a_second_modify_before_the_first_was_answered),
 		cmocka_unit_test(a_second_modify_where_none_is_answered),
 		cmocka_unit_test(close_while_modifying),
+		cmocka_unit_test(close_is_done_while_modifying),
 		cmocka_unit_test(a_clients_message_at_the_client_and_the_reverse),
 		cmocka_unit_test(answers_nobody_waits_for),
 	};
