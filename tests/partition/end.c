@@ -291,6 +291,14 @@ bool port_readable(const struct partition_port *port, int ms)
 	return poll(&poll_fd, 1, ms) == 1;
 }
 
+long cpu_ms(void)
+{
+	struct timespec used;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+	return used.tv_sec * 1000 + used.tv_nsec / 1000000;
+}
+
 unsigned int count_descriptors(void)
 {
 	DIR *d = opendir("/proc/self/fd");

@@ -79,6 +79,8 @@ void end_close_both(struct end *host, struct end *guest);
 
 /* Does the port become readable within `ms`? */
 bool port_readable(const struct partition_port *port, int ms);
+/* Processor time this process has used. */
+long cpu_ms(void);
 /* Open descriptors of this process. */
 unsigned int count_descriptors(void);
 

@@ -463,14 +463,6 @@ static void test_guest_does_not_take_signals(void **state)
 	host.messages = 0;
 }
 
-static long cpu_ms(void)
-{
-	struct timespec used;
-
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
-	return used.tv_sec * 1000 + used.tv_nsec / 1000000;
-}
-
 static void test_guest_does_not_read(void **state)
 {
 	struct partition_address to = { 0 };
