@@ -455,7 +455,8 @@ NTKERNELAPI NTSTATUS VmbChannelSaveBegin(_In_ VMBCHANNEL Channel);
 
 /* Writes whole chunks. STATUS_SUCCESS: that was all; STATUS_BUFFER_OVERFLOW: *BytesFilled were written,
  * there is more; STATUS_BUFFER_TOO_SMALL: *BytesRequired are needed to go on; or what the driver's save
- * callback answered. */
+ * callback answered. STATUS_INVALID_DEVICE_STATE: not between Begin and End; STATUS_INVALID_PARAMETER_1,
+ * _2, _4, _5. */
 NTKERNELAPI NTSTATUS VmbChannelSaveContinue(_In_ VMBCHANNEL Channel,
 					    _Out_writes_bytes_(SaveBufferSize) PVOID SaveBuffer,
 					    _In_ ULONG SaveBufferSize, _Out_ PULONG BytesFilled,
