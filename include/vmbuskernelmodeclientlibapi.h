@@ -29,9 +29,9 @@ DECLARE_HANDLE(VMBPACKETCOMPLETION); /* an incoming packet that is still to be c
 
 /* ---- constants ---- */
 
-#define VMBUS_CHANNEL_FORMAT_FLAG_WAIT_FOR_COMPLETION 0x1 /* done when the other end completes it */
-#define VMBUS_CHANNEL_FORMAT_FLAG_FORCE_MDL_LENGTH    0x2 /* MdlLength may pass the MDL's ByteCount */
-#define VMBUS_CHANNEL_FORMAT_FLAG_PAGED_BUFFER	      0x4 /* Buffer is pageable: copy it at PASSIVE */
+#define VMBUS_CHANNEL_FORMAT_FLAG_WAIT_FOR_COMPLETION 0x1 /* done when completed over there */
+#define VMBUS_CHANNEL_FORMAT_FLAG_FORCE_MDL_LENGTH    0x2 /* MdlLength may pass ByteCount */
+#define VMBUS_CHANNEL_FORMAT_FLAG_PAGED_BUFFER	      0x4 /* copy Buffer at PASSIVE */
 #define VMBUS_CHANNEL_FORMAT_FLAGS                                                                 \
 	(VMBUS_CHANNEL_FORMAT_FLAG_WAIT_FOR_COMPLETION |                                           \
 	 VMBUS_CHANNEL_FORMAT_FLAG_FORCE_MDL_LENGTH | VMBUS_CHANNEL_FORMAT_FLAG_PAGED_BUFFER)
