@@ -18,6 +18,7 @@
 #define GUEST_OPEN_TIMEOUT_MS  5000u
 #define GUEST_ANSWER_TIMEOUT_MS 10000u
 #define GUEST_OFFERS_MAX       2047u
+#define GUEST_VTL_MAX	       2u
 
 /* What the guest shares with the host beside rings and data. An address of 0 would mean "none" to the
  * host, so the first page, which may be the guest's very first, stays unused. */
@@ -178,7 +179,9 @@ static void guest_give(struct guest *guest, struct guest_offer *offer, struct ch
 {
 	offer->owner = ch;
 	ch->guest_offer = offer;
+	pthread_mutex_lock(&ch->lock);
 	ch->bus_offer = offer->offer;
+	pthread_mutex_unlock(&ch->lock);
 	guest_channels_add(guest, ch);
 	channel_on_offer(ch);
 }
@@ -770,7 +773,7 @@ static void guest_fill_contact(struct guest *guest, const struct kmcl_guest_opti
 	contact->version_max = options && options->version_max ? options->version_max
 							       : WIRE_VERSION_6_0;
 	contact->message_sint = WIRE_SINT_DEFAULT;
-
+	contact->vtl = options ? options->vtl : 0;
 }
 
 static NTSTATUS guest_open_partition(struct guest *guest, const char *uri)
@@ -815,6 +818,19 @@ static NTSTATUS guest_wait_connected(struct guest *guest, uint32_t timeout_ms)
 	return status;
 }
 
+static bool guest_options_good(const struct kmcl_guest_options *options)
+{
+	uint32_t version = WIRE_VERSION_6_0;
+
+	if (options->size != sizeof(*options))
+		return false;
+	if (options->version_max)
+		version = options->version_max;
+	if (options->vtl > GUEST_VTL_MAX || (options->vtl && version < WIRE_VERSION_5_1))
+		return false;
+	return wire_version_known(version);
+}
+
 NTSTATUS kmcl_guest_open_ex(const char *partition, const struct kmcl_guest_options *options,
 			    PDEVICE_OBJECT *bus)
 {
@@ -824,8 +840,7 @@ NTSTATUS kmcl_guest_open_ex(const char *partition, const struct kmcl_guest_optio
 
 	if (!partition)
 		return STATUS_INVALID_PARAMETER_1;
-	if (options && (options->size != sizeof(*options) ||
-			(options->version_max && !wire_version_known(options->version_max))))
+	if (options && !guest_options_good(options))
 		return STATUS_INVALID_PARAMETER_2;
 	if (options && options->timeout_ms)
 		timeout = options->timeout_ms;

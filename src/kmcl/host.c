@@ -595,6 +595,7 @@ static void host_fill_offer(const struct channel *ch, struct bus_offer *offer)
 	offer->mmio_megabytes = config->mmio_megabytes;
 	offer->mmio_megabytes_optional = config->mmio_megabytes_optional;
 	offer->subchannel_index = config->subchannel;
+	offer->vtl = config->vtl;
 	offer->monitor_allocated = config->monitored;
 	offer->dedicated_interrupt = config->dedicated_interrupt;
 }
