@@ -325,7 +325,6 @@ struct channel {
 	struct host_gpadl *gpadls; /* server; bus->lock */
 	uint32_t gpadl_count;
 	struct channel *next; /* of the bus; bus->lock */
-	uint64_t mmio_address;
 
 	/* the open channel */
 	struct partition_pin *pin;

@@ -36,6 +36,7 @@ void info_of_offer(const struct bus_offer *offer, struct kmcl_channel_info *info
 	info->offer_flags = offer->flags;
 	info->mmio_megabytes = offer->mmio_megabytes;
 	info->mmio_megabytes_optional = offer->mmio_megabytes_optional;
+	memcpy(info->offer_data, offer->user_defined, sizeof(info->offer_data));
 	info->dedicated_interrupt = offer->dedicated_interrupt;
 	info->monitored = offer->monitor_allocated;
 	info->monitor_id = offer->monitor_id;
