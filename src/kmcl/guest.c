@@ -846,6 +846,8 @@ NTSTATUS kmcl_guest_open_ex(const char *partition, const struct kmcl_guest_optio
 		timeout = options->timeout_ms;
 	if (!bus)
 		return STATUS_INVALID_PARAMETER_3;
+	if (!nt_irql_at_most(PASSIVE_LEVEL, "kmcl_guest_open", partition))
+		return STATUS_INVALID_DEVICE_STATE;
 	guest = guest_create();
 	if (!guest)
 		return STATUS_INSUFFICIENT_RESOURCES;
@@ -872,7 +874,7 @@ void kmcl_guest_close(PDEVICE_OBJECT bus)
 	struct timespec deadline = guest_deadline(GUEST_OPEN_TIMEOUT_MS);
 	int rc = 0;
 
-	if (!guest)
+	if (!guest || !nt_irql_at_most(PASSIVE_LEVEL, __func__, "bus"))
 		return;
 	guest_enter(guest);
 	if (guest->channels || guest->waiting)
@@ -900,6 +902,8 @@ NTSTATUS kmcl_guest_tl_connect(PDEVICE_OBJECT bus, LPCGUID endpoint, LPCGUID ser
 		return STATUS_INVALID_PARAMETER_2;
 	if (!service)
 		return STATUS_INVALID_PARAMETER_3;
+	if (!nt_irql_at_most(PASSIVE_LEVEL, __func__, "bus"))
+		return STATUS_INVALID_DEVICE_STATE;
 	memcpy(e.bytes, endpoint, sizeof(e));
 	memcpy(s.bytes, service, sizeof(s));
 	guest_enter(guest);
@@ -923,6 +927,8 @@ NTSTATUS kmcl_client_channel_set_target_vp(VMBCHANNEL channel, uint32_t vp)
 
 	if (!ch || ch->server)
 		return STATUS_INVALID_PARAMETER_1;
+	if (!nt_irql_at_most(PASSIVE_LEVEL, __func__, ch->config.name))
+		return STATUS_INVALID_DEVICE_STATE;
 	pthread_mutex_lock(&ch->lock);
 	ch->config.target_vp = vp;
 	open = ch->phase >= CHANNEL_PAUSED && ch->phase < CHANNEL_CLOSING;

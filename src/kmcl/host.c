@@ -497,6 +497,10 @@ NTSTATUS kmcl_host_open_ex(const char *partition, const struct kmcl_host_options
 		version = options->version_max;
 	if (!wire_version_known(version))
 		return STATUS_INVALID_PARAMETER_2;
+	if (!vmbus)
+		return STATUS_INVALID_PARAMETER_3;
+	if (!nt_irql_at_most(PASSIVE_LEVEL, "kmcl_host_open", partition))
+		return STATUS_INVALID_DEVICE_STATE;
 	host = calloc(1, sizeof(*host));
 	if (!host)
 		return STATUS_INSUFFICIENT_RESOURCES;
@@ -522,6 +526,8 @@ NTSTATUS VmbConvertVmbusHandleToKernelHandle(HANDLE VmbusHandle, PHANDLE KernelH
 {
 	if (!KernelHandle)
 		return STATUS_INVALID_PARAMETER_2;
+	if (!nt_irql_at_most(PASSIVE_LEVEL, __func__, "host"))
+		return STATUS_INVALID_DEVICE_STATE;
 	return nt_handle_duplicate(VmbusHandle, HOST_KIND, KernelHandle);
 }
 
