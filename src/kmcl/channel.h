@@ -21,6 +21,7 @@
 #include "partition/partition.h"
 #include "ring/ring.h"
 
+#include "kmcl/spin.h"
 #include "kmcl/tsan.h"
 
 #include <kmcl/kmcl.h>
@@ -174,7 +175,7 @@ struct packet {
 };
 
 struct outgoing {
-	KSPIN_LOCK lock;
+	struct spin lock;
 	bool open;   /* packets may go; otherwise they queue */
 	bool frozen; /* ... for the time of a save */
 	struct ring_writer ring;
@@ -325,7 +326,6 @@ struct channel {
 	struct host_gpadl *gpadls; /* server; bus->lock */
 	uint32_t gpadl_count;
 	struct channel *next; /* of the bus; bus->lock */
-	uint64_t mmio_address;
 
 	/* the open channel */
 	struct partition_pin *pin;

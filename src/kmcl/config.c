@@ -476,6 +476,10 @@ VOID VmbChannelGetInterfaceInstance(VMBCHANNEL Channel, LPGUID InterfaceInstance
 	pthread_mutex_unlock(&ch->lock);
 }
 
+/* Space above all memory of a guest on x86-64, a slot a channel; an offer asks for 65535 MiB at most. */
+#define CONFIG_MMIO_BASE (1ull << 47)
+#define CONFIG_MMIO_SLOT (64ull << 30)
+
 VOID VmbChannelGetMmioSpace(VMBCHANNEL Channel, UINT64 *MmioAddress, UINT64 *MmioSize)
 {
 	struct channel *ch = channel_of(Channel);
@@ -485,8 +489,8 @@ VOID VmbChannelGetMmioSpace(VMBCHANNEL Channel, UINT64 *MmioAddress, UINT64 *Mmi
 	if (!ch)
 		return;
 	pthread_mutex_lock(&ch->lock);
-	if (ch->phase >= CHANNEL_OPENING && ch->mmio_address) {
-		*MmioAddress = ch->mmio_address;
+	if (!ch->server && ch->phase >= CHANNEL_OPENING && ch->bus_offer.mmio_megabytes) {
+		*MmioAddress = CONFIG_MMIO_BASE + ch->bus_offer.channel_id * CONFIG_MMIO_SLOT;
 		*MmioSize = (uint64_t)ch->bus_offer.mmio_megabytes << 20;
 	}
 	pthread_mutex_unlock(&ch->lock);

@@ -18,7 +18,6 @@ void outgoing_init(struct channel *ch)
 {
 	struct outgoing *out = &ch->out;
 
-	KeInitializeSpinLock(&out->lock);
 	out->tail = &out->head;
 	out->flush.routine = outgoing_flush;
 }
@@ -47,19 +46,17 @@ static void outgoing_publish_locked(struct channel *ch)
 static void outgoing_flush(struct nt_deferred *deferred)
 {
 	struct channel *ch = CONTAINING_RECORD(deferred, struct channel, out.flush);
-	KIRQL irql;
 
-	KeAcquireSpinLock(&ch->out.lock, &irql);
+	spin_lock(&ch->out.lock);
 	if (ch->out.open)
 		outgoing_publish_locked(ch);
 	atomic_store(&ch->out.flush_queued, false);
-	KeReleaseSpinLock(&ch->out.lock, irql);
+	spin_unlock(&ch->out.lock);
 }
 
-/* `irql` is what it was before the lock was taken. */
-static void outgoing_commit_locked(struct channel *ch, KIRQL irql)
+static void outgoing_commit_locked(struct channel *ch)
 {
-	if (irql < DISPATCH_LEVEL) {
+	if (KeGetCurrentIrql() < DISPATCH_LEVEL) {
 		outgoing_publish_locked(ch);
 	} else if (!atomic_load_explicit(&ch->out.flush_queued, memory_order_relaxed)) {
 		atomic_store_explicit(&ch->out.flush_queued, true, memory_order_relaxed);
@@ -183,14 +180,13 @@ NTSTATUS outgoing_send(struct channel *ch, struct packet *packet, bool now_only)
 	struct outgoing *out = &ch->out;
 	enum ring_status ring = RING_FULL;
 	bool waits = packet->waits, done = false;
-	KIRQL irql;
 
 	packet->item.done = packet_item_done;
-	KeAcquireSpinLock(&out->lock, &irql);
+	spin_lock(&out->lock);
 	if (outgoing_may_write_locked(out) && !out->head)
 		ring = outgoing_write_locked(ch, &packet->item);
 	if (ring == RING_OK) {
-		outgoing_commit_locked(ch, irql);
+		outgoing_commit_locked(ch);
 		done = !waits;
 		if (done && !packet->completion && !packet->bounce.pages) {
 			packet_release_locked(packet);
@@ -200,7 +196,7 @@ NTSTATUS outgoing_send(struct channel *ch, struct packet *packet, bool now_only)
 		packet_keep_payload(packet);
 		outgoing_append_locked(ch, &packet->item);
 	}
-	KeReleaseSpinLock(&out->lock, irql);
+	spin_unlock(&out->lock);
 
 	if (ring == RING_OK) {
 		if (done)
@@ -230,7 +226,6 @@ void outgoing_answer(struct incoming_packet *packet, const void *buffer, uint32_
 	struct outgoing_item *item = &packet->item;
 	enum ring_status ring = RING_FULL;
 	bool queued = false;
-	KIRQL irql;
 
 	item->done = outgoing_answer_done;
 	item->wire = (struct wire_packet){
@@ -240,11 +235,11 @@ void outgoing_answer(struct incoming_packet *packet, const void *buffer, uint32_
 	};
 	item->spans[0] = (struct ring_span){ buffer, size };
 	item->span_count = 1;
-	KeAcquireSpinLock(&out->lock, &irql);
+	spin_lock(&out->lock);
 	if (outgoing_may_write_locked(out) && !out->head)
 		ring = outgoing_write_locked(ch, item);
 	if (ring == RING_OK) {
-		outgoing_commit_locked(ch, irql);
+		outgoing_commit_locked(ch);
 	} else if (ring == RING_FULL && out->open) {
 		if (size)
 			memmove(packet->payload, buffer, size);
@@ -252,7 +247,7 @@ void outgoing_answer(struct incoming_packet *packet, const void *buffer, uint32_
 		outgoing_append_locked(ch, item);
 		queued = true;
 	}
-	KeReleaseSpinLock(&out->lock, irql);
+	spin_unlock(&out->lock);
 	if (ring == RING_MALFORMED)
 		outgoing_fault(ch);
 	if (queued)
@@ -291,9 +286,8 @@ uint32_t outgoing_drain(struct channel *ch)
 	enum ring_status ring = RING_OK;
 	uint32_t count = 0;
 	bool signal = false, ends;
-	KIRQL irql;
 
-	KeAcquireSpinLock(&out->lock, &irql);
+	spin_lock(&out->lock);
 	while (outgoing_may_write_locked(out) && out->head) {
 		item = out->head;
 		next = item->next;
@@ -316,10 +310,10 @@ uint32_t outgoing_drain(struct channel *ch)
 	if (out->open && !out->head)
 		ring_write_wait_end(&out->ring);
 	if (count)
-		outgoing_commit_locked(ch, irql);
+		outgoing_commit_locked(ch);
 	if (signal)
 		outgoing_signal(ch);
-	KeReleaseSpinLock(&out->lock, irql);
+	spin_unlock(&out->lock);
 
 	if (ring == RING_MALFORMED)
 		outgoing_fault(ch);
@@ -332,9 +326,8 @@ bool outgoing_remove(struct channel *ch, struct packet *packet)
 {
 	struct outgoing *out = &ch->out;
 	bool found = false;
-	KIRQL irql;
 
-	KeAcquireSpinLock(&out->lock, &irql);
+	spin_lock(&out->lock);
 	for (struct outgoing_item **p = &out->head; *p; p = &(*p)->next) {
 		if (*p != &packet->item)
 			continue;
@@ -348,7 +341,7 @@ bool outgoing_remove(struct channel *ch, struct packet *packet)
 		out->tail = &out->head;
 		atomic_store(&out->waiting, false);
 	}
-	KeReleaseSpinLock(&out->lock, irql);
+	spin_unlock(&out->lock);
 	return found;
 }
 
@@ -356,21 +349,19 @@ bool outgoing_remove(struct channel *ch, struct packet *packet)
 
 void outgoing_open(struct channel *ch)
 {
-	KIRQL irql;
 
-	KeAcquireSpinLock(&ch->out.lock, &irql);
+	spin_lock(&ch->out.lock);
 	ch->out.open = true;
-	KeReleaseSpinLock(&ch->out.lock, irql);
+	spin_unlock(&ch->out.lock);
 	outgoing_drain(ch);
 }
 
 void outgoing_freeze(struct channel *ch, bool frozen)
 {
-	KIRQL irql;
 
-	KeAcquireSpinLock(&ch->out.lock, &irql);
+	spin_lock(&ch->out.lock);
 	ch->out.frozen = frozen;
-	KeReleaseSpinLock(&ch->out.lock, irql);
+	spin_unlock(&ch->out.lock);
 	if (!frozen)
 		outgoing_drain(ch);
 }
@@ -387,9 +378,8 @@ void outgoing_close(struct channel *ch, NTSTATUS status)
 {
 	struct outgoing *out = &ch->out;
 	struct outgoing_item *list;
-	KIRQL irql;
 
-	KeAcquireSpinLock(&out->lock, &irql);
+	spin_lock(&out->lock);
 	if (out->open)
 		outgoing_publish_locked(ch);
 	out->open = false;
@@ -397,7 +387,7 @@ void outgoing_close(struct channel *ch, NTSTATUS status)
 	out->head = NULL;
 	out->tail = &out->head;
 	atomic_store(&out->waiting, false);
-	KeReleaseSpinLock(&out->lock, irql);
+	spin_unlock(&out->lock);
 
 	outgoing_wait_flushed(ch);
 	outgoing_end_all(list, status);
