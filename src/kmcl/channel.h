@@ -241,7 +241,7 @@ struct incoming {
 /* One ring as mapped here, its control page counted. */
 struct ring_map {
 	void *mapping;
-	size_t pages;
+	_Atomic(size_t) pages;
 	uint8_t **list; /* instead, where it could not be mapped in a row */
 };
 
@@ -319,7 +319,7 @@ struct channel {
 	struct bus_offer bus_offer;
 	struct server_open open;
 	struct host_gpadl *gpadls; /* server; bus->lock */
-	uint32_t gpadl_count;
+	_Atomic(uint32_t) gpadl_count;
 	struct channel *next; /* of the bus; bus->lock */
 	uint64_t mmio_address;
 

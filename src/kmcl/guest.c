@@ -178,7 +178,9 @@ static void guest_give(struct guest *guest, struct guest_offer *offer, struct ch
 {
 	offer->owner = ch;
 	ch->guest_offer = offer;
+	pthread_mutex_lock(&ch->lock);
 	ch->bus_offer = offer->offer;
+	pthread_mutex_unlock(&ch->lock);
 	guest_channels_add(guest, ch);
 	channel_on_offer(ch);
 }

@@ -68,7 +68,7 @@ static void gpadl_forget(struct host_gpadl *gpadl)
 	while (*p != gpadl)
 		p = &(*p)->next;
 	*p = gpadl->next;
-	gpadl->channel->gpadl_count--;
+	atomic_fetch_sub(&gpadl->channel->gpadl_count, 1);
 	free(gpadl);
 }
 
@@ -293,7 +293,9 @@ static void host_modify(void *context, void *owner, uint32_t target_vp)
 	struct host *host = context;
 	struct channel *ch = owner;
 
+	pthread_mutex_lock(&ch->lock);
 	ch->open.target_vp = target_vp;
+	pthread_mutex_unlock(&ch->lock);
 	host_set_link(ch, host_link(host, &ch->open));
 	host->due.modify = ch;
 }
@@ -341,7 +343,7 @@ static void host_gpadl(void *context, void *owner, uint32_t id, const struct bus
 	gpadl->read_only = host_take_read_only(host, ch->bus_offer.channel_id, id);
 	gpadl->next = ch->gpadls;
 	ch->gpadls = gpadl;
-	ch->gpadl_count++;
+	atomic_fetch_add(&ch->gpadl_count, 1);
 	host_gpadl_due(host, gpadl);
 }
 
@@ -601,14 +603,18 @@ static void host_fill_offer(const struct channel *ch, struct bus_offer *offer)
 NTSTATUS host_offer(struct channel *ch)
 {
 	struct host *host = ch->host;
+	struct bus_offer offer;
 	int rc;
 
+	host_fill_offer(ch, &offer);
 	host_enter(host);
-	host_fill_offer(ch, &ch->bus_offer);
-	host_add_channel(host, ch);
-	rc = server_offer(host->server, &ch->bus_offer, ch, &ch->offer);
-	if (rc != 0)
-		host_remove_channel(host, ch);
+	rc = server_offer(host->server, &offer, ch, &ch->offer);
+	if (rc == 0) {
+		pthread_mutex_lock(&ch->lock);
+		ch->bus_offer = offer;
+		pthread_mutex_unlock(&ch->lock);
+		host_add_channel(host, ch);
+	}
 	host_leave(host);
 	if (rc == -2)
 		return STATUS_OBJECT_NAME_COLLISION;
