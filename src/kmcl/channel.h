@@ -545,8 +545,8 @@ void guest_detach(struct channel *ch);
 void guest_release_channel(struct channel *ch);
 NTSTATUS guest_gpadl_create(struct channel *ch, const struct bus_gpa_range *ranges, uint32_t count,
 			    bool read_only, uint32_t *gpadl);
-/* STATUS_IO_TIMEOUT: the host has not let go of it yet. */
-NTSTATUS guest_gpadl_teardown(struct channel *ch, uint32_t gpadl);
+/* STATUS_IO_TIMEOUT: the host has not let go of it yet; `patient`: waits until it has. */
+NTSTATUS guest_gpadl_teardown(struct channel *ch, uint32_t gpadl, bool patient);
 uint64_t guest_page(struct channel *ch, const void *address);
 
 #endif
