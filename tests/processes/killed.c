@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 
 /*
- * Either end is killed at a random moment, again and again: while it starts, while the channel opens,
- * in the middle of all kinds of traffic. The survivor sees the channel close in order, within a second,
- * has every packet back, keeps nothing, and works on with the next one.
+ * Either end is killed at a random moment, again and again: while it starts, while the channel
+ * opens, in the middle of all kinds of traffic. The survivor sees the channel close in order,
+ * within a second, has every packet back, keeps nothing, and works on with the next one.
  */
 
 #include "survivor.h"
 
 #include <unistd.h>
 
-#define WARM_UP	      6u /* rounds after which nothing more may be kept */
+#define WARM_UP       6u /* rounds after which nothing more may be kept */
 #define MOMENT_US     30000u
 #define RESIDENT_MORE (16u << 20)
 
@@ -50,10 +50,10 @@ static void rounds(struct survivor *s)
 		assert_true(resident < s->usage.resident + RESIDENT_MORE);
 	counts = traffic_counts(s->t);
 	print_message("# %u rounds, %u with an open channel, the slowest end took %llu ms; "
-		      "%llu packets sent, %llu of them cancelled, %llu received\n",
-		      count, s->opened, (unsigned long long)s->slowest,
-		      (unsigned long long)counts.sent, (unsigned long long)counts.cancelled,
-		      (unsigned long long)counts.received);
+	              "%llu packets sent, %llu of them cancelled, %llu received\n",
+	              count, s->opened, (unsigned long long)s->slowest,
+	              (unsigned long long)counts.sent, (unsigned long long)counts.cancelled,
+	              (unsigned long long)counts.received);
 	traffic_close(s->t);
 }
 

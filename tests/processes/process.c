@@ -23,7 +23,7 @@ extern char **environ;
 /* ---- being the other end ---- */
 
 static void log_nothing(void *context, enum kmcl_log_level level, const char *channel,
-			const char *text)
+                        const char *text)
 {
 	if (getenv("KMCL_TEST_LOG"))
 		fprintf(stderr, "# %d %s: %s\n", (int)getpid(), channel, text);
@@ -210,8 +210,8 @@ void process_seed(void)
 {
 	const char *given = getenv("KMCL_TEST_SEED");
 
-	random_state = given ? strtoull(given, NULL, 0)
-			     : process_now_ms() * 1000003 + (uint64_t)getpid();
+	random_state =
+		given ? strtoull(given, NULL, 0) : process_now_ms() * 1000003 + (uint64_t)getpid();
 	print_message("# KMCL_TEST_SEED=%llu\n", (unsigned long long)random_state);
 	random_state = random_state * 0x9e3779b97f4a7c15ull | 1;
 }

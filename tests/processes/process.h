@@ -3,8 +3,8 @@
 #define TESTS_PROCESSES_PROCESS_H
 
 /*
- * The other end as a process of its own: this program again, with a role in its arguments. And what a
- * process has of its own, to see that nothing of it is lost.
+ * The other end as a process of its own: this program again, with a role in its arguments. And what
+ * a process has of its own, to see that nothing of it is lost.
  */
 
 #include <setjmp.h>
@@ -33,8 +33,8 @@
 #define PROCESS_SOON_MS (PROCESS_SANITIZED ? 5000u : 1000u)
 #define PROCESS_WAIT_MS 20000u
 
-/* First of all in main(): is, and never returns as, the other end, if the arguments say so. Silences
- * warnings, which a death gives cause for. */
+/* First of all in main(): is, and never returns as, the other end, if the arguments say so.
+ * Silences warnings, which a death gives cause for. */
 void process_main(int argc, char **argv);
 
 struct process {

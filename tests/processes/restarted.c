@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 
 /*
- * The other end goes of its own will, in the middle of traffic: it closes everything, it calls exit() with
- * its threads running, or _exit(). All three are good ends, and the next process takes its place.
+ * The other end goes of its own will, in the middle of traffic: it closes everything, it calls
+ * exit() with its threads running, or _exit(). All three are good ends, and the next process takes
+ * its place.
  */
 
 #include "survivor.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 
 /*
- * The other end's process is stopped: it is there, and answers nothing. Closing has a limit then, and when
- * the other end wakes up the two work on.
+ * The other end's process is stopped: it is there, and answers nothing. Closing has a limit then,
+ * and when the other end wakes up the two work on.
  */
 
 #include "survivor.h"
@@ -12,9 +12,9 @@
 #include <unistd.h>
 
 /* What a guest waits for its host: 10 s to get its rings back, 5 s for the goodbye. */
-#define RINGS_LIMIT_MS	 10000u
+#define RINGS_LIMIT_MS   10000u
 #define GOODBYE_LIMIT_MS 5000u
-#define MORE_MS		 PROCESS_SOON_MS
+#define MORE_MS          PROCESS_SOON_MS
 
 static void disable_within(struct survivor *s, uint64_t limit)
 {
@@ -23,7 +23,7 @@ static void disable_within(struct survivor *s, uint64_t limit)
 	VmbChannelDisable(traffic_channel(s->t));
 	if (process_now_ms() - begun > limit)
 		fail_msg("VmbChannelDisable took %llu ms",
-			 (unsigned long long)(process_now_ms() - begun));
+		         (unsigned long long)(process_now_ms() - begun));
 }
 
 static void close_within(struct survivor *s, uint64_t limit)
@@ -55,6 +55,46 @@ static void guest_closes_on_stopped_host(void **state)
 	process_continue(&host);
 	traffic_enable(s.t);
 	survivor_expect_progress(&s);
+	process_kill(&host);
+	traffic_close(s.t);
+}
+
+struct deletion {
+	VMBCHANNEL channel;
+	uint32_t gpadl;
+	_Atomic(bool) done;
+};
+
+static void *delete_gpadl(void *context)
+{
+	struct deletion *deletion = context;
+
+	VmbChannelDeleteGpadl(deletion->channel, deletion->gpadl);
+	atomic_store(&deletion->done, true);
+	return NULL;
+}
+
+/* However long that takes: the host may write to that memory until it has said that it does not. */
+static void gpadl_is_not_deleted_before_the_host_says_so(void **state)
+{
+	struct survivor s;
+	struct process host = survivor_open(&s, "host");
+	struct deletion deletion = { .channel = traffic_channel(s.t) };
+	void *memory = ExAllocatePool2(POOL_FLAG_NON_PAGED, 8192, 'tset');
+	pthread_t thread;
+
+	survivor_expect_progress(&s);
+	assert_int_equal(
+		VmbChannelCreateGpadlFromBuffer(deletion.channel, 0, memory, 8192, &deletion.gpadl),
+		STATUS_SUCCESS);
+	process_stop(&host);
+	assert_int_equal(pthread_create(&thread, NULL, delete_gpadl, &deletion), 0);
+	usleep(3500000); /* it has complained twice */
+	assert_false(atomic_load(&deletion.done));
+	process_continue(&host);
+	pthread_join(thread, NULL);
+	survivor_expect_progress(&s);
+	ExFreePoolWithTag(memory, 'tset');
 	process_kill(&host);
 	traffic_close(s.t);
 }
@@ -124,6 +164,7 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(guest_closes_on_stopped_host),
+		cmocka_unit_test(gpadl_is_not_deleted_before_the_host_says_so),
 		cmocka_unit_test(guest_leaves_stopped_host),
 		cmocka_unit_test(host_revokes_from_stopped_guest),
 		cmocka_unit_test(host_leaves_stopped_guest),

@@ -48,9 +48,9 @@ void survivor_expect_progress(struct survivor *s)
 		usleep(500);
 		now = traffic_counts(s->t);
 	} while (!traffic_is_active(s->t) || now.answered < before.answered + 20 ||
-		 now.received < before.received + 20 ||
-		 (!s->is_host && (now.external == before.external || now.gpadls == before.gpadls ||
-			    now.requests == before.requests)));
+	         now.received < before.received + 20 ||
+	         (!s->is_host && (now.external == before.external || now.gpadls == before.gpadls ||
+	                          now.requests == before.requests)));
 }
 
 static bool usage_is_back(const struct survivor *s)
@@ -67,10 +67,10 @@ static void fail_over_usage(const struct survivor *s)
 
 	process_list_descriptors();
 	fail_msg("then and now: %u and %u descriptors, %u and %u mappings, %llu and %llu bytes of "
-		 "the pool, %u and %u threads",
-		 s->usage.descriptors, now.descriptors, s->usage.maps, now.maps,
-		 (unsigned long long)s->usage.pool, (unsigned long long)now.pool, s->usage.threads,
-		 now.threads);
+	         "the pool, %u and %u threads",
+	         s->usage.descriptors, now.descriptors, s->usage.maps, now.maps,
+	         (unsigned long long)s->usage.pool, (unsigned long long)now.pool, s->usage.threads,
+	         now.threads);
 }
 
 void survivor_expect_settled(struct survivor *s, bool warm)

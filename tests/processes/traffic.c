@@ -9,8 +9,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define ECHOES	   8u
-#define DATA	   4u
+#define ECHOES     8u
+#define DATA       4u
 #define DATA_SIZE  (24u << 10)
 #define GPADL_SIZE (3u * 4096)
 #define GPADL_MARK 0xa5u
@@ -153,7 +153,7 @@ static bool wants_passive(const struct note *note)
 }
 
 static VOID on_packet(VMBCHANNEL channel, VMBPACKETCOMPLETION packet, PVOID buffer, UINT32 size,
-		      UINT32 flags)
+                      UINT32 flags)
 {
 	struct traffic *t = VmbChannelGetPointer(channel);
 	struct note note = note_read(buffer, size);
@@ -201,8 +201,8 @@ static void flight_send(struct flight *f)
 		f->first = f->data[0];
 	VmbPacketSetCompletionRoutine(f->packet, flight_done);
 	must_status(VmbPacketSend(f->packet, f->bytes, size, f->mdl,
-				  VMBUS_CHANNEL_FORMAT_FLAG_WAIT_FOR_COMPLETION),
-		    "sending");
+	                          VMBUS_CHANNEL_FORMAT_FLAG_WAIT_FOR_COMPLETION),
+	            "sending");
 }
 
 static void flight_check(struct flight *f, const uint8_t *buffer, uint32_t size)
@@ -258,7 +258,7 @@ static void flight_create(struct traffic *t, struct flight *f, bool data, bool b
 		return;
 	f->bounced = bounced;
 	f->data = bounced ? calloc(1, DATA_SIZE)
-			  : ExAllocatePool2(POOL_FLAG_NON_PAGED, DATA_SIZE, 'tset');
+	                  : ExAllocatePool2(POOL_FLAG_NON_PAGED, DATA_SIZE, 'tset');
 	must(f->data);
 	f->mdl = IoAllocateMdl(f->data, DATA_SIZE, FALSE, FALSE, NULL);
 	must(f->mdl);
@@ -314,7 +314,7 @@ static void stream_send_now(struct traffic *t)
 	uint8_t bytes[TRAFFIC_PAYLOAD_MAX];
 	uint32_t size = note_write(t, bytes, KIND_NOW, 0);
 	NTSTATUS status = VmbChannelSendSynchronousRequest(t->channel, bytes, size, NULL, 0, NULL,
-							   NULL, &none);
+	                                                   NULL, &none);
 
 	must(NT_SUCCESS(status) || status == STATUS_BUFFER_OVERFLOW);
 }
@@ -368,7 +368,8 @@ static void *streamer_main(void *context)
 
 /* ---- what goes out: requests of a guest ---- */
 
-/* What a request may end with when the host is gone, or stopped; anything else is the library's fault. */
+/* What a request may end with when the host is gone, or stopped; anything else is the library's
+ * fault. */
 static bool host_is_gone(NTSTATUS status)
 {
 	return status == STATUS_DEVICE_REMOVED || status == STATUS_CANCELLED ||
@@ -383,8 +384,8 @@ static bool request(struct traffic *t, enum kind kind, uint64_t argument, struct
 
 	atomic_fetch_add(&t->sent, 1);
 	status = VmbChannelSendSynchronousRequest(t->channel, bytes, size, NULL,
-						  VMBUS_CHANNEL_FORMAT_FLAG_WAIT_FOR_COMPLETION,
-						  back, &n, NULL);
+	                                          VMBUS_CHANNEL_FORMAT_FLAG_WAIT_FOR_COMPLETION,
+	                                          back, &n, NULL);
 	atomic_fetch_add(&t->ended, 1);
 	if (!NT_SUCCESS(status)) {
 		if (!host_is_gone(status))
@@ -526,8 +527,10 @@ static void configure(struct traffic *t)
 	must_status(VmbChannelInitSetStateChangeCallbacks(t->channel, &callbacks), "callbacks");
 	must_status(VmbChannelInitSetFriendlyName(t->channel, &name), "name");
 	must_status(VmbChannelInitSetMaximumPacketSize(t->channel, TRAFFIC_PAYLOAD_MAX), "size");
-	must_status(VmbChannelInitSetMaximumExternalData(t->channel, DATA_SIZE, 4), "external data");
-	must_status(VmbChannelInitSetProcessPacketCallbacks(t->channel, on_packet, NULL), "packets");
+	must_status(VmbChannelInitSetMaximumExternalData(t->channel, DATA_SIZE, 4),
+	            "external data");
+	must_status(VmbChannelInitSetProcessPacketCallbacks(t->channel, on_packet, NULL),
+	            "packets");
 }
 
 static void open_server(struct traffic *t, const char *uri)
@@ -541,8 +544,8 @@ static void open_server(struct traffic *t, const char *uri)
 	must_status(VmbServerChannelInitSetVmbusHandle(t->channel, kernel), "the handle");
 	ZwClose(kernel);
 	must_status(VmbServerChannelInitSetTargetInterfaceId(t->channel, traffic_type,
-							     traffic_instance),
-		    "the interface");
+	                                                     traffic_instance),
+	            "the interface");
 }
 
 /* A host that has just been started may have a socket and not listen on it yet. */
@@ -556,8 +559,8 @@ static void open_client(struct traffic *t, const char *uri)
 	must_status(VmbChannelAllocate(t->bus, FALSE, &t->channel), "allocating");
 	configure(t);
 	must_status(VmbClientChannelInitSetTargetPnp(t->channel, &traffic_type, &traffic_instance,
-						     on_pnp_failure),
-		    "the interface");
+	                                             on_pnp_failure),
+	            "the interface");
 }
 
 struct traffic *traffic_open(bool server, const char *uri)
@@ -680,7 +683,8 @@ static bool is_idle(struct traffic *t)
 	return idle;
 }
 
-/* A guest's channel that was opened, or could not be, is disabled; one that never was goes on waiting. */
+/* A guest's channel that was opened, or could not be, is disabled; one that never was goes on
+ * waiting. */
 static enum kmcl_channel_state rest_state(struct traffic *t)
 {
 	bool over;
@@ -695,8 +699,8 @@ bool traffic_is_settled(struct traffic *t)
 {
 	struct kmcl_channel_info info;
 
-	if (!is_disconnected(t) || !is_idle(t) ||
-	    atomic_load(&t->sent) != atomic_load(&t->ended) || atomic_load(&t->held))
+	if (!is_disconnected(t) || !is_idle(t) || atomic_load(&t->sent) != atomic_load(&t->ended) ||
+	    atomic_load(&t->held))
 		return false;
 	kmcl_channel_info(t->channel, &info);
 	return info.outstanding_in == 0 && info.outstanding_out == 0 && info.gpadls == 0 &&
@@ -709,13 +713,14 @@ void traffic_describe(struct traffic *t)
 
 	kmcl_channel_info(t->channel, &info);
 	fprintf(stderr,
-		"# trace %s, %u threads busy, %sconnected, sent %llu, ended %llu, held %u, state %d, "
-		"outstanding %u in %u out, %u GPADLs, rings %u %u\n",
-		t->trace, t->busy, is_disconnected(t) ? "dis" : "",
-		(unsigned long long)atomic_load(&t->sent),
-		(unsigned long long)atomic_load(&t->ended), atomic_load(&t->held), info.state,
-		info.outstanding_in, info.outstanding_out, info.gpadls, info.ring_in_bytes,
-		info.ring_out_bytes);
+	        "# trace %s, %u threads busy, %sconnected, sent %llu, ended %llu, held %u, state "
+	        "%d, "
+	        "outstanding %u in %u out, %u GPADLs, rings %u %u\n",
+	        t->trace, t->busy, is_disconnected(t) ? "dis" : "",
+	        (unsigned long long)atomic_load(&t->sent),
+	        (unsigned long long)atomic_load(&t->ended), atomic_load(&t->held), info.state,
+	        info.outstanding_in, info.outstanding_out, info.gpadls, info.ring_in_bytes,
+	        info.ring_out_bytes);
 }
 
 struct traffic_counts traffic_counts(struct traffic *t)

@@ -3,10 +3,11 @@
 #define TESTS_PROCESSES_TRAFFIC_H
 
 /*
- * One end of a channel with all kinds of traffic on it at a time: transactions and one-way streams both
- * ways; from the guest also external data, GPADLs and synchronous requests. It checks what it gets, and
- * aborts on anything that may not happen whatever becomes of the other end: a packet completed twice,
- * bytes changed on their way, a stream out of order, a status that means something else.
+ * One end of a channel with all kinds of traffic on it at a time: transactions and one-way streams
+ * both ways; from the guest also external data, GPADLs and synchronous requests. It checks what it
+ * gets, and aborts on anything that may not happen whatever becomes of the other end: a packet
+ * completed twice, bytes changed on their way, a stream out of order, a status that means something
+ * else.
  */
 
 #include <ntddk.h>
@@ -30,8 +31,8 @@ void traffic_enable(struct traffic *t);
 void traffic_close(struct traffic *t);
 VMBCHANNEL traffic_channel(struct traffic *t);
 
-/* A letter a callback: O(pened) S(tarted) P(ostStarted) U (suspend) C(losed) F(ailed to open). Copied to
- * `trace`, of 64 bytes, and begun anew. */
+/* A letter a callback: O(pened) S(tarted) P(ostStarted) U (suspend) C(losed) F(ailed to open).
+ * Copied to `trace`, of 64 bytes, and begun anew. */
 void traffic_take_trace(struct traffic *t, char *trace);
 bool traffic_has_come_to(struct traffic *t, char what);
 bool traffic_is_active(struct traffic *t);
