@@ -139,6 +139,7 @@ NTSTATUS VmbChannelEnable(VMBCHANNEL Channel)
 	ch->open_requested = false;
 	ch->close_requested = false;
 	ch->revoked = false;
+	ch->restored_chunks = 0;
 	ch->phase = CHANNEL_ENABLED;
 	atomic_store(&ch->in.failed, false);
 	pthread_mutex_unlock(&ch->lock);

@@ -619,6 +619,8 @@ static NTSTATUS guest_share_rings(struct channel *ch)
 	for (size_t i = 0; i < rings->memory_pages; i++)
 		gpns[i] = guest_page(ch, (uint8_t *)rings->memory + i * WIRE_PAGE_SIZE);
 	range.pfns = gpns;
+	rings->out_gpn = gpns[0];
+	rings->in_gpn = gpns[rings->out_pages];
 	status = guest_gpadl_create(ch, &range, 1, false, &rings->gpadl);
 	rings->shared = NT_SUCCESS(status) || status == STATUS_IO_TIMEOUT;
 	free(gpns);
