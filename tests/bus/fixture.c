@@ -218,6 +218,11 @@ static const struct server_ops server_ops = {
 	.fault = note_fault,
 };
 
+const struct server_ops *server_fixture_ops(void)
+{
+	return &server_ops;
+}
+
 static struct fixture *fixture_new(void)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
@@ -347,7 +352,8 @@ void guest_gpadl_header(struct fixture *f, uint32_t channel_id, uint32_t gpadl, 
 	};
 
 	assert_true(count <= WIRE_GPADL_HEADER_WORDS);
-	memcpy(m.bytes + 20, words, count * 8);
+	if (count)
+		memcpy(m.bytes + 20, words, count * 8);
 	server_hears(f, &m, 20 + count * 8);
 }
 
@@ -358,7 +364,8 @@ void guest_gpadl_body(struct fixture *f, uint32_t gpadl, const uint64_t *words, 
 	};
 
 	assert_true(count <= WIRE_GPADL_BODY_WORDS);
-	memcpy(m.bytes + 16, words, count * 8);
+	if (count)
+		memcpy(m.bytes + 16, words, count * 8);
 	server_hears(f, &m, 16 + count * 8);
 }
 
@@ -584,6 +591,11 @@ static const struct client_ops client_ops = {
 	.unloaded = on_unloaded,
 	.fault = note_fault,
 };
+
+const struct client_ops *client_fixture_ops(void)
+{
+	return &client_ops;
+}
 
 struct fixture *client_fixture(void)
 {
