@@ -45,7 +45,9 @@ void info_of_offer(const struct bus_offer *offer, struct kmcl_channel_info *info
 
 static uint32_t info_ring_bytes(const struct ring_map *map)
 {
-	return map->pages ? (uint32_t)(map->pages - 1) * WIRE_PAGE_SIZE : 0;
+	size_t pages = map->pages; /* it may be unmapped meanwhile */
+
+	return pages ? (uint32_t)(pages - 1) * WIRE_PAGE_SIZE : 0;
 }
 
 static uint32_t info_outstanding_out(struct channel *ch)
