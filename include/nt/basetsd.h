@@ -32,13 +32,13 @@ typedef intptr_t SSIZE_T, *PSSIZE_T;
 typedef ULONG_PTR KAFFINITY, *PKAFFINITY;
 
 #define HandleToULong(h) ((uint32_t)(uintptr_t)(h))
-#define HandleToLong(h)	 ((int32_t)(intptr_t)(h))
+#define HandleToLong(h)  ((int32_t)(intptr_t)(h))
 #define ULongToHandle(u) ((HANDLE)(uintptr_t)(uint32_t)(u))
-#define LongToHandle(l)	 ((HANDLE)(intptr_t)(int32_t)(l))
-#define PtrToUlong(p)	 ((uint32_t)(uintptr_t)(p))
-#define PtrToLong(p)	 ((int32_t)(intptr_t)(p))
-#define UlongToPtr(u)	 ((void *)(uintptr_t)(uint32_t)(u))
-#define ULongToPtr(u)	 UlongToPtr(u)
-#define PtrToULong(p)	 PtrToUlong(p)
+#define LongToHandle(l)  ((HANDLE)(intptr_t)(int32_t)(l))
+#define PtrToUlong(p)    ((uint32_t)(uintptr_t)(p))
+#define PtrToLong(p)     ((int32_t)(intptr_t)(p))
+#define UlongToPtr(u)    ((void *)(uintptr_t)(uint32_t)(u))
+#define ULongToPtr(u)    UlongToPtr(u)
+#define PtrToULong(p)    PtrToUlong(p)
 
 #endif

@@ -23,9 +23,9 @@ typedef CLSID *LPCLSID;
 
 #ifdef __cplusplus
 /* References in C++, pointers in C, as in the driver kit. */
-#define REFGUID	  const GUID &
-#define REFIID	  const IID &
-#define REFCLSID  const CLSID &
+#define REFGUID  const GUID &
+#define REFIID   const IID &
+#define REFCLSID const CLSID &
 static inline int InlineIsEqualGUID(REFGUID a, REFGUID b)
 {
 	return memcmp(&a, &b, sizeof(GUID)) == 0;
@@ -43,10 +43,10 @@ static inline bool operator!=(REFGUID a, REFGUID b)
 	return IsEqualGUID(a, b) == 0;
 }
 #else
-#define REFGUID			const GUID *
-#define REFIID			const IID *
-#define REFCLSID		const CLSID *
-#define IsEqualGUID(a, b)	(memcmp((a), (b), sizeof(GUID)) == 0)
+#define REFGUID                 const GUID *
+#define REFIID                  const IID *
+#define REFCLSID                const CLSID *
+#define IsEqualGUID(a, b)       (memcmp((a), (b), sizeof(GUID)) == 0)
 #define InlineIsEqualGUID(a, b) IsEqualGUID(a, b)
 #endif
 #define IsEqualIID(a, b)   IsEqualGUID(a, b)
@@ -66,8 +66,8 @@ static inline bool operator!=(REFGUID a, REFGUID b)
 #define NT_GUID_DECLARE(name) extern const GUID name
 #endif
 #ifdef INITGUID
-#define DEFINE_GUID(name, l, w1, w2, b1, b2, b3, b4, b5, b6, b7, b8)                               \
-	NT_GUID_DECLARE(name) __attribute__((weak));                                               \
+#define DEFINE_GUID(name, l, w1, w2, b1, b2, b3, b4, b5, b6, b7, b8) \
+	NT_GUID_DECLARE(name) __attribute__((weak));                 \
 	const GUID name = { l, w1, w2, { b1, b2, b3, b4, b5, b6, b7, b8 } }
 #else
 #define DEFINE_GUID(name, l, w1, w2, b1, b2, b3, b4, b5, b6, b7, b8) NT_GUID_DECLARE(name)

@@ -22,21 +22,21 @@
 #define EXTERN_C_END   }
 #define C_ASSERT(e)    static_assert(e, #e)
 #else
-#define EXTERN_C       extern
+#define EXTERN_C extern
 #define EXTERN_C_START
 #define EXTERN_C_END
 #define C_ASSERT(e) _Static_assert(e, #e)
 #endif
 
 /* A function this library exports. */
-#define NTKERNELAPI	 __attribute__((visibility("default")))
-#define NTSYSAPI	 NTKERNELAPI
-#define NTHALAPI	 NTKERNELAPI
+#define NTKERNELAPI __attribute__((visibility("default")))
+#define NTSYSAPI    NTKERNELAPI
+#define NTHALAPI    NTKERNELAPI
 #define DECLSPEC_IMPORT
-#define DECLSPEC_NORETURN __attribute__((noreturn))
-#define DECLSPEC_NOINLINE __attribute__((noinline))
-#define DECLSPEC_ALIGN(n) __attribute__((aligned(n)))
-#define DECLSPEC_SELECTANY __attribute__((weak))
+#define DECLSPEC_NORETURN   __attribute__((noreturn))
+#define DECLSPEC_NOINLINE   __attribute__((noinline))
+#define DECLSPEC_ALIGN(n)   __attribute__((aligned(n)))
+#define DECLSPEC_SELECTANY  __attribute__((weak))
 #define DECLSPEC_CACHEALIGN DECLSPEC_ALIGN(64)
 #define DECLSPEC_DEPRECATED __attribute__((deprecated))
 
@@ -50,7 +50,7 @@
 #define APIENTRY
 #define CALLBACK
 
-#define FORCEINLINE static inline __attribute__((always_inline))
+#define FORCEINLINE  static inline __attribute__((always_inline))
 #define CFORCEINLINE FORCEINLINE
 #ifndef __forceinline
 #define __forceinline inline __attribute__((always_inline))
@@ -59,8 +59,8 @@
 #define IN
 #define OUT
 #define OPTIONAL
-#define CONST	   const
-#define UNALIGNED  __attribute__((aligned(1)))
+#define CONST              const
+#define UNALIGNED          __attribute__((aligned(1)))
 #define RESTRICTED_POINTER __restrict
 #define POINTER_64
 #define POINTER_32
@@ -120,21 +120,21 @@ typedef ULONG ACCESS_MASK, *PACCESS_MASK;
 #define NULL64 0
 #endif
 
-#define MINCHAR	  0x80
-#define MAXCHAR	  0x7f
-#define MINSHORT  0x8000
-#define MAXSHORT  0x7fff
-#define MINLONG	  0x80000000
-#define MAXLONG	  0x7fffffff
-#define MAXUCHAR  0xff
-#define MAXUSHORT 0xffff
-#define MAXULONG  0xffffffffU
-#define MAXLONGLONG  INT64_C(0x7fffffffffffffff)
-#define MAXULONGLONG UINT64_C(0xffffffffffffffff)
-#define MAXULONG_PTR UINTPTR_MAX
-#define MAXSIZE_T    SIZE_MAX
-#define UNICODE_NULL ((WCHAR)0)
-#define ANSI_NULL    ((CHAR)0)
+#define MINCHAR                  0x80
+#define MAXCHAR                  0x7f
+#define MINSHORT                 0x8000
+#define MAXSHORT                 0x7fff
+#define MINLONG                  0x80000000
+#define MAXLONG                  0x7fffffff
+#define MAXUCHAR                 0xff
+#define MAXUSHORT                0xffff
+#define MAXULONG                 0xffffffffU
+#define MAXLONGLONG              INT64_C(0x7fffffffffffffff)
+#define MAXULONGLONG             UINT64_C(0xffffffffffffffff)
+#define MAXULONG_PTR             UINTPTR_MAX
+#define MAXSIZE_T                SIZE_MAX
+#define UNICODE_NULL             ((WCHAR)0)
+#define ANSI_NULL                ((CHAR)0)
 #define UNICODE_STRING_MAX_BYTES ((USHORT)65534)
 #define UNICODE_STRING_MAX_CHARS (32767)
 
@@ -204,21 +204,21 @@ typedef struct _OBJECT_ATTRIBUTES {
 } OBJECT_ATTRIBUTES, *POBJECT_ATTRIBUTES;
 typedef const OBJECT_ATTRIBUTES *PCOBJECT_ATTRIBUTES;
 
-#define OBJ_INHERIT	     0x00000002
-#define OBJ_PERMANENT	     0x00000010
-#define OBJ_EXCLUSIVE	     0x00000020
+#define OBJ_INHERIT          0x00000002
+#define OBJ_PERMANENT        0x00000010
+#define OBJ_EXCLUSIVE        0x00000020
 #define OBJ_CASE_INSENSITIVE 0x00000040
-#define OBJ_OPENIF	     0x00000080
+#define OBJ_OPENIF           0x00000080
 #define OBJ_KERNEL_HANDLE    0x00000200
 
-#define InitializeObjectAttributes(p, name, attributes, root, descriptor)                          \
-	do {                                                                                       \
-		(p)->Length = sizeof(OBJECT_ATTRIBUTES);                                           \
-		(p)->RootDirectory = (root);                                                       \
-		(p)->ObjectName = (name);                                                          \
-		(p)->Attributes = (attributes);                                                    \
-		(p)->SecurityDescriptor = (descriptor);                                            \
-		(p)->SecurityQualityOfService = NULL;                                              \
+#define InitializeObjectAttributes(p, name, attributes, root, descriptor) \
+	do {                                                              \
+		(p)->Length = sizeof(OBJECT_ATTRIBUTES);                  \
+		(p)->RootDirectory = (root);                              \
+		(p)->ObjectName = (name);                                 \
+		(p)->Attributes = (attributes);                           \
+		(p)->SecurityDescriptor = (descriptor);                   \
+		(p)->SecurityQualityOfService = NULL;                     \
 	} while (0)
 
 typedef struct _CLIENT_ID {
@@ -236,37 +236,39 @@ typedef enum _WAIT_TYPE { WaitAll, WaitAny } WAIT_TYPE;
 #define NT_WARNING(status)     ((((ULONG)(status)) >> 30) == 2)
 #define NT_ERROR(status)       ((((ULONG)(status)) >> 30) == 3)
 
-#define FIELD_OFFSET(type, field)	     ((LONG)offsetof(type, field))
-#define UFIELD_OFFSET(type, field)	     ((ULONG)offsetof(type, field))
-#define RTL_FIELD_SIZE(type, field)	     (sizeof(((type *)0)->field))
+#define FIELD_OFFSET(type, field)             ((LONG)offsetof(type, field))
+#define UFIELD_OFFSET(type, field)            ((ULONG)offsetof(type, field))
+#define RTL_FIELD_SIZE(type, field)           (sizeof(((type *)0)->field))
 #define RTL_SIZEOF_THROUGH_FIELD(type, field) (offsetof(type, field) + RTL_FIELD_SIZE(type, field))
-#define RTL_CONTAINS_FIELD(p, size, field)                                                         \
+#define RTL_CONTAINS_FIELD(p, size, field) \
 	((((PCHAR)(&(p)->field)) + sizeof((p)->field)) <= (((PCHAR)(p)) + (size)))
-#define CONTAINING_RECORD(address, type, field)                                                    \
+#define CONTAINING_RECORD(address, type, field) \
 	((type *)((uintptr_t)(address) - (uintptr_t)offsetof(type, field)))
 
 #define RTL_NUMBER_OF(a) (sizeof(a) / sizeof((a)[0]))
 #ifndef ARRAYSIZE
 #define ARRAYSIZE(a) RTL_NUMBER_OF(a)
 #endif
-#define _countof(a)  RTL_NUMBER_OF(a)
+#define _countof(a) RTL_NUMBER_OF(a)
 
-#define UNREFERENCED_PARAMETER(p)	 ((void)(p))
-#define DBG_UNREFERENCED_PARAMETER(p)	 ((void)(p))
+#define UNREFERENCED_PARAMETER(p)          ((void)(p))
+#define DBG_UNREFERENCED_PARAMETER(p)      ((void)(p))
 #define DBG_UNREFERENCED_LOCAL_VARIABLE(v) ((void)(v))
-#define DEFAULT_UNREACHABLE default: __builtin_unreachable()
+#define DEFAULT_UNREACHABLE \
+	default:            \
+		__builtin_unreachable()
 
-#define DECLARE_HANDLE(name)                                                                       \
-	struct name##__ {                                                                          \
-		int unused;                                                                        \
-	};                                                                                         \
+#define DECLARE_HANDLE(name) \
+	struct name##__ {    \
+		int unused;  \
+	};                   \
 	typedef struct name##__ *name
 
 #define MAKELONG(low, high) ((LONG)(((ULONG)(USHORT)(high) << 16) | (USHORT)(low)))
-#define LOWORD(l)	    ((USHORT)((ULONG_PTR)(l)))
-#define HIWORD(l)	    ((USHORT)(((ULONG_PTR)(l)) >> 16))
-#define LOBYTE(w)	    ((UCHAR)((ULONG_PTR)(w)))
-#define HIBYTE(w)	    ((UCHAR)(((ULONG_PTR)(w)) >> 8))
+#define LOWORD(l)           ((USHORT)((ULONG_PTR)(l)))
+#define HIWORD(l)           ((USHORT)(((ULONG_PTR)(l)) >> 16))
+#define LOBYTE(w)           ((UCHAR)((ULONG_PTR)(w)))
+#define HIBYTE(w)           ((UCHAR)(((ULONG_PTR)(w)) >> 8))
 
 #ifndef __cplusplus
 #ifndef min
@@ -277,11 +279,11 @@ typedef enum _WAIT_TYPE { WaitAll, WaitAny } WAIT_TYPE;
 #endif
 #endif
 
-#define ANYSIZE_ARRAY 1
-#define ALIGN_DOWN_BY(length, to)  ((ULONG_PTR)(length) & ~((ULONG_PTR)(to) - 1))
-#define ALIGN_UP_BY(length, to)	   (ALIGN_DOWN_BY(((ULONG_PTR)(length) + (to) - 1), (to)))
-#define ALIGN_DOWN(length, type)   ALIGN_DOWN_BY(length, sizeof(type))
-#define ALIGN_UP(length, type)	   ALIGN_UP_BY(length, sizeof(type))
+#define ANYSIZE_ARRAY                1
+#define ALIGN_DOWN_BY(length, to)    ((ULONG_PTR)(length) & ~((ULONG_PTR)(to)-1))
+#define ALIGN_UP_BY(length, to)      (ALIGN_DOWN_BY(((ULONG_PTR)(length) + (to)-1), (to)))
+#define ALIGN_DOWN(length, type)     ALIGN_DOWN_BY(length, sizeof(type))
+#define ALIGN_UP(length, type)       ALIGN_UP_BY(length, sizeof(type))
 #define ALIGN_DOWN_POINTER_BY(p, to) ((PVOID)ALIGN_DOWN_BY(p, to))
 #define ALIGN_UP_POINTER_BY(p, to)   ((PVOID)ALIGN_UP_BY(p, to))
 

@@ -231,7 +231,8 @@ struct client_open {
  * channel is rescinded, what is pending is answered before `rescind`: opened, modified and
  * gpadl_created with UNSUCCESSFUL. */
 int client_open(struct client *c, uint32_t channel_id, const struct client_open *open);
-int client_close(struct client *c, uint32_t channel_id); /* no answer */
+/* No answer; but a modify that is pending is answered, with UNSUCCESSFUL. */
+int client_close(struct client *c, uint32_t channel_id);
 /* Since 4.1. Before 5.3 the host does not answer, and `modified` comes during the call. */
 int client_modify(struct client *c, uint32_t channel_id, uint32_t target_vp);
 int client_gpadl_create(struct client *c, uint32_t channel_id, const struct bus_gpa_range *ranges,

@@ -19,6 +19,7 @@ struct client_channel {
 	bool rescinded; /* all that was pending has been answered; the host hears only the release
 	                 */
 	bool modifying;
+	bool modified_late; /* closed before it was answered; the answer may yet come */
 	uint32_t open_id;
 	struct client_gpadl *gpadls;
 };

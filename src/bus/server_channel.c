@@ -577,12 +577,20 @@ void server_open_done(struct server *s, struct server_channel *channel, uint32_t
 	channel_settle(s, channel);
 }
 
+/* From 5.3 on a guest waits for the answer, also when it has closed the channel meanwhile. */
+static void modify_end(struct server *s, struct server_channel *channel, uint32_t status)
+{
+	if (channel->modifying && channel->known)
+		send_modify_response(s, channel, status);
+	channel->modifying = false;
+}
+
 void server_close_done(struct server *s, struct server_channel *channel)
 {
 	if (channel->state != CHANNEL_CLOSING)
 		return;
 	channel_set_state(s, channel, CHANNEL_CLOSED);
-	channel->modifying = false;
+	modify_end(s, channel, BUS_STATUS_UNSUCCESSFUL);
 	gpadls_advance(s, channel);
 	if (channel->reopen_wanted) {
 		channel->reopen_wanted = false;
@@ -593,13 +601,8 @@ void server_close_done(struct server *s, struct server_channel *channel)
 
 void server_modify_done(struct server *s, struct server_channel *channel, uint32_t status)
 {
-	if (!channel->modifying)
-		return;
-	channel->modifying = false;
-	if (channel->state != CHANNEL_OPEN)
-		return;
-	send_modify_response(s, channel, status);
-	if (channel->modify_again) {
+	modify_end(s, channel, status);
+	if (channel->modify_again && channel->state == CHANNEL_OPEN) {
 		channel->modify_again = false;
 		channel_modify(s, channel, channel->modify_vp);
 	}

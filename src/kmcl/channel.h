@@ -21,6 +21,8 @@
 #include "partition/partition.h"
 #include "ring/ring.h"
 
+#include "kmcl/tsan.h"
+
 #include <kmcl/kmcl.h>
 #include <vmbuskernelmodeclientlibapi.h>
 
@@ -248,6 +250,8 @@ struct ring_map {
 struct channel_rings {
 	struct ring_map in;
 	struct ring_map out;
+	uint64_t in_gpn; /* of their control pages */
+	uint64_t out_gpn;
 	/* client: both rings' pages, outgoing first */
 	void *memory;
 	size_t memory_pages;

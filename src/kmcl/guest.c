@@ -540,6 +540,17 @@ static NTSTATUS guest_wait_for(struct guest *guest, struct guest_wait *wait)
 	return (NTSTATUS)wait->status;
 }
 
+/* What the machine answers in the place of a host that is gone, or took its offer back, says so. */
+static NTSTATUS guest_answer_status(const struct channel *ch, NTSTATUS status)
+{
+	const struct guest_offer *offer = ch->guest_offer;
+
+	if (status == (NTSTATUS)BUS_STATUS_UNSUCCESSFUL &&
+	    (!offer || offer->rescinded || offer->gone))
+		return STATUS_DEVICE_REMOVED;
+	return status;
+}
+
 NTSTATUS guest_gpadl_create(struct channel *ch, const struct bus_gpa_range *ranges, uint32_t count,
 			    bool read_only, uint32_t *gpadl)
 {
@@ -552,7 +563,7 @@ NTSTATUS guest_gpadl_create(struct channel *ch, const struct bus_gpa_range *rang
 	guest->creating_read_only = read_only;
 	if (client_gpadl_create(guest->client, wait.channel_id, ranges, count, &wait.gpadl) == 0) {
 		guest_wait_add(guest, &wait);
-		status = guest_wait_for(guest, &wait);
+		status = guest_answer_status(ch, guest_wait_for(guest, &wait));
 		*gpadl = wait.gpadl;
 	}
 	guest_leave(guest);
@@ -596,6 +607,8 @@ static NTSTATUS guest_share_rings(struct channel *ch)
 	for (size_t i = 0; i < rings->memory_pages; i++)
 		gpns[i] = guest_page(ch, (uint8_t *)rings->memory + i * WIRE_PAGE_SIZE);
 	range.pfns = gpns;
+	rings->out_gpn = gpns[0];
+	rings->in_gpn = gpns[rings->out_pages];
 	status = guest_gpadl_create(ch, &range, 1, false, &rings->gpadl);
 	rings->shared = NT_SUCCESS(status) || status == STATUS_IO_TIMEOUT;
 	free(gpns);
@@ -652,7 +665,7 @@ static NTSTATUS guest_open_and_wait(struct channel *ch)
 	guest_enter(guest);
 	guest_wait_add(guest, &wait);
 	if (client_open(guest->client, wait.channel_id, &open) == 0)
-		status = guest_wait_for(guest, &wait);
+		status = guest_answer_status(ch, guest_wait_for(guest, &wait));
 	else
 		guest_wait_remove(guest, &wait);
 	guest_leave(guest);

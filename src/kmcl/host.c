@@ -549,9 +549,10 @@ struct partition *host_partition(struct host *host)
 
 /* ---- what comes from the channels ---- */
 
-static void host_add_channel(struct host *host, struct channel *ch)
+static void host_add_channel(struct host *host, struct channel *ch, const struct bus_offer *offer)
 {
 	pthread_mutex_lock(&host->channels_lock);
+	ch->bus_offer = *offer;
 	ch->next = host->channels;
 	host->channels = ch;
 	pthread_mutex_unlock(&host->channels_lock);
@@ -601,14 +602,14 @@ static void host_fill_offer(const struct channel *ch, struct bus_offer *offer)
 NTSTATUS host_offer(struct channel *ch)
 {
 	struct host *host = ch->host;
+	struct bus_offer offer;
 	int rc;
 
 	host_enter(host);
-	host_fill_offer(ch, &ch->bus_offer);
-	host_add_channel(host, ch);
-	rc = server_offer(host->server, &ch->bus_offer, ch, &ch->offer);
-	if (rc != 0)
-		host_remove_channel(host, ch);
+	host_fill_offer(ch, &offer);
+	rc = server_offer(host->server, &offer, ch, &ch->offer);
+	if (rc == 0)
+		host_add_channel(host, ch, &offer);
 	host_leave(host);
 	if (rc == -2)
 		return STATUS_OBJECT_NAME_COLLISION;
@@ -646,6 +647,8 @@ static NTSTATUS host_ring_pages(struct channel *ch, PFN_NUMBER **pfns, size_t *c
 	if (!*pfns)
 		return STATUS_INSUFFICIENT_RESOURCES;
 	*count = pages;
+	ch->rings.in_gpn = gpadl->ranges[0].pfns[0];
+	ch->rings.out_gpn = gpadl->ranges[0].pfns[ch->open.ring_offset];
 	for (uint64_t i = 0; i < pages; i++) {
 		void *page = partition_page(ch->pin, gpadl->ranges[0].pfns[i]);
 

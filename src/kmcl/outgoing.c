@@ -90,17 +90,14 @@ static void outgoing_append_locked(struct channel *ch, struct outgoing_item *ite
 	counter_add(&ch->statistics.sends_queued, 1);
 }
 
-static struct outgoing_item *outgoing_pop_locked(struct channel *ch)
+/* The first is gone; `next` came after it. */
+static void outgoing_pop_locked(struct channel *ch, struct outgoing_item *next)
 {
-	struct outgoing_item *item = ch->out.head;
-
-	ch->out.head = item->next;
-	if (!ch->out.head) {
-		ch->out.tail = &ch->out.head;
-		atomic_store(&ch->out.waiting, false);
-	}
-	item->next = NULL;
-	return item;
+	ch->out.head = next;
+	if (next)
+		return;
+	ch->out.tail = &ch->out.head;
+	atomic_store(&ch->out.waiting, false);
 }
 
 static bool outgoing_is_packet(const struct outgoing_item *item)
@@ -124,28 +121,35 @@ static bool outgoing_item_ends(struct outgoing_item *item)
 	return !outgoing_is_packet(item) || !outgoing_packet(item)->waits;
 }
 
-static void outgoing_count_locked(struct channel *ch, struct outgoing_item *item)
+static void outgoing_count_locked(struct channel *ch, const struct packet *packet, uint32_t payload,
+				  uint32_t external)
 {
-	if (!outgoing_is_packet(item)) {
+	if (!packet) {
 		counter_add(&ch->statistics.completions_out, 1);
 		return;
 	}
 	counter_add(&ch->statistics.packets_out, 1);
-	counter_add(&ch->statistics.bytes_out, outgoing_packet(item)->payload_size);
-	counter_add(&ch->statistics.external_bytes, outgoing_packet(item)->external_size);
+	counter_add(&ch->statistics.bytes_out, payload);
+	counter_add(&ch->statistics.external_bytes, external);
 }
 
+/* A packet that waits may be completed, and be somebody else's, as soon as it is in the ring: then
+ * nothing of it is touched any more. */
 static enum ring_status outgoing_write_locked(struct channel *ch, struct outgoing_item *item)
 {
 	struct packet *packet = outgoing_item_packet(item);
+	uint32_t payload = packet ? packet->payload_size : 0;
+	uint32_t external = packet ? packet->external_size : 0;
+	bool waits = packet && packet->waits;
 	enum ring_status status;
 
-	if (packet && packet->waits)
+	if (waits)
 		packet_take_flight(packet);
+	tsan_before_write(ch->rings.out_gpn);
 	status = ring_write(&ch->out.ring, item->wire, item->spans, item->span_count);
 	if (status == RING_OK)
-		outgoing_count_locked(ch, item);
-	else if (packet && packet->waits)
+		outgoing_count_locked(ch, packet, payload, external);
+	else if (waits)
 		packet_ground(packet);
 	return status;
 }
@@ -178,7 +182,7 @@ NTSTATUS outgoing_send(struct channel *ch, struct packet *packet, bool now_only)
 {
 	struct outgoing *out = &ch->out;
 	enum ring_status ring = RING_FULL;
-	bool done = false;
+	bool waits = packet->waits, done = false;
 	KIRQL irql;
 
 	packet->item.done = packet_item_done;
@@ -187,7 +191,7 @@ NTSTATUS outgoing_send(struct channel *ch, struct packet *packet, bool now_only)
 		ring = outgoing_write_locked(ch, &packet->item);
 	if (ring == RING_OK) {
 		outgoing_commit_locked(ch, irql);
-		done = !packet->waits;
+		done = !waits;
 		if (done && !packet->completion && !packet->bounce.pages) {
 			packet_release_locked(packet);
 			done = false;
@@ -283,15 +287,17 @@ uint32_t outgoing_drain(struct channel *ch)
 {
 	struct outgoing *out = &ch->out;
 	struct outgoing_list done = { .last = &done.first }, refused = { .last = &refused.first };
-	struct outgoing_item *item;
+	struct outgoing_item *item, *next;
 	enum ring_status ring = RING_OK;
 	uint32_t count = 0;
-	bool signal = false;
+	bool signal = false, ends;
 	KIRQL irql;
 
 	KeAcquireSpinLock(&out->lock, &irql);
 	while (outgoing_may_write_locked(out) && out->head) {
 		item = out->head;
+		next = item->next;
+		ends = outgoing_item_ends(item);
 		ring = outgoing_write_locked(ch, item);
 		if (ring == RING_FULL) {
 			if (ring_write_wait(&out->ring, outgoing_item_size(item), &signal))
@@ -300,11 +306,11 @@ uint32_t outgoing_drain(struct channel *ch)
 		}
 		if (ring == RING_MALFORMED)
 			break;
-		outgoing_pop_locked(ch);
+		outgoing_pop_locked(ch, next);
 		count++;
 		if (ring == RING_TOO_BIG)
 			outgoing_list_add(&refused, item);
-		else if (outgoing_item_ends(item))
+		else if (ends)
 			outgoing_list_add(&done, item);
 	}
 	if (out->open && !out->head)

@@ -7,6 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#ifdef KMCL_TSAN
+char tsan_rings[256];
+#endif
+
 #define PACKETS_KEPT 4096u /* on the lookaside list of a channel */
 
 /* ---- transactions ---- */
@@ -86,11 +90,25 @@ static struct packet *transaction_claim(struct transaction *t, uint64_t id)
 	return t->packet;
 }
 
+/* The sender was done with the packet before the other end could see it; see kmcl/tsan.h. */
+static void tsan_after_send(struct channel *ch)
+{
+#ifdef KMCL_TSAN
+	KIRQL irql;
+
+	KeAcquireSpinLock(&ch->out.lock, &irql);
+	KeReleaseSpinLock(&ch->out.lock, irql);
+#endif
+}
+
 struct packet *packet_claim(struct channel *ch, uint64_t transaction_id)
 {
 	struct transaction *t = transaction_at(ch, (uint32_t)transaction_id - 1);
+	struct packet *packet = t ? transaction_claim(t, transaction_id) : NULL;
 
-	return t ? transaction_claim(t, transaction_id) : NULL;
+	if (packet)
+		tsan_after_send(ch);
+	return packet;
 }
 
 bool packet_ground(struct packet *packet)

@@ -293,6 +293,8 @@ NTSTATUS VmbChannelSaveContinue(VMBCHANNEL Channel, PVOID SaveBuffer, ULONG Save
 
 	if (!ch || !ch->server)
 		return STATUS_INVALID_PARAMETER_1;
+	if (!SaveBuffer && SaveBufferSize)
+		return STATUS_INVALID_PARAMETER_2;
 	if (!BytesFilled || !BytesRequired)
 		return !BytesFilled ? STATUS_INVALID_PARAMETER_4 : STATUS_INVALID_PARAMETER_5;
 	*BytesFilled = 0;
@@ -487,14 +489,18 @@ static NTSTATUS restore_packet(struct channel *ch, struct save_chunk *chunk)
 
 static NTSTATUS restore_apply(struct channel *ch, uint8_t *bytes, size_t size)
 {
+	uint32_t before = ch->restored_chunks;
+
 	for (size_t at = 0; at < size;) {
 		struct save_chunk *chunk = (struct save_chunk *)(bytes + at);
 		NTSTATUS status = STATUS_SUCCESS;
 
 		if (chunk->type == SAVE_CHUNK_PACKET)
 			status = restore_packet(ch, chunk);
-		if (!NT_SUCCESS(status))
+		if (!NT_SUCCESS(status)) {
+			ch->restored_chunks = before;
 			return status;
+		}
 		ch->restored_chunks++;
 		at += sizeof(*chunk) + wire_align8(chunk->size);
 	}

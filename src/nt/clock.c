@@ -4,8 +4,8 @@
 #include <sched.h>
 #include <unistd.h>
 
-#define NS_PER_UNIT	100
-#define TICK_100NS	156250 /* 1/64 s, as on a PC */
+#define NS_PER_UNIT     100
+#define TICK_100NS      156250 /* 1/64 s, as on a PC */
 #define COUNTER_PER_SEC 10000000
 
 void KeQuerySystemTimePrecise(PLARGE_INTEGER now)

@@ -60,9 +60,15 @@ static const char *spec_size(const char *f, struct debug_spec *spec)
 		unsigned size;
 		bool wide;
 	} sizes[] = {
-		{ "hh", 4, false }, { "h", 4, false },	{ "ll", 8, false },  { "l", 4, true },
-		{ "I64", 8, false }, { "I32", 4, false }, { "I", sizeof(void *), false },
-		{ "z", sizeof(void *), false },	{ "w", 4, true },
+		{ "hh", 4, false },
+		{ "h", 4, false },
+		{ "ll", 8, false },
+		{ "l", 4, true },
+		{ "I64", 8, false },
+		{ "I32", 4, false },
+		{ "I", sizeof(void *), false },
+		{ "z", sizeof(void *), false },
+		{ "w", 4, true },
 	};
 
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
@@ -97,8 +103,8 @@ static const char *spec_parse(const char *f, struct debug_spec *spec, va_list *a
 	return *f ? f + 1 : f;
 }
 
-static void line_add_padded(struct debug_line *line, const struct debug_spec *spec, const char *text,
-			    size_t n)
+static void line_add_padded(struct debug_line *line, const struct debug_spec *spec,
+                            const char *text, size_t n)
 {
 	bool left = strchr(spec->flags, '-') != NULL;
 	size_t pad;
@@ -115,7 +121,7 @@ static void line_add_padded(struct debug_line *line, const struct debug_spec *sp
 
 /* Through a bounded buffer: what does not fit in a line is not printed anyway. */
 static void line_add_wide(struct debug_line *line, const struct debug_spec *spec, const WCHAR *text,
-			  size_t count)
+                          size_t count)
 {
 	char bytes[DEBUG_LINE_MAX];
 	UNICODE_STRING wide = { .Buffer = (PWCH)(uintptr_t)text };
@@ -137,7 +143,8 @@ static size_t wide_count(const WCHAR *text, int precision)
 	return n;
 }
 
-static void line_add_string(struct debug_line *line, const struct debug_spec *spec, const void *text)
+static void line_add_string(struct debug_line *line, const struct debug_spec *spec,
+                            const void *text)
 {
 	bool wide = spec->wide != (spec->conversion == 'S');
 
@@ -147,12 +154,12 @@ static void line_add_string(struct debug_line *line, const struct debug_spec *sp
 		line_add_wide(line, spec, text, wide_count(text, spec->precision));
 	else
 		line_add_padded(line, spec, text,
-				spec->precision >= 0 ? strnlen(text, (size_t)spec->precision)
-						     : strlen(text));
+		                spec->precision >= 0 ? strnlen(text, (size_t)spec->precision)
+		                                     : strlen(text));
 }
 
 static void line_add_counted(struct debug_line *line, const struct debug_spec *spec,
-			     const void *string)
+                             const void *string)
 {
 	const UNICODE_STRING *wide = string;
 	const ANSI_STRING *narrow = string;
@@ -176,11 +183,11 @@ static void line_add_number(struct debug_line *line, const struct debug_spec *sp
 	else if (spec->size == 4)
 		value = (uint32_t)value;
 	snprintf(format, sizeof(format), "%%%s*.*ll%c", spec->flags,
-		 spec->conversion == 'p' ? 'X' : spec->conversion);
+	         spec->conversion == 'p' ? 'X' : spec->conversion);
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
 	n = snprintf(text, sizeof(text), format, spec->width < 0 ? 0 : spec->width, spec->precision,
-		     (unsigned long long)value);
+	             (unsigned long long)value);
 #pragma GCC diagnostic pop
 	if (n > 0)
 		line_add(line, text, (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1);
@@ -198,8 +205,8 @@ static void line_add_argument(struct debug_line *line, struct debug_spec *spec, 
 	case 'X':
 	case 'o':
 		line_add_number(line, spec,
-				spec->size == 8 ? va_arg(*arguments, uint64_t)
-						: va_arg(*arguments, uint32_t));
+		                spec->size == 8 ? va_arg(*arguments, uint64_t)
+		                                : va_arg(*arguments, uint32_t));
 		break;
 	case 'p':
 		spec->size = 8;

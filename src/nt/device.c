@@ -11,7 +11,7 @@ struct device {
 };
 
 _Static_assert(offsetof(struct device, device) == sizeof(struct nt_object),
-	       "ObDereferenceObject finds the header there");
+               "ObDereferenceObject finds the header there");
 
 static struct nt_lock lock; /* drivers' lists of devices, and names */
 static struct device *named;
@@ -91,8 +91,8 @@ static bool device_publish(struct device *d, PDRIVER_OBJECT driver)
 }
 
 NTSTATUS IoCreateDevice(PDRIVER_OBJECT driver, ULONG extension, PUNICODE_STRING name,
-			DEVICE_TYPE type, ULONG characteristics, BOOLEAN exclusive,
-			PDEVICE_OBJECT *device)
+                        DEVICE_TYPE type, ULONG characteristics, BOOLEAN exclusive,
+                        PDEVICE_OBJECT *device)
 {
 	struct device *d;
 

@@ -3,8 +3,8 @@
 
 /*
  * A DPC queued by a thread runs on that thread when its IRQL is about to drop below DISPATCH_LEVEL;
- * queued from below, at once. Each belongs to an epoch: a flush starts a new one and waits until the
- * old one has none left that is queued or running.
+ * queued from below, at once. Each belongs to an epoch: a flush starts a new one and waits until
+ * the old one has none left that is queued or running.
  */
 
 static struct nt_lock lock; /* the queues and the epochs */
@@ -90,7 +90,7 @@ void nt_dpc_run(void)
 		take_off(dpc);
 		nt_lock_release(&lock);
 		copy.DeferredRoutine(dpc, copy.DeferredContext, copy.SystemArgument1,
-				     copy.SystemArgument2);
+		                     copy.SystemArgument2);
 		if (unlikely(nt_self.irql != DISPATCH_LEVEL))
 			nt_die("a DPC routine returned at IRQL %u", nt_self.irql);
 		nt_lock_acquire(&lock);

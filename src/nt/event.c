@@ -4,8 +4,8 @@
 void KeInitializeEvent(PRKEVENT event, EVENT_TYPE type, BOOLEAN state)
 {
 	nt_header_init(&event->Header,
-		       type == NotificationEvent ? NT_NOTIFICATION_EVENT : NT_SYNCHRONIZATION_EVENT,
-		       state != FALSE);
+	               type == NotificationEvent ? NT_NOTIFICATION_EVENT : NT_SYNCHRONIZATION_EVENT,
+	               state != FALSE);
 }
 
 LONG KeSetEvent(PRKEVENT event, KPRIORITY increment, BOOLEAN wait)
@@ -184,7 +184,7 @@ BOOLEAN ExTryToAcquireFastMutex(PFAST_MUTEX mutex)
 
 	if (!nt_irql_at_most(APC_LEVEL, __func__, NULL) ||
 	    !__atomic_compare_exchange_n(&mutex->Lock, &free, 1, false, __ATOMIC_ACQUIRE,
-					 __ATOMIC_RELAXED))
+	                                 __ATOMIC_RELAXED))
 		return FALSE;
 	set_owner(mutex, nt_self_id());
 	if (old < APC_LEVEL)

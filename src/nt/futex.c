@@ -37,8 +37,8 @@ bool nt_futex_wait(const uint32_t *word, uint32_t value, enum nt_clock clock, ui
 	if (clock == NT_CLOCK_REALTIME)
 		op |= FUTEX_CLOCK_REALTIME;
 	passed = syscall(SYS_futex, word, op, value, deadline == NT_FOREVER ? NULL : &ts, NULL,
-			 FUTEX_BITSET_MATCH_ANY) < 0 &&
-		 errno == ETIMEDOUT;
+	                 FUTEX_BITSET_MATCH_ANY) < 0 &&
+	         errno == ETIMEDOUT;
 	errno = saved;
 	return !passed;
 }
@@ -68,7 +68,7 @@ void nt_lock_slow(struct nt_lock *lock)
 
 		if (__atomic_load_n(&lock->word, __ATOMIC_RELAXED) == 0 &&
 		    __atomic_compare_exchange_n(&lock->word, &free, 1, false, __ATOMIC_ACQUIRE,
-						__ATOMIC_RELAXED))
+		                                __ATOMIC_RELAXED))
 			return;
 		YieldProcessor();
 	}

@@ -88,21 +88,13 @@ void nt_defer(struct nt_deferred *d)
 	nt_self.deferred_last = &d->next;
 }
 
-KIRQL KfRaiseIrql(KIRQL new_irql)
-{
-	KIRQL old = nt_self.irql;
-
-	if (unlikely(new_irql < old)) {
-		nt_misuse("KeRaiseIrql", NULL, "the new IRQL must not be below the current one");
-		return old;
-	}
-	nt_self.irql = new_irql;
-	return old;
-}
-
 void KeRaiseIrql(KIRQL new_irql, PKIRQL old_irql)
 {
-	*old_irql = KfRaiseIrql(new_irql);
+	*old_irql = nt_self.irql;
+	if (unlikely(new_irql < nt_self.irql))
+		nt_misuse(__func__, NULL, "the new IRQL must not be below the current one");
+	else
+		nt_self.irql = new_irql;
 }
 
 KIRQL KeRaiseIrqlToDpcLevel(void)

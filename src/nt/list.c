@@ -42,7 +42,7 @@ PSINGLE_LIST_ENTRY ExInterlockedPopEntryList(PSINGLE_LIST_ENTRY head, PKSPIN_LOC
 }
 
 PSINGLE_LIST_ENTRY ExInterlockedPushEntryList(PSINGLE_LIST_ENTRY head, PSINGLE_LIST_ENTRY entry,
-					      PKSPIN_LOCK lock)
+                                              PKSPIN_LOCK lock)
 {
 	KIRQL irql = KeAcquireSpinLockRaiseToDpc(lock);
 	PSINGLE_LIST_ENTRY first = head->Next;
@@ -58,7 +58,7 @@ static struct nt_lock *slist_lock(PSLIST_HEADER head)
 	return (struct nt_lock *)&head->Lock;
 }
 
-PSLIST_ENTRY InterlockedPushEntrySList(PSLIST_HEADER head, PSLIST_ENTRY entry)
+PSLIST_ENTRY ExpInterlockedPushEntrySList(PSLIST_HEADER head, PSLIST_ENTRY entry)
 {
 	PSLIST_ENTRY first;
 
@@ -71,7 +71,7 @@ PSLIST_ENTRY InterlockedPushEntrySList(PSLIST_HEADER head, PSLIST_ENTRY entry)
 	return first;
 }
 
-PSLIST_ENTRY InterlockedPopEntrySList(PSLIST_HEADER head)
+PSLIST_ENTRY ExpInterlockedPopEntrySList(PSLIST_HEADER head)
 {
 	PSLIST_ENTRY first;
 
@@ -85,7 +85,7 @@ PSLIST_ENTRY InterlockedPopEntrySList(PSLIST_HEADER head)
 	return first;
 }
 
-PSLIST_ENTRY InterlockedFlushSList(PSLIST_HEADER head)
+PSLIST_ENTRY ExpInterlockedFlushSList(PSLIST_HEADER head)
 {
 	PSLIST_ENTRY first;
 

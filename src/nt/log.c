@@ -21,7 +21,7 @@ static void to_stderr(int level, const char *channel, const char *text)
 	static const char *const names[] = { "error", "warning", "info", "trace" };
 
 	fprintf(stderr, "kmcl: %s: %s%s%s\n", names[level], channel ? channel : "",
-		channel ? ": " : "", text);
+	        channel ? ": " : "", text);
 }
 
 static void emit(int level, const char *channel, const char *text)
@@ -41,7 +41,7 @@ static void emit(int level, const char *channel, const char *text)
 }
 
 void nt_log_set(void (*fn)(int level, const char *channel, const char *text, void *context),
-		void *context, enum nt_log_level max)
+                void *context, enum nt_log_level max)
 {
 	nt_lock_acquire(&sink.lock);
 	sink.fn = fn;

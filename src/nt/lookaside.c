@@ -21,7 +21,7 @@ static PVOID make(PGENERAL_LOOKASIDE l)
 
 	if (allocate_ex)
 		return allocate_ex(l->Type, l->Size, l->Tag,
-				   CONTAINING_RECORD(l, LOOKASIDE_LIST_EX, L));
+		                   CONTAINING_RECORD(l, LOOKASIDE_LIST_EX, L));
 	if (l->Allocate)
 		return l->Allocate(l->Type, l->Size, l->Tag);
 	return ExAllocatePoolWithTag(l->Type, l->Size, l->Tag);
@@ -71,8 +71,8 @@ static void flush(PGENERAL_LOOKASIDE l)
 }
 
 void ExInitializeNPagedLookasideList(PNPAGED_LOOKASIDE_LIST list, PALLOCATE_FUNCTION allocate,
-				     PFREE_FUNCTION free, ULONG flags, SIZE_T size, ULONG tag,
-				     USHORT depth)
+                                     PFREE_FUNCTION free, ULONG flags, SIZE_T size, ULONG tag,
+                                     USHORT depth)
 {
 	init(&list->L, NonPagedPoolNx, 0, size, tag);
 	list->L.Allocate = allocate;
@@ -95,8 +95,8 @@ void ExFreeToNPagedLookasideList(PNPAGED_LOOKASIDE_LIST list, PVOID p)
 }
 
 void ExInitializePagedLookasideList(PPAGED_LOOKASIDE_LIST list, PALLOCATE_FUNCTION allocate,
-				    PFREE_FUNCTION free, ULONG flags, SIZE_T size, ULONG tag,
-				    USHORT depth)
+                                    PFREE_FUNCTION free, ULONG flags, SIZE_T size, ULONG tag,
+                                    USHORT depth)
 {
 	init(&list->L, PagedPool, 0, size, tag);
 	list->L.Allocate = allocate;
@@ -120,11 +120,11 @@ void ExFreeToPagedLookasideList(PPAGED_LOOKASIDE_LIST list, PVOID p)
 }
 
 NTSTATUS ExInitializeLookasideListEx(PLOOKASIDE_LIST_EX list, PALLOCATE_FUNCTION_EX allocate,
-				     PFREE_FUNCTION_EX free, POOL_TYPE type, ULONG flags,
-				     SIZE_T size, ULONG tag, USHORT depth)
+                                     PFREE_FUNCTION_EX free, POOL_TYPE type, ULONG flags,
+                                     SIZE_T size, ULONG tag, USHORT depth)
 {
 	if (flags & ~(ULONG)(EX_LOOKASIDE_LIST_EX_FLAGS_RAISE_ON_FAIL |
-			     EX_LOOKASIDE_LIST_EX_FLAGS_FAIL_NO_RAISE))
+	                     EX_LOOKASIDE_LIST_EX_FLAGS_FAIL_NO_RAISE))
 		return STATUS_INVALID_PARAMETER_5;
 	init(&list->L, type, flags, size, tag);
 	list->L.AllocateEx = (PVOID)allocate;

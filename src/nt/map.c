@@ -59,8 +59,8 @@ static bool region_of(PFN_NUMBER pfn, struct region *found)
 	if (ram && pfn >= (uintptr_t)ram->base >> PAGE_SHIFT &&
 	    pfn < ((uintptr_t)ram->base + ram->size) >> PAGE_SHIFT) {
 		*found = (struct region){ .first = (uintptr_t)ram->base >> PAGE_SHIFT,
-					  .end = ((uintptr_t)ram->base + ram->size) >> PAGE_SHIFT,
-					  .fd = ram->fd };
+			                  .end = ((uintptr_t)ram->base + ram->size) >> PAGE_SHIFT,
+			                  .fd = ram->fd };
 		return true;
 	}
 	for (r = regions; r; r = r->next) {
@@ -96,7 +96,7 @@ static bool map_over(uint8_t *at, const PFN_NUMBER *pfns, size_t count)
 		n = run_length(pfns + done, count - done, &r);
 		offset = r.offset + ((pfns[done] - r.first) << PAGE_SHIFT);
 		if (mmap(at + done * PAGE_SIZE, n * PAGE_SIZE, PROT_READ | PROT_WRITE,
-			 MAP_SHARED | MAP_FIXED, r.fd, (off_t)offset) == MAP_FAILED)
+		         MAP_SHARED | MAP_FIXED, r.fd, (off_t)offset) == MAP_FAILED)
 			return false;
 		done += n;
 	}
@@ -117,7 +117,7 @@ void *nt_map_pages(const PFN_NUMBER *pfns, size_t count, size_t mirror_from)
 	if (count == 0 || count > (size_t)INT64_MAX / PAGE_SIZE / 2)
 		return NULL;
 	at = mmap(NULL, (count + twice) * PAGE_SIZE, PROT_NONE,
-		  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (at == MAP_FAILED)
 		return NULL;
 	nt_lock_acquire(&lock);

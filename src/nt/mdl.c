@@ -82,7 +82,7 @@ void IoFreeMdl(PMDL mdl)
 void IoBuildPartialMdl(PMDL source, PMDL target, PVOID va, ULONG size)
 {
 	const CSHORT inherited = MDL_SOURCE_IS_NONPAGED_POOL | MDL_MAPPED_TO_SYSTEM_VA |
-				 MDL_PAGES_LOCKED | MDL_IO_SPACE;
+	                         MDL_PAGES_LOCKED | MDL_IO_SPACE;
 	uint64_t offset = (uintptr_t)va - (uintptr_t)MmGetMdlVirtualAddress(source);
 	uint32_t first;
 
@@ -183,7 +183,7 @@ static bool in_a_row(const PFN_NUMBER *pfns, uint32_t count)
 }
 
 PVOID MmMapLockedPagesSpecifyCache(PMDL mdl, KPROCESSOR_MODE mode, MEMORY_CACHING_TYPE cache,
-				   PVOID address, ULONG bug_check, ULONG priority)
+                                   PVOID address, ULONG bug_check, ULONG priority)
 {
 	PFN_NUMBER *pfns = MmGetMdlPfnArray(mdl);
 	uint32_t count = page_count(mdl);
@@ -217,7 +217,7 @@ void MmUnmapLockedPages(PVOID address, PMDL mdl)
 }
 
 PMDL MmAllocatePagesForMdlEx(PHYSICAL_ADDRESS low, PHYSICAL_ADDRESS high, PHYSICAL_ADDRESS skip,
-			     SIZE_T size, MEMORY_CACHING_TYPE cache, ULONG flags)
+                             SIZE_T size, MEMORY_CACHING_TYPE cache, ULONG flags)
 {
 	SIZE_T pages = ROUND_TO_PAGES(size) >> PAGE_SHIFT;
 	PMDL mdl;

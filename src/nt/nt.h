@@ -110,7 +110,7 @@ void nt_strand_drain(struct nt_strand *s);
 
 /* A handle to a counted object; ZwClose() drops it, and the last one calls `close`. */
 NTSTATUS nt_handle_create(const char *kind, void *object, void (*close)(void *object),
-			  HANDLE *handle);
+                          HANDLE *handle);
 /* Another handle to the same object. STATUS_INVALID_HANDLE, STATUS_OBJECT_TYPE_MISMATCH. */
 NTSTATUS nt_handle_duplicate(HANDLE handle, const char *kind, HANDLE *copy);
 /* The object behind it with a reference; nt_object_release(). */
@@ -122,9 +122,9 @@ enum nt_log_level { NT_LOG_ERROR, NT_LOG_WARNING, NT_LOG_INFO, NT_LOG_TRACE };
 void nt_log(enum nt_log_level level, const char *channel, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 bool nt_log_enabled(enum nt_log_level level);
-/* Messages up to `max` go to `fn`, one at a time, on the thread that has something to say, which may
- * be at DISPATCH_LEVEL; NULL: to stderr. The default is stderr and NT_LOG_WARNING. */
+/* Messages up to `max` go to `fn`, one at a time, on the thread that has something to say, which
+ * may be at DISPATCH_LEVEL; NULL: to stderr. The default is stderr and NT_LOG_WARNING. */
 void nt_log_set(void (*fn)(int level, const char *channel, const char *text, void *context),
-		void *context, enum nt_log_level max);
+                void *context, enum nt_log_level max);
 
 #endif

@@ -15,7 +15,7 @@ struct handle_slot {
 	uint32_t next_free;
 };
 
-#define NO_SLOT UINT32_MAX
+#define NO_SLOT   UINT32_MAX
 #define MAX_SLOTS (1u << 20)
 
 static struct {
@@ -70,7 +70,7 @@ static bool table_grow(void)
 		return false;
 	for (i = table.count; i < count; i++)
 		slots[i] = (struct handle_slot){ .generation = 1,
-						 .next_free = i + 1 < count ? i + 1 : NO_SLOT };
+			                         .next_free = i + 1 < count ? i + 1 : NO_SLOT };
 	table.free = table.count;
 	table.slots = slots;
 	table.count = count;
@@ -168,7 +168,7 @@ static void foreign_close(void *body)
 }
 
 NTSTATUS nt_handle_create(const char *kind, void *object, void (*close)(void *object),
-			  HANDLE *handle)
+                          HANDLE *handle)
 {
 	struct foreign *f = malloc(sizeof(*f));
 	NTSTATUS status;
@@ -259,8 +259,8 @@ LONG_PTR ObfDereferenceObject(PVOID object)
 }
 
 NTSTATUS ObReferenceObjectByHandle(HANDLE handle, ACCESS_MASK access, POBJECT_TYPE type,
-				   KPROCESSOR_MODE mode, PVOID *object,
-				   POBJECT_HANDLE_INFORMATION information)
+                                   KPROCESSOR_MODE mode, PVOID *object,
+                                   POBJECT_HANDLE_INFORMATION information)
 {
 	struct nt_object *o;
 

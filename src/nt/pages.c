@@ -11,7 +11,7 @@
  */
 
 #define EXACT_BINS 64
-#define BINS	   256
+#define BINS       256
 
 struct nt_lock nt_pages_lock;
 
@@ -116,7 +116,7 @@ static void make_table(void)
 		return;
 	count = (uint32_t)(ram->size / PAGE_SIZE);
 	table = mmap(NULL, count * sizeof(*table), PROT_READ | PROT_WRITE,
-		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (table == MAP_FAILED) {
 		nt_log(NT_LOG_ERROR, NULL, "no memory for the table of %u pages", count);
 		return;
@@ -169,7 +169,7 @@ static uint32_t take_run(uint32_t count, enum nt_page_kind kind, uint32_t tag, u
 }
 
 uint32_t nt_run_allocate(uint32_t count, enum nt_page_kind kind, uint32_t tag, uint64_t size,
-			 bool zero)
+                         bool zero)
 {
 	uint32_t first, used, touched;
 

@@ -2,8 +2,8 @@
 #ifndef NT_PAGES_H
 #define NT_PAGES_H
 
-/* Runs of pages of nt_ram(), between pages.c and pool.c. What is known of a page is kept outside the
- * RAM itself: whom the RAM is shown to must not be able to change it. */
+/* Runs of pages of nt_ram(), between pages.c and pool.c. What is known of a page is kept outside
+ * the RAM itself: whom the RAM is shown to must not be able to change it. */
 
 #include "private.h"
 
@@ -18,13 +18,13 @@ enum nt_page_kind {
 
 struct nt_page {
 	uint8_t kind;
-	uint8_t class; /* slab */
-	uint16_t used; /* slab: objects allocated */
-	uint32_t length; /* of the run, at both ends */
+	uint8_t class;           /* slab */
+	uint16_t used;           /* slab: objects allocated */
+	uint32_t length;         /* of the run, at both ends */
 	uint32_t next, previous; /* in a list of free runs or of slabs */
-	uint32_t tag;	/* run */
-	uint32_t first_free; /* slab: granule in the page */
-	uint64_t size;	/* run: bytes asked for */
+	uint32_t tag;            /* run */
+	uint32_t first_free;     /* slab: granule in the page */
+	uint64_t size;           /* run: bytes asked for */
 };
 
 extern struct nt_lock nt_pages_lock;
@@ -40,7 +40,7 @@ static inline enum nt_page_kind nt_page_kind(const struct nt_page *page)
 
 /* A run of `count` pages; its first page's number or NT_PAGE_NONE. */
 uint32_t nt_run_allocate(uint32_t count, enum nt_page_kind kind, uint32_t tag, uint64_t size,
-			 bool zero);
+                         bool zero);
 void nt_run_free(uint32_t first);
 
 #endif

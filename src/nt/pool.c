@@ -7,21 +7,21 @@
 #include <sys/mman.h>
 
 /*
- * The pool. Small blocks are cut from slabs, one page each of one size, so that none crosses a page;
- * larger ones are runs of pages. Tags, sizes and free lists are kept outside the RAM.
+ * The pool. Small blocks are cut from slabs, one page each of one size, so that none crosses a
+ * page; larger ones are runs of pages. Tags, sizes and free lists are kept outside the RAM.
  */
 
-#define GRANULE	      32 /* sizes are multiples of it */
+#define GRANULE       32 /* sizes are multiples of it */
 #define PAGE_GRANULES (PAGE_SIZE / GRANULE)
 #define NO_GRANULE    PAGE_GRANULES
 #define SMALL_MAX     2048
 /* With ASan, so many bytes behind a block cannot be touched. */
-#define REDZONE	      (NT_ASAN ? 32 : 0)
-#define RUN_REDZONE   (NT_ASAN ? PAGE_SIZE : 0)
-#define PAGES_TAG     0x73676150 /* "Pags" */
+#define REDZONE     (NT_ASAN ? 32 : 0)
+#define RUN_REDZONE (NT_ASAN ? PAGE_SIZE : 0)
+#define PAGES_TAG   0x73676150 /* "Pags" */
 
-static const uint16_t class_sizes[] = { 32,  64,  96,  128, 160, 192, 224, 256,	 320,  384,
-					448, 512, 576, 672, 800, 1024, 1344, 2048 };
+static const uint16_t class_sizes[] = { 32,  64,  96,  128, 160, 192, 224,  256,  320,
+	                                384, 448, 512, 576, 672, 800, 1024, 1344, 2048 };
 #define CLASSES (sizeof(class_sizes) / sizeof(class_sizes[0]))
 
 struct object {
@@ -53,15 +53,15 @@ static void pool_make(void)
 	if (!ram || !page_table)
 		return;
 	p = mmap(NULL, ram->size / GRANULE * sizeof(struct object), PROT_READ | PROT_WRITE,
-		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (p == MAP_FAILED) {
 		nt_log(NT_LOG_ERROR, NULL, "no memory for the pool's tags");
 		return;
 	}
 	for (i = 0; i <= SMALL_MAX / GRANULE; i++) {
 		if (i * GRANULE > class_sizes[class])
-			class++;
-		class_of_granules[i] = (uint8_t)class;
+			class ++;
+		class_of_granules[i] = (uint8_t) class;
 	}
 	for (i = 0; i < CLASSES; i++)
 		classes[i].partial = NT_PAGE_NONE;
@@ -121,7 +121,7 @@ static bool slab_make(unsigned class)
 		o[g].allocated = 0;
 		o[g].tag = g + 2 * step <= PAGE_GRANULES ? g + step : NO_GRANULE;
 	}
-	table[page].class = (uint8_t)class;
+	table[page].class = (uint8_t) class;
 	table[page].first_free = 0;
 	nt_poison(page_address(page), PAGE_SIZE);
 	slab_link(&classes[class], page);
@@ -163,8 +163,7 @@ static void small_release(struct size_class *c, uint32_t page, uint32_t granule,
 {
 	struct nt_page *p = &table[page];
 
-	nt_poison((uint8_t *)page_address(page) + granule * GRANULE,
-		  class_sizes[c - classes]);
+	nt_poison((uint8_t *)page_address(page) + granule * GRANULE, class_sizes[c - classes]);
 	o->allocated = 0;
 	o->tag = p->first_free;
 	if (p->first_free == NO_GRANULE)
@@ -198,7 +197,7 @@ static void complain_tag(const char *function, const void *p, uint32_t have, uin
 	char rule[128], a[5], b[5];
 
 	snprintf(rule, sizeof(rule), "block %p has tag '%s', it is being freed with tag '%s'", p,
-		 tag_text(have, a), tag_text(came, b));
+	         tag_text(have, a), tag_text(came, b));
 	nt_misuse(function, NULL, rule);
 }
 
@@ -409,7 +408,7 @@ uint64_t nt_pool_outstanding(struct nt_pool_tag *tags, size_t capacity, size_t *
 static bool irql_suits(bool paged, const char *function)
 {
 	return nt_irql_at_most(paged ? APC_LEVEL : DISPATCH_LEVEL, function,
-			       paged ? "paged pool" : "nonpaged pool");
+	                       paged ? "paged pool" : "nonpaged pool");
 }
 
 static bool flags_are_valid(POOL_FLAGS flags)
@@ -418,8 +417,8 @@ static bool flags_are_valid(POOL_FLAGS flags)
 	const POOL_FLAGS kinds =
 		POOL_FLAG_NON_PAGED | POOL_FLAG_NON_PAGED_EXECUTE | POOL_FLAG_PAGED;
 	const POOL_FLAGS known = kinds | POOL_FLAG_USE_QUOTA | POOL_FLAG_UNINITIALIZED |
-				 POOL_FLAG_SESSION | POOL_FLAG_CACHE_ALIGNED |
-				 POOL_FLAG_RAISE_ON_FAILURE;
+	                         POOL_FLAG_SESSION | POOL_FLAG_CACHE_ALIGNED |
+	                         POOL_FLAG_RAISE_ON_FAILURE;
 
 	return (flags & UINT32_MAX & ~known) == 0 && __builtin_popcountll(flags & kinds) == 1;
 }
@@ -465,7 +464,8 @@ static PVOID allocate_typed(const char *function, POOL_TYPE type, SIZE_T size, U
 		size = cache_aligned_size(size);
 	p = allocate(size, tag, zero || (type & POOL_ZERO_ALLOCATION));
 	if (!p && (type & (POOL_RAISE_IF_ALLOCATION_FAILURE | NonPagedPoolMustSucceed)))
-		nt_die("%s: no memory for %zu bytes, and the caller asked to raise", function, size);
+		nt_die("%s: no memory for %zu bytes, and the caller asked to raise", function,
+		       size);
 	return p;
 }
 

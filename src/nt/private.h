@@ -23,10 +23,10 @@
 
 #if NT_ASAN
 #include <sanitizer/asan_interface.h>
-#define nt_poison(p, n)	  ASAN_POISON_MEMORY_REGION(p, n)
+#define nt_poison(p, n)   ASAN_POISON_MEMORY_REGION(p, n)
 #define nt_unpoison(p, n) ASAN_UNPOISON_MEMORY_REGION(p, n)
 #else
-#define nt_poison(p, n)	  ((void)(p), (void)(n))
+#define nt_poison(p, n)   ((void)(p), (void)(n))
 #define nt_unpoison(p, n) ((void)(p), (void)(n))
 #endif
 
@@ -35,14 +35,15 @@
 
 /* ---- futex.c: sleeping, and the lock everything in here is made with ---- */
 
-#define NT_NSEC_PER_SEC	  UINT64_C(1000000000)
-#define NT_FOREVER	  UINT64_MAX
-#define NT_EPOCH_100NS	  INT64_C(116444736000000000) /* 1601 to 1970 */
+#define NT_NSEC_PER_SEC UINT64_C(1000000000)
+#define NT_FOREVER      UINT64_MAX
+#define NT_EPOCH_100NS  INT64_C(116444736000000000) /* 1601 to 1970 */
 /* A spin of this many pauses, a few microseconds, is cheaper than sleeping. 0 on one processor. */
 extern unsigned nt_spin_limit;
 
 enum nt_clock { NT_CLOCK_MONOTONIC, NT_CLOCK_REALTIME };
-/* Sleeps while *word == value, until `deadline` (ns of that clock, NT_FOREVER). False: it passed. */
+/* Sleeps while *word == value, until `deadline` (ns of that clock, NT_FOREVER). False: it passed.
+ */
 bool nt_futex_wait(const uint32_t *word, uint32_t value, enum nt_clock clock, uint64_t deadline);
 void nt_futex_wake(const uint32_t *word, int count);
 uint64_t nt_clock_now(enum nt_clock clock);
@@ -58,7 +59,7 @@ static inline void nt_lock_acquire(struct nt_lock *lock)
 	uint32_t free = 0;
 
 	if (unlikely(!__atomic_compare_exchange_n(&lock->word, &free, 1, false, __ATOMIC_ACQUIRE,
-						  __ATOMIC_RELAXED)))
+	                                          __ATOMIC_RELAXED)))
 		nt_lock_slow(lock);
 }
 

@@ -8,8 +8,8 @@
 #include <unistd.h>
 
 #define DEFAULT_MB 1024
-#define MIN_MB	   16
-#define MAX_MB	   (1024 * 1024) /* a page number fits in 28 bits */
+#define MIN_MB     16
+#define MAX_MB     (1024 * 1024) /* a page number fits in 28 bits */
 
 static struct nt_ram ram;
 static const struct nt_ram *made;

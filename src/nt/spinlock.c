@@ -5,7 +5,7 @@
  * A KSPIN_LOCK's low half is what its waiters sleep on: bit 0 held, bit 1 somebody sleeps. The high
  * half is the owner's id, so that taking it twice and releasing another's are found out.
  */
-#define HELD	 UINT64_C(1)
+#define HELD     UINT64_C(1)
 #define SLEEPERS UINT64_C(2)
 
 _Static_assert(sizeof(KSPIN_LOCK) == sizeof(uint64_t), "an owner and a futex");
@@ -27,7 +27,7 @@ static bool try_acquire(PKSPIN_LOCK lock, uint64_t mine)
 	uint64_t free = 0;
 
 	return __atomic_compare_exchange_n(lock, &free, mine, false, __ATOMIC_ACQUIRE,
-					   __ATOMIC_RELAXED);
+	                                   __ATOMIC_RELAXED);
 }
 
 static bool is_mine(const KSPIN_LOCK *lock)
@@ -45,9 +45,9 @@ static void acquire_sleeping(PKSPIN_LOCK lock, uint64_t mine)
 			continue;
 		if ((now & SLEEPERS) ||
 		    __atomic_compare_exchange_n(lock, &now, now | SLEEPERS, false, __ATOMIC_RELAXED,
-						__ATOMIC_RELAXED))
+		                                __ATOMIC_RELAXED))
 			nt_futex_wait(futex_of(lock), (uint32_t)(HELD | SLEEPERS),
-				      NT_CLOCK_MONOTONIC, NT_FOREVER);
+			              NT_CLOCK_MONOTONIC, NT_FOREVER);
 	}
 }
 

@@ -18,7 +18,7 @@ struct strand_private {
 };
 
 _Static_assert(sizeof(struct strand_private) <= sizeof(((struct nt_strand *)0)->lock_and_list),
-	       "fits");
+               "fits");
 
 static struct strand_private *private_of(const struct nt_strand *s)
 {

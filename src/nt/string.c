@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define STRING_MAX 0xfffe /* bytes that a counted string can hold */
+#define STRING_MAX  0xfffe /* bytes that a counted string can hold */
 #define REPLACEMENT 0xfffd
 
 SIZE_T RtlCompareMemory(const void *a, const void *b, SIZE_T n)
@@ -202,7 +202,8 @@ BOOLEAN RtlEqualUnicodeString(PCUNICODE_STRING a, PCUNICODE_STRING b, BOOLEAN ig
 	return a->Length == b->Length && RtlCompareUnicodeString(a, b, ignore_case) == 0;
 }
 
-BOOLEAN RtlPrefixUnicodeString(PCUNICODE_STRING prefix, PCUNICODE_STRING string, BOOLEAN ignore_case)
+BOOLEAN RtlPrefixUnicodeString(PCUNICODE_STRING prefix, PCUNICODE_STRING string,
+                               BOOLEAN ignore_case)
 {
 	UNICODE_STRING head = *string;
 
@@ -224,7 +225,8 @@ LONG RtlCompareString(const STRING *a, const STRING *b, BOOLEAN ignore_case)
 	USHORT n = a->Length < b->Length ? a->Length : b->Length;
 
 	for (USHORT i = 0; i < n; i++) {
-		int x = ansi_fold(a->Buffer[i], ignore_case), y = ansi_fold(b->Buffer[i], ignore_case);
+		int x = ansi_fold(a->Buffer[i], ignore_case),
+		    y = ansi_fold(b->Buffer[i], ignore_case);
 
 		if (x != y)
 			return x - y;
@@ -247,7 +249,10 @@ static uint32_t utf8_next(const uint8_t **p, const uint8_t *end)
 
 	if (c < 0x80)
 		return c;
-	more = c >= 0xf0 && c < 0xf8 ? 3 : c >= 0xe0 && c < 0xf0 ? 2 : c >= 0xc2 && c < 0xe0 ? 1 : 0;
+	more = c >= 0xf0 && c < 0xf8   ? 3
+	       : c >= 0xe0 && c < 0xf0 ? 2
+	       : c >= 0xc2 && c < 0xe0 ? 1
+	                               : 0;
 	if (!more || (size_t)(end - *p) < more)
 		return REPLACEMENT;
 	c &= 0x3f >> more;
@@ -331,7 +336,7 @@ static size_t unicode_as_ansi(PCUNICODE_STRING from, uint8_t *to)
 
 /* The destination's buffer for `bytes` and a NUL of `nul` bytes. */
 static NTSTATUS conversion_room(USHORT *maximum, void **buffer, size_t bytes, size_t nul,
-				BOOLEAN allocate)
+                                BOOLEAN allocate)
 {
 	if (bytes + nul > STRING_MAX)
 		return STATUS_INVALID_PARAMETER_2;
@@ -348,7 +353,8 @@ NTSTATUS RtlAnsiStringToUnicodeString(PUNICODE_STRING to, PCANSI_STRING from, BO
 {
 	size_t bytes = ansi_as_unicode(from, NULL);
 	void *buffer = to->Buffer;
-	NTSTATUS status = conversion_room(&to->MaximumLength, &buffer, bytes, sizeof(WCHAR), allocate);
+	NTSTATUS status =
+		conversion_room(&to->MaximumLength, &buffer, bytes, sizeof(WCHAR), allocate);
 
 	if (!NT_SUCCESS(status))
 		return status;
@@ -438,7 +444,7 @@ NTSTATUS RtlIntegerToUnicodeString(ULONG value, ULONG base, PUNICODE_STRING stri
 	if (!base_known(base))
 		return STATUS_INVALID_PARAMETER;
 	do {
-		digits[--n] = (WCHAR)"0123456789ABCDEF"[value % base];
+		digits[--n] = (WCHAR) "0123456789ABCDEF"[value % base];
 		value /= base;
 	} while (value);
 	if ((33 - n) * sizeof(WCHAR) > string->MaximumLength)
@@ -451,14 +457,16 @@ NTSTATUS RtlIntegerToUnicodeString(ULONG value, ULONG base, PUNICODE_STRING stri
 
 #define GUID_CHARACTERS 38
 
-/* Where the bytes of a GUID stand in its text, two digits each; Data1 to Data3 are little-endian. */
+/* Where the bytes of a GUID stand in its text, two digits each; Data1 to Data3 are little-endian.
+ */
 static const uint8_t guid_text[16] = { 7, 5, 3, 1, 12, 10, 17, 15, 20, 22, 25, 27, 29, 31, 33, 35 };
 
 NTSTATUS RtlStringFromGUID(REFGUID guid, PUNICODE_STRING string)
 {
 	static const char hex[] = "0123456789ABCDEF";
 	const uint8_t *bytes = (const uint8_t *)guid;
-	WCHAR *text = ExAllocatePool2(POOL_FLAG_PAGED, (GUID_CHARACTERS + 1) * sizeof(WCHAR), 'grtS');
+	WCHAR *text =
+		ExAllocatePool2(POOL_FLAG_PAGED, (GUID_CHARACTERS + 1) * sizeof(WCHAR), 'grtS');
 
 	if (!text)
 		return STATUS_INSUFFICIENT_RESOURCES;

@@ -66,7 +66,7 @@ struct system_thread {
 };
 
 _Static_assert(offsetof(struct system_thread, thread) == sizeof(struct nt_object),
-	       "ObDereferenceObject finds the header there");
+               "ObDereferenceObject finds the header there");
 
 /* For threads the system did not make here: nobody can wait for one. */
 static __thread KTHREAD foreign_thread;
@@ -120,7 +120,7 @@ static struct system_thread *system_thread_new(PKSTART_ROUTINE routine, PVOID co
 }
 
 NTSTATUS PsCreateSystemThread(PHANDLE thread, ULONG access, POBJECT_ATTRIBUTES attributes,
-			      HANDLE process, PCLIENT_ID id, PKSTART_ROUTINE routine, PVOID context)
+                              HANDLE process, PCLIENT_ID id, PKSTART_ROUTINE routine, PVOID context)
 {
 	struct system_thread *t;
 	NTSTATUS status;

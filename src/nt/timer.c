@@ -157,8 +157,8 @@ void KeInitializeTimerEx(PKTIMER timer, TIMER_TYPE type)
 {
 	memset(timer, 0, sizeof(*timer));
 	nt_header_init(&timer->Header,
-		       type == NotificationTimer ? NT_NOTIFICATION_TIMER : NT_SYNCHRONIZATION_TIMER,
-		       0);
+	               type == NotificationTimer ? NT_NOTIFICATION_TIMER : NT_SYNCHRONIZATION_TIMER,
+	               0);
 }
 
 /* When it is due on the monotonic clock. */
@@ -218,8 +218,8 @@ BOOLEAN KeSetTimer(PKTIMER timer, LARGE_INTEGER due, PKDPC dpc)
 	return KeSetTimerEx(timer, due, 0, dpc);
 }
 
-BOOLEAN KeSetCoalescableTimer(PKTIMER timer, LARGE_INTEGER due, ULONG period,
-			      ULONG tolerable_delay, PKDPC dpc)
+BOOLEAN KeSetCoalescableTimer(PKTIMER timer, LARGE_INTEGER due, ULONG period, ULONG tolerable_delay,
+                              PKDPC dpc)
 {
 	return KeSetTimerEx(timer, due, (LONG)period, dpc);
 }

@@ -5,8 +5,8 @@
 
 /*
  * A dispatcher object's word holds its state (low half) and how many wait blocks hang on it (high
- * half). While nobody waits, the state changes by one compare-and-swap of the word and the object is
- * not touched after it: whoever sees the new state may free it. While somebody waits, the state
+ * half). While nobody waits, the state changes by one compare-and-swap of the word and the object
+ * is not touched after it: whoever sees the new state may free it. While somebody waits, the state
  * changes under the dispatcher lock only, which makes WaitAll atomic and lets the signaler pick
  * whom it releases. A waiter takes itself off only under that lock.
  */
@@ -15,7 +15,7 @@
 
 struct nt_waiter {
 	uint32_t released; /* futex; set last, without the lock */
-	bool satisfied;	   /* under the lock: somebody released us */
+	bool satisfied;    /* under the lock: somebody released us */
 	bool all;
 	NTSTATUS status;
 	uint32_t count;
@@ -49,7 +49,7 @@ static inline LONG64 load_word(const DISPATCHER_HEADER *h)
 static inline bool swap_word(DISPATCHER_HEADER *h, LONG64 *old, LONG64 new)
 {
 	return __atomic_compare_exchange_n(&h->Word, old, new, false, __ATOMIC_ACQ_REL,
-					   __ATOMIC_ACQUIRE);
+	                                   __ATOMIC_ACQUIRE);
 }
 
 void nt_header_init(DISPATCHER_HEADER *h, enum nt_object_type type, LONG state)
@@ -120,7 +120,7 @@ static void note_owner(DISPATCHER_HEADER *h, uint32_t thread)
 {
 	if (h->Type == NT_MUTEX)
 		__atomic_store_n(&CONTAINING_RECORD(h, KMUTEX, Header)->OwnerThread,
-				 (PVOID)(uintptr_t)thread, __ATOMIC_RELAXED);
+		                 (PVOID)(uintptr_t)thread, __ATOMIC_RELAXED);
 }
 
 /* Takes it without the lock, if that is possible. */
@@ -328,12 +328,11 @@ static bool sleep_until_released(struct nt_waiter *w, const LARGE_INTEGER *timeo
 }
 
 static NTSTATUS wait_slow(KWAIT_BLOCK *blocks, uint32_t count, bool all,
-			  const LARGE_INTEGER *timeout)
+                          const LARGE_INTEGER *timeout)
 {
-	struct nt_waiter w = { .blocks = blocks,
-			       .count = count,
-			       .all = all,
-			       .thread = nt_self_id() };
+	struct nt_waiter w = {
+		.blocks = blocks, .count = count, .all = all, .thread = nt_self_id()
+	};
 	bool poll = timeout && timeout->QuadPart == 0;
 	bool done;
 
@@ -370,7 +369,7 @@ static bool is_waitable(const void *object, const char *function)
 }
 
 NTSTATUS KeWaitForSingleObject(PVOID object, KWAIT_REASON reason, KPROCESSOR_MODE mode,
-			       BOOLEAN alertable, PLARGE_INTEGER timeout)
+                               BOOLEAN alertable, PLARGE_INTEGER timeout)
 {
 	KWAIT_BLOCK block;
 
@@ -383,17 +382,18 @@ NTSTATUS KeWaitForSingleObject(PVOID object, KWAIT_REASON reason, KPROCESSOR_MOD
 }
 
 NTSTATUS KeWaitForMultipleObjects(ULONG count, PVOID objects[], WAIT_TYPE type, KWAIT_REASON reason,
-				  KPROCESSOR_MODE mode, BOOLEAN alertable, PLARGE_INTEGER timeout,
-				  PKWAIT_BLOCK blocks)
+                                  KPROCESSOR_MODE mode, BOOLEAN alertable, PLARGE_INTEGER timeout,
+                                  PKWAIT_BLOCK blocks)
 {
 	KWAIT_BLOCK own[MAXIMUM_WAIT_OBJECTS];
 	ULONG i;
 
 	if (!may_wait(__func__, timeout))
 		return STATUS_UNSUCCESSFUL;
-	if (count == 0 || count > MAXIMUM_WAIT_OBJECTS || (count > THREAD_WAIT_OBJECTS && !blocks)) {
+	if (count == 0 || count > MAXIMUM_WAIT_OBJECTS ||
+	    (count > THREAD_WAIT_OBJECTS && !blocks)) {
 		nt_misuse(__func__, NULL,
-			  "1 to 64 objects, and more than 3 need an array of wait blocks");
+		          "1 to 64 objects, and more than 3 need an array of wait blocks");
 		return STATUS_INVALID_PARAMETER;
 	}
 	for (i = 0; i < count; i++) {

@@ -4,9 +4,9 @@
 #include <stdlib.h>
 
 /*
- * A pool of threads that is as big as there are routines running at a time. An idle thread sleeps on
- * its own word and is handed an item directly, the last one to become idle first; a new one is made
- * when none is idle. Beyond MAX_IDLE a thread that finds nothing to do ends.
+ * A pool of threads that is as big as there are routines running at a time. An idle thread sleeps
+ * on its own word and is handed an item directly, the last one to become idle first; a new one is
+ * made when none is idle. Beyond MAX_IDLE a thread that finds nothing to do ends.
  */
 
 #define MAX_IDLE 4
@@ -122,11 +122,11 @@ void nt_work_queue(struct nt_work *item)
 
 /* A WORK_QUEUE_ITEM from its second word on is a struct nt_work. */
 _Static_assert(offsetof(WORK_QUEUE_ITEM, WorkerRoutine) - offsetof(WORK_QUEUE_ITEM, List.Blink) ==
-		       offsetof(struct nt_work, routine) - offsetof(struct nt_work, next),
-	       "routine");
+                       offsetof(struct nt_work, routine) - offsetof(struct nt_work, next),
+               "routine");
 _Static_assert(offsetof(WORK_QUEUE_ITEM, Parameter) - offsetof(WORK_QUEUE_ITEM, List.Blink) ==
-		       offsetof(struct nt_work, context) - offsetof(struct nt_work, next),
-	       "context");
+                       offsetof(struct nt_work, context) - offsetof(struct nt_work, next),
+               "context");
 
 void ExQueueWorkItem(PWORK_QUEUE_ITEM item, WORK_QUEUE_TYPE type)
 {
@@ -176,7 +176,7 @@ static void io_work_run(void *context)
 }
 
 static void io_work_queue(PIO_WORKITEM item, PIO_WORKITEM_ROUTINE routine,
-			  PIO_WORKITEM_ROUTINE_EX routine_ex, PVOID context)
+                          PIO_WORKITEM_ROUTINE_EX routine_ex, PVOID context)
 {
 	if (!nt_irql_at_most(DISPATCH_LEVEL, "IoQueueWorkItem", NULL))
 		return;
@@ -195,13 +195,13 @@ static void io_work_queue(PIO_WORKITEM item, PIO_WORKITEM_ROUTINE routine,
 }
 
 void IoQueueWorkItem(PIO_WORKITEM item, PIO_WORKITEM_ROUTINE routine, WORK_QUEUE_TYPE type,
-		     PVOID context)
+                     PVOID context)
 {
 	io_work_queue(item, routine, NULL, context);
 }
 
 void IoQueueWorkItemEx(PIO_WORKITEM item, PIO_WORKITEM_ROUTINE_EX routine, WORK_QUEUE_TYPE type,
-		       PVOID context)
+                       PVOID context)
 {
 	io_work_queue(item, NULL, routine, context);
 }

@@ -10,7 +10,7 @@ EXTERN_C_START
 
 struct _KDPC;
 typedef void KDEFERRED_ROUTINE(_In_ struct _KDPC *dpc, _In_opt_ PVOID context, _In_opt_ PVOID arg1,
-			       _In_opt_ PVOID arg2);
+                               _In_opt_ PVOID arg2);
 typedef KDEFERRED_ROUTINE *PKDEFERRED_ROUTINE;
 
 /* Members are private. */
@@ -36,7 +36,7 @@ typedef enum _KDPC_IMPORTANCE {
 
 /* Any IRQL. */
 NTKERNELAPI void KeInitializeDpc(_Out_ PRKDPC dpc, _In_ PKDEFERRED_ROUTINE routine,
-				 _In_opt_ PVOID context);
+                                 _In_opt_ PVOID context);
 /*
  * Runs the routine once at DISPATCH_LEVEL on the calling thread: before this returns, or, when the
  * caller is at DISPATCH_LEVEL, before it drops below. Its storage may be queued again or freed from
@@ -75,11 +75,11 @@ NTKERNELAPI void KeInitializeTimerEx(_Out_ PKTIMER timer, _In_ TIMER_TYPE type);
 NTKERNELAPI BOOLEAN KeSetTimer(_Inout_ PKTIMER timer, _In_ LARGE_INTEGER due, _In_opt_ PKDPC dpc);
 /* And again every `period` ms, if not 0. */
 NTKERNELAPI BOOLEAN KeSetTimerEx(_Inout_ PKTIMER timer, _In_ LARGE_INTEGER due, _In_ LONG period,
-				 _In_opt_ PKDPC dpc);
+                                 _In_opt_ PKDPC dpc);
 /* KeSetTimerEx; the process's own wake-ups are not merged, so `tolerable_delay` (ms) is unused. */
 NTKERNELAPI BOOLEAN KeSetCoalescableTimer(_Inout_ PKTIMER timer, _In_ LARGE_INTEGER due,
-					  _In_ ULONG period, _In_ ULONG tolerable_delay,
-					  _In_opt_ PKDPC dpc);
+                                          _In_ ULONG period, _In_ ULONG tolerable_delay,
+                                          _In_opt_ PKDPC dpc);
 /* TRUE: it was set. FALSE: it was not; its DPC may be queued or running. IRQL <= DISPATCH_LEVEL. */
 NTKERNELAPI BOOLEAN KeCancelTimer(_Inout_ PKTIMER timer);
 /* Has it come due? Any IRQL. */

@@ -95,19 +95,19 @@ FORCEINLINE void PushEntryList(_Inout_ PSINGLE_LIST_ENTRY head, _Inout_ PSINGLE_
 /* The same under a spin lock used for nothing but these calls. Any IRQL. Insert returns what was
  * first (or last) before, NULL if nothing; Remove returns NULL when empty. */
 NTKERNELAPI PLIST_ENTRY ExInterlockedInsertHeadList(_Inout_ PLIST_ENTRY head,
-						    _Inout_ PLIST_ENTRY entry,
-						    _Inout_ PKSPIN_LOCK lock);
+                                                    _Inout_ PLIST_ENTRY entry,
+                                                    _Inout_ PKSPIN_LOCK lock);
 NTKERNELAPI PLIST_ENTRY ExInterlockedInsertTailList(_Inout_ PLIST_ENTRY head,
-						    _Inout_ PLIST_ENTRY entry,
-						    _Inout_ PKSPIN_LOCK lock);
+                                                    _Inout_ PLIST_ENTRY entry,
+                                                    _Inout_ PKSPIN_LOCK lock);
 NTKERNELAPI PLIST_ENTRY ExInterlockedRemoveHeadList(_Inout_ PLIST_ENTRY head,
-						    _Inout_ PKSPIN_LOCK lock);
+                                                    _Inout_ PKSPIN_LOCK lock);
 NTKERNELAPI PSINGLE_LIST_ENTRY ExInterlockedPopEntryList(_Inout_ PSINGLE_LIST_ENTRY head,
-							 _Inout_ PKSPIN_LOCK lock);
+                                                         _Inout_ PKSPIN_LOCK lock);
 /* Returns what was first before. */
 NTKERNELAPI PSINGLE_LIST_ENTRY ExInterlockedPushEntryList(_Inout_ PSINGLE_LIST_ENTRY head,
-							  _Inout_ PSINGLE_LIST_ENTRY entry,
-							  _Inout_ PKSPIN_LOCK lock);
+                                                          _Inout_ PSINGLE_LIST_ENTRY entry,
+                                                          _Inout_ PKSPIN_LOCK lock);
 
 /* Sequenced singly linked lists: last in, first out, from any thread without a lock of the
  * caller's. All zeroes is an empty list. Any IRQL. */
@@ -116,8 +116,8 @@ typedef struct _SLIST_ENTRY {
 } SLIST_ENTRY, *PSLIST_ENTRY;
 typedef struct DECLSPEC_ALIGN(16) _SLIST_HEADER {
 	PSLIST_ENTRY First; /* private */
-	ULONG Lock;	    /* private */
-	USHORT Depth;	    /* private */
+	ULONG Lock;         /* private */
+	USHORT Depth;       /* private */
 } SLIST_HEADER, *PSLIST_HEADER;
 
 FORCEINLINE void InitializeSListHead(_Out_ PSLIST_HEADER head)
@@ -128,18 +128,21 @@ FORCEINLINE void InitializeSListHead(_Out_ PSLIST_HEADER head)
 }
 #define ExInitializeSListHead(head) InitializeSListHead(head)
 /* Returns what was first before. */
-NTKERNELAPI PSLIST_ENTRY InterlockedPushEntrySList(_Inout_ PSLIST_HEADER head,
-						   _Inout_ PSLIST_ENTRY entry);
+NTKERNELAPI PSLIST_ENTRY ExpInterlockedPushEntrySList(_Inout_ PSLIST_HEADER head,
+                                                      _Inout_ PSLIST_ENTRY entry);
 /* NULL when empty. */
-NTKERNELAPI PSLIST_ENTRY InterlockedPopEntrySList(_Inout_ PSLIST_HEADER head);
+NTKERNELAPI PSLIST_ENTRY ExpInterlockedPopEntrySList(_Inout_ PSLIST_HEADER head);
 /* Empties it and returns the chain. */
-NTKERNELAPI PSLIST_ENTRY InterlockedFlushSList(_Inout_ PSLIST_HEADER head);
+NTKERNELAPI PSLIST_ENTRY ExpInterlockedFlushSList(_Inout_ PSLIST_HEADER head);
 /* How many there are, modulo 65536. */
 NTKERNELAPI USHORT ExQueryDepthSList(_In_ PSLIST_HEADER head);
-#define QueryDepthSList(head)			       ExQueryDepthSList(head)
-#define ExInterlockedPushEntrySList(head, entry, lock) InterlockedPushEntrySList(head, entry)
-#define ExInterlockedPopEntrySList(head, lock)	       InterlockedPopEntrySList(head)
-#define ExInterlockedFlushSList(head)		       InterlockedFlushSList(head)
+#define InterlockedPushEntrySList(head, entry)         ExpInterlockedPushEntrySList(head, entry)
+#define InterlockedPopEntrySList(head)                 ExpInterlockedPopEntrySList(head)
+#define InterlockedFlushSList(head)                    ExpInterlockedFlushSList(head)
+#define QueryDepthSList(head)                          ExQueryDepthSList(head)
+#define ExInterlockedPushEntrySList(head, entry, lock) ExpInterlockedPushEntrySList(head, entry)
+#define ExInterlockedPopEntrySList(head, lock)         ExpInterlockedPopEntrySList(head)
+#define ExInterlockedFlushSList(head)                  ExpInterlockedFlushSList(head)
 
 EXTERN_C_END
 

@@ -36,12 +36,12 @@ NTKERNELAPI BOOLEAN KeTryToAcquireSpinLockAtDpcLevel(_Inout_ PKSPIN_LOCK lock);
 /* Is it free right now? Any IRQL. */
 NTKERNELAPI BOOLEAN KeTestSpinLock(_In_ PKSPIN_LOCK lock);
 /* In a DPC or elsewhere: raises only if the caller is below DISPATCH_LEVEL. */
-#define KeAcquireSpinLockForDpc(lock)		 KeAcquireSpinLockRaiseToDpc(lock)
+#define KeAcquireSpinLockForDpc(lock)           KeAcquireSpinLockRaiseToDpc(lock)
 #define KeReleaseSpinLockForDpc(lock, old_irql) KeReleaseSpinLock(lock, old_irql)
 
 /* Queued spin locks, on the same locks: `handle` is the caller's until the release. */
 FORCEINLINE void KeAcquireInStackQueuedSpinLock(_Inout_ PKSPIN_LOCK lock,
-						_Out_ PKLOCK_QUEUE_HANDLE handle)
+                                                _Out_ PKLOCK_QUEUE_HANDLE handle)
 {
 	handle->Lock = lock;
 	handle->OldIrql = KeAcquireSpinLockRaiseToDpc(lock);
@@ -51,7 +51,7 @@ FORCEINLINE void KeReleaseInStackQueuedSpinLock(_In_ PKLOCK_QUEUE_HANDLE handle)
 	KeReleaseSpinLock(handle->Lock, handle->OldIrql);
 }
 FORCEINLINE void KeAcquireInStackQueuedSpinLockAtDpcLevel(_Inout_ PKSPIN_LOCK lock,
-							  _Out_ PKLOCK_QUEUE_HANDLE handle)
+                                                          _Out_ PKLOCK_QUEUE_HANDLE handle)
 {
 	handle->Lock = lock;
 	handle->OldIrql = DISPATCH_LEVEL;

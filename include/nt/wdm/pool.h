@@ -15,14 +15,14 @@ EXTERN_C_START
 #define PAGE_SIZE  0x1000
 
 typedef ULONG64 POOL_FLAGS;
-#define POOL_FLAG_USE_QUOTA		 UINT64_C(0x0000000000000001)
-#define POOL_FLAG_UNINITIALIZED		 UINT64_C(0x0000000000000002)
-#define POOL_FLAG_SESSION		 UINT64_C(0x0000000000000004)
-#define POOL_FLAG_CACHE_ALIGNED		 UINT64_C(0x0000000000000008)
-#define POOL_FLAG_RAISE_ON_FAILURE	 UINT64_C(0x0000000000000020)
-#define POOL_FLAG_NON_PAGED		 UINT64_C(0x0000000000000040)
-#define POOL_FLAG_NON_PAGED_EXECUTE	 UINT64_C(0x0000000000000080)
-#define POOL_FLAG_PAGED			 UINT64_C(0x0000000000000100)
+#define POOL_FLAG_USE_QUOTA         UINT64_C(0x0000000000000001)
+#define POOL_FLAG_UNINITIALIZED     UINT64_C(0x0000000000000002)
+#define POOL_FLAG_SESSION           UINT64_C(0x0000000000000004)
+#define POOL_FLAG_CACHE_ALIGNED     UINT64_C(0x0000000000000008)
+#define POOL_FLAG_RAISE_ON_FAILURE  UINT64_C(0x0000000000000020)
+#define POOL_FLAG_NON_PAGED         UINT64_C(0x0000000000000040)
+#define POOL_FLAG_NON_PAGED_EXECUTE UINT64_C(0x0000000000000080)
+#define POOL_FLAG_PAGED             UINT64_C(0x0000000000000100)
 
 typedef enum _POOL_TYPE {
 	NonPagedPool = 0,
@@ -34,10 +34,10 @@ typedef enum _POOL_TYPE {
 	NonPagedPoolNx = 512,
 	NonPagedPoolNxCacheAligned = 516
 } POOL_TYPE;
-#define POOL_NX_ALLOCATION	  512
-#define POOL_COLD_ALLOCATION	  256
+#define POOL_NX_ALLOCATION               512
+#define POOL_COLD_ALLOCATION             256
 #define POOL_RAISE_IF_ALLOCATION_FAILURE 16
-#define POOL_ZERO_ALLOCATION	  1024
+#define POOL_ZERO_ALLOCATION             1024
 /* In a tag: free only with the tag. */
 #define PROTECTED_POOL 0x80000000
 
@@ -56,7 +56,7 @@ NTKERNELAPI PVOID ExAllocatePool2(_In_ POOL_FLAGS flags, _In_ SIZE_T size, _In_ 
 /* Not zeroed; NULL: no memory. IRQL as above. */
 NTKERNELAPI PVOID ExAllocatePoolWithTag(_In_ POOL_TYPE type, _In_ SIZE_T size, _In_ ULONG tag);
 #define ExAllocatePoolUninitialized(type, size, tag) ExAllocatePoolWithTag(type, size, tag)
-#define ExAllocatePoolWithTagPriority(type, size, tag, priority)                                   \
+#define ExAllocatePoolWithTagPriority(type, size, tag, priority) \
 	ExAllocatePoolWithTag(type, size, tag)
 #define ExAllocatePool(type, size) ExAllocatePoolWithTag(type, size, 0x206b6444) /* "Ddk " */
 /* Zeroed; NULL: no memory. */
@@ -94,13 +94,13 @@ typedef struct _PAGED_LOOKASIDE_LIST {
 	GENERAL_LOOKASIDE L;
 } PAGED_LOOKASIDE_LIST, *PPAGED_LOOKASIDE_LIST;
 
-/* allocate and free may be NULL: the pool's. `flags` 0 or POOL_NX_ALLOCATION; `depth` is unused: the
- * library decides. IRQL <= DISPATCH_LEVEL, paged <= APC_LEVEL; so for all below. */
+/* allocate and free may be NULL: the pool's. `flags` 0 or POOL_NX_ALLOCATION; `depth` is unused:
+ * the library decides. IRQL <= DISPATCH_LEVEL, paged <= APC_LEVEL; so for all below. */
 NTKERNELAPI void ExInitializeNPagedLookasideList(_Out_ PNPAGED_LOOKASIDE_LIST list,
-						 _In_opt_ PALLOCATE_FUNCTION allocate,
-						 _In_opt_ PFREE_FUNCTION free, _In_ ULONG flags,
-						 _In_ SIZE_T size, _In_ ULONG tag,
-						 _In_ USHORT depth);
+                                                 _In_opt_ PALLOCATE_FUNCTION allocate,
+                                                 _In_opt_ PFREE_FUNCTION free, _In_ ULONG flags,
+                                                 _In_ SIZE_T size, _In_ ULONG tag,
+                                                 _In_ USHORT depth);
 /* Frees what it keeps. All blocks must have been given back. */
 NTKERNELAPI void ExDeleteNPagedLookasideList(_Inout_ PNPAGED_LOOKASIDE_LIST list);
 /* Contents undefined; NULL: no memory. */
@@ -108,9 +108,10 @@ NTKERNELAPI PVOID ExAllocateFromNPagedLookasideList(_Inout_ PNPAGED_LOOKASIDE_LI
 NTKERNELAPI void ExFreeToNPagedLookasideList(_Inout_ PNPAGED_LOOKASIDE_LIST list, _In_ PVOID p);
 
 NTKERNELAPI void ExInitializePagedLookasideList(_Out_ PPAGED_LOOKASIDE_LIST list,
-						_In_opt_ PALLOCATE_FUNCTION allocate,
-						_In_opt_ PFREE_FUNCTION free, _In_ ULONG flags,
-						_In_ SIZE_T size, _In_ ULONG tag, _In_ USHORT depth);
+                                                _In_opt_ PALLOCATE_FUNCTION allocate,
+                                                _In_opt_ PFREE_FUNCTION free, _In_ ULONG flags,
+                                                _In_ SIZE_T size, _In_ ULONG tag,
+                                                _In_ USHORT depth);
 NTKERNELAPI void ExDeletePagedLookasideList(_Inout_ PPAGED_LOOKASIDE_LIST list);
 NTKERNELAPI PVOID ExAllocateFromPagedLookasideList(_Inout_ PPAGED_LOOKASIDE_LIST list);
 NTKERNELAPI void ExFreeToPagedLookasideList(_Inout_ PPAGED_LOOKASIDE_LIST list, _In_ PVOID p);
@@ -119,7 +120,7 @@ typedef struct _LOOKASIDE_LIST_EX {
 	GENERAL_LOOKASIDE L;
 } LOOKASIDE_LIST_EX, *PLOOKASIDE_LIST_EX;
 typedef PVOID ALLOCATE_FUNCTION_EX(_In_ POOL_TYPE type, _In_ SIZE_T size, _In_ ULONG tag,
-				   _Inout_ PLOOKASIDE_LIST_EX list);
+                                   _Inout_ PLOOKASIDE_LIST_EX list);
 typedef ALLOCATE_FUNCTION_EX *PALLOCATE_FUNCTION_EX;
 typedef void FREE_FUNCTION_EX(_In_ PVOID p, _Inout_ PLOOKASIDE_LIST_EX list);
 typedef FREE_FUNCTION_EX *PFREE_FUNCTION_EX;
@@ -128,11 +129,11 @@ typedef FREE_FUNCTION_EX *PFREE_FUNCTION_EX;
 
 /* STATUS_SUCCESS; STATUS_INVALID_PARAMETER_5: unknown flags. */
 NTKERNELAPI NTSTATUS ExInitializeLookasideListEx(_Out_ PLOOKASIDE_LIST_EX list,
-						 _In_opt_ PALLOCATE_FUNCTION_EX allocate,
-						 _In_opt_ PFREE_FUNCTION_EX free,
-						 _In_ POOL_TYPE type, _In_ ULONG flags,
-						 _In_ SIZE_T size, _In_ ULONG tag,
-						 _In_ USHORT depth);
+                                                 _In_opt_ PALLOCATE_FUNCTION_EX allocate,
+                                                 _In_opt_ PFREE_FUNCTION_EX free,
+                                                 _In_ POOL_TYPE type, _In_ ULONG flags,
+                                                 _In_ SIZE_T size, _In_ ULONG tag,
+                                                 _In_ USHORT depth);
 NTKERNELAPI void ExDeleteLookasideListEx(_Inout_ PLOOKASIDE_LIST_EX list);
 NTKERNELAPI PVOID ExAllocateFromLookasideListEx(_Inout_ PLOOKASIDE_LIST_EX list);
 NTKERNELAPI void ExFreeToLookasideListEx(_Inout_ PLOOKASIDE_LIST_EX list, _In_ PVOID p);

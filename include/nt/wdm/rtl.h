@@ -9,15 +9,15 @@ EXTERN_C_START
 
 /* ---- memory. Any IRQL ---- */
 
-#define RtlCopyMemory(to, from, n)		memcpy((to), (from), (n))
-#define RtlMoveMemory(to, from, n)		memmove((to), (from), (n))
-#define RtlZeroMemory(p, n)			memset((p), 0, (n))
-#define RtlFillMemory(p, n, byte)		memset((p), (byte), (n))
-#define RtlEqualMemory(a, b, n)			(memcmp((a), (b), (n)) == 0)
-#define RtlCopyMemoryNonTemporal(to, from, n)	RtlCopyMemory(to, from, n)
-#define RtlCopyBytes(to, from, n)		RtlCopyMemory(to, from, n)
-#define RtlZeroBytes(p, n)			RtlZeroMemory(p, n)
-#define RtlFillBytes(p, n, byte)		RtlFillMemory(p, n, byte)
+#define RtlCopyMemory(to, from, n)            memcpy((to), (from), (n))
+#define RtlMoveMemory(to, from, n)            memmove((to), (from), (n))
+#define RtlZeroMemory(p, n)                   memset((p), 0, (n))
+#define RtlFillMemory(p, n, byte)             memset((p), (byte), (n))
+#define RtlEqualMemory(a, b, n)               (memcmp((a), (b), (n)) == 0)
+#define RtlCopyMemoryNonTemporal(to, from, n) RtlCopyMemory(to, from, n)
+#define RtlCopyBytes(to, from, n)             RtlCopyMemory(to, from, n)
+#define RtlZeroBytes(p, n)                    RtlZeroMemory(p, n)
+#define RtlFillBytes(p, n, byte)              RtlFillMemory(p, n, byte)
 /* Zeroes, even if nobody reads it any more. */
 FORCEINLINE PVOID RtlSecureZeroMemory(_Out_writes_bytes_(n) PVOID p, _In_ SIZE_T n)
 {
@@ -43,31 +43,31 @@ static inline PWCH nt_writable(const WCHAR *s)
 	return const_cast<PWCH>(s);
 }
 EXTERN_C_START
-#define RTL_CONSTANT_STRING(s)                                                                     \
-	{                                                                                          \
-		sizeof(s) - sizeof((s)[0]), sizeof(s), nt_writable(s)                              \
+#define RTL_CONSTANT_STRING(s)                                        \
+	{                                                             \
+		sizeof(s) - sizeof((s)[0]), sizeof(s), nt_writable(s) \
 	}
 #else
-#define RTL_CONSTANT_STRING(s)                                                                     \
-	{                                                                                          \
-		sizeof(s) - sizeof((s)[0]), sizeof(s), (void *)(uintptr_t)(s)                      \
+#define RTL_CONSTANT_STRING(s)                                                \
+	{                                                                     \
+		sizeof(s) - sizeof((s)[0]), sizeof(s), (void *)(uintptr_t)(s) \
 	}
 #endif
-#define DECLARE_CONST_UNICODE_STRING(name, s)                                                      \
-	static const WCHAR name##_buffer[] = s;                                                    \
+#define DECLARE_CONST_UNICODE_STRING(name, s)   \
+	static const WCHAR name##_buffer[] = s; \
 	const UNICODE_STRING name = RTL_CONSTANT_STRING(name##_buffer)
-#define DECLARE_GLOBAL_CONST_UNICODE_STRING(name, s)                                               \
-	extern const UNICODE_STRING name;                                                          \
-	static const WCHAR name##_buffer[] = s;                                                    \
+#define DECLARE_GLOBAL_CONST_UNICODE_STRING(name, s) \
+	extern const UNICODE_STRING name;            \
+	static const WCHAR name##_buffer[] = s;      \
 	const UNICODE_STRING name = RTL_CONSTANT_STRING(name##_buffer)
-#define DECLARE_UNICODE_STRING_SIZE(name, size)                                                    \
-	WCHAR name##_buffer[size];                                                                 \
+#define DECLARE_UNICODE_STRING_SIZE(name, size) \
+	WCHAR name##_buffer[size];              \
 	UNICODE_STRING name = { 0, (size) * sizeof(WCHAR), name##_buffer }
-#define RtlInitEmptyUnicodeString(string, buffer, size)                                            \
-	((string)->Buffer = (buffer), (string)->MaximumLength = (USHORT)(size),                    \
+#define RtlInitEmptyUnicodeString(string, buffer, size)                         \
+	((string)->Buffer = (buffer), (string)->MaximumLength = (USHORT)(size), \
 	 (string)->Length = 0)
-#define RtlInitEmptyAnsiString(string, buffer, size)                                               \
-	((string)->Buffer = (buffer), (string)->MaximumLength = (USHORT)(size),                    \
+#define RtlInitEmptyAnsiString(string, buffer, size)                            \
+	((string)->Buffer = (buffer), (string)->MaximumLength = (USHORT)(size), \
 	 (string)->Length = 0)
 
 /* Makes `string` point at `source`, which ends in a NUL and is not copied; NULL: the empty string.
@@ -78,22 +78,22 @@ NTSYSAPI void RtlInitAnsiString(_Out_ PANSI_STRING string, _In_opt_ PCSTR source
 #define RtlInitString(string, source) RtlInitAnsiString(string, source)
 /* < 0, 0, > 0. Without case: as upper case of Latin, Greek and Cyrillic letters. */
 NTSYSAPI LONG RtlCompareUnicodeString(_In_ PCUNICODE_STRING a, _In_ PCUNICODE_STRING b,
-				      _In_ BOOLEAN ignore_case);
+                                      _In_ BOOLEAN ignore_case);
 NTSYSAPI BOOLEAN RtlEqualUnicodeString(_In_ PCUNICODE_STRING a, _In_ PCUNICODE_STRING b,
-				       _In_ BOOLEAN ignore_case);
+                                       _In_ BOOLEAN ignore_case);
 /* Does `string` begin with `prefix`? */
 NTSYSAPI BOOLEAN RtlPrefixUnicodeString(_In_ PCUNICODE_STRING prefix, _In_ PCUNICODE_STRING string,
-					_In_ BOOLEAN ignore_case);
+                                        _In_ BOOLEAN ignore_case);
 NTSYSAPI LONG RtlCompareString(_In_ const STRING *a, _In_ const STRING *b,
-			       _In_ BOOLEAN ignore_case);
+                               _In_ BOOLEAN ignore_case);
 NTSYSAPI BOOLEAN RtlEqualString(_In_ const STRING *a, _In_ const STRING *b,
-				_In_ BOOLEAN ignore_case);
+                                _In_ BOOLEAN ignore_case);
 /* Copies as much as fits; NULL: the empty string. */
 NTSYSAPI void RtlCopyUnicodeString(_Inout_ PUNICODE_STRING to, _In_opt_ PCUNICODE_STRING from);
 NTSYSAPI void RtlCopyString(_Inout_ PSTRING to, _In_opt_ const STRING *from);
 /* STATUS_SUCCESS; STATUS_BUFFER_TOO_SMALL: nothing appended. */
 NTSYSAPI NTSTATUS RtlAppendUnicodeStringToString(_Inout_ PUNICODE_STRING to,
-						 _In_ PCUNICODE_STRING from);
+                                                 _In_ PCUNICODE_STRING from);
 NTSYSAPI NTSTATUS RtlAppendUnicodeToString(_Inout_ PUNICODE_STRING to, _In_opt_ PCWSTR from);
 NTSYSAPI WCHAR RtlUpcaseUnicodeChar(_In_ WCHAR c);
 NTSYSAPI WCHAR RtlDowncaseUnicodeChar(_In_ WCHAR c);
@@ -106,15 +106,15 @@ NTSYSAPI void RtlFreeAnsiString(_Inout_ PANSI_STRING string);
  * STATUS_INVALID_PARAMETER_2: longer than a string can be. Ill-formed input becomes U+FFFD.
  */
 NTSYSAPI NTSTATUS RtlAnsiStringToUnicodeString(_Inout_ PUNICODE_STRING to, _In_ PCANSI_STRING from,
-					       _In_ BOOLEAN allocate);
+                                               _In_ BOOLEAN allocate);
 NTSYSAPI NTSTATUS RtlUnicodeStringToAnsiString(_Inout_ PANSI_STRING to, _In_ PCUNICODE_STRING from,
-					       _In_ BOOLEAN allocate);
+                                               _In_ BOOLEAN allocate);
 /* The number in base 2, 8, 10, 16; 0: 10, or as 0x, 0o, 0b says. STATUS_INVALID_PARAMETER: base. */
 NTSYSAPI NTSTATUS RtlUnicodeStringToInteger(_In_ PCUNICODE_STRING string, _In_ ULONG base,
-					    _Out_ PULONG value);
+                                            _Out_ PULONG value);
 /* Base 0 is 10. STATUS_SUCCESS, STATUS_BUFFER_OVERFLOW, STATUS_INVALID_PARAMETER. */
 NTSYSAPI NTSTATUS RtlIntegerToUnicodeString(_In_ ULONG value, _In_ ULONG base,
-					    _Inout_ PUNICODE_STRING string);
+                                            _Inout_ PUNICODE_STRING string);
 /* {XXXXXXXX-XXXX-XXXX-XXXX-XXXXXXXXXXXX}, allocated: RtlFreeUnicodeString. STATUS_SUCCESS,
  * STATUS_INSUFFICIENT_RESOURCES. */
 NTSYSAPI NTSTATUS RtlStringFromGUID(_In_ REFGUID guid, _Out_ PUNICODE_STRING string);
@@ -133,7 +133,7 @@ NTSYSAPI NTSTATUS RtlGUIDFromString(_In_ PCUNICODE_STRING string, _Out_ GUID *gu
 #define DPFLTR_WARNING_LEVEL 1
 #define DPFLTR_TRACE_LEVEL   2
 #define DPFLTR_INFO_LEVEL    3
-#define DPFLTR_MASK	     0x80000000
+#define DPFLTR_MASK          0x80000000
 #define DPFLTR_DEFAULT_ID    101
 #define DPFLTR_IHVDRIVER_ID  77
 #define DPFLTR_IHVBUS_ID     78
@@ -147,7 +147,7 @@ NTSYSAPI NTSTATUS RtlGUIDFromString(_In_ PCUNICODE_STRING string, _Out_ GUID *gu
 NTSYSAPI ULONG DbgPrint(_In_ PCSTR format, ...);
 NTSYSAPI ULONG DbgPrintEx(_In_ ULONG component, _In_ ULONG level, _In_ PCSTR format, ...);
 NTSYSAPI ULONG vDbgPrintEx(_In_ ULONG component, _In_ ULONG level, _In_ PCSTR format,
-			   _In_ va_list arguments);
+                           _In_ va_list arguments);
 #if DBG
 #define KdPrint(arguments)   DbgPrint arguments
 #define KdPrintEx(arguments) DbgPrintEx arguments
@@ -157,7 +157,7 @@ NTSYSAPI ULONG vDbgPrintEx(_In_ ULONG component, _In_ ULONG level, _In_ PCSTR fo
 #endif
 /* Stops in a debugger. */
 #define DbgBreakPoint() __builtin_trap()
-#define KdBreakPoint()	((void)0)
+#define KdBreakPoint()  ((void)0)
 
 EXTERN_C_END
 

@@ -62,10 +62,10 @@ typedef enum _MODE { KernelMode, UserMode, MaximumMode } MODE;
 #define THREAD_WAIT_OBJECTS  3
 #define MAXIMUM_WAIT_OBJECTS 64
 
-#define IO_NO_INCREMENT	   0
-#define EVENT_INCREMENT	   1
+#define IO_NO_INCREMENT     0
+#define EVENT_INCREMENT     1
 #define SEMAPHORE_INCREMENT 1
-#define MUTEX_INCREMENT	   1
+#define MUTEX_INCREMENT     1
 
 /*
  * Waits until the object is signaled: STATUS_SUCCESS, or STATUS_TIMEOUT. `timeout` is in 100 ns:
@@ -74,8 +74,8 @@ typedef enum _MODE { KernelMode, UserMode, MaximumMode } MODE;
  * DISPATCH_LEVEL.
  */
 NTKERNELAPI NTSTATUS KeWaitForSingleObject(_In_ PVOID object, _In_ KWAIT_REASON reason,
-					   _In_ KPROCESSOR_MODE mode, _In_ BOOLEAN alertable,
-					   _In_opt_ PLARGE_INTEGER timeout);
+                                           _In_ KPROCESSOR_MODE mode, _In_ BOOLEAN alertable,
+                                           _In_opt_ PLARGE_INTEGER timeout);
 #define KeWaitForMutexObject KeWaitForSingleObject
 /*
  * The same for 1 to MAXIMUM_WAIT_OBJECTS objects: WaitAny returns STATUS_WAIT_0 + the index of the
@@ -83,17 +83,18 @@ NTKERNELAPI NTSTATUS KeWaitForSingleObject(_In_ PVOID object, _In_ KWAIT_REASON 
  * before. `blocks` is needed above THREAD_WAIT_OBJECTS; its contents are private.
  */
 NTKERNELAPI NTSTATUS KeWaitForMultipleObjects(_In_ ULONG count, _In_reads_(count) PVOID objects[],
-					      _In_ WAIT_TYPE type, _In_ KWAIT_REASON reason,
-					      _In_ KPROCESSOR_MODE mode, _In_ BOOLEAN alertable,
-					      _In_opt_ PLARGE_INTEGER timeout,
-					      _Out_opt_ PKWAIT_BLOCK blocks);
+                                              _In_ WAIT_TYPE type, _In_ KWAIT_REASON reason,
+                                              _In_ KPROCESSOR_MODE mode, _In_ BOOLEAN alertable,
+                                              _In_opt_ PLARGE_INTEGER timeout,
+                                              _Out_opt_ PKWAIT_BLOCK blocks);
 /* Sleeps; `interval` as a timeout above, 0 yields. STATUS_SUCCESS. IRQL <= APC_LEVEL. */
 NTKERNELAPI NTSTATUS KeDelayExecutionThread(_In_ KPROCESSOR_MODE mode, _In_ BOOLEAN alertable,
-					    _In_ PLARGE_INTEGER interval);
+                                            _In_ PLARGE_INTEGER interval);
 
 /* ---- events. `increment` and `wait` change nothing; IRQL <= DISPATCH_LEVEL ---- */
 
-/* NotificationEvent: stays signaled and lets all through. SynchronizationEvent: lets one through. */
+/* NotificationEvent: stays signaled and lets all through. SynchronizationEvent: lets one through.
+ */
 NTKERNELAPI void KeInitializeEvent(_Out_ PRKEVENT event, _In_ EVENT_TYPE type, _In_ BOOLEAN state);
 /* Signals it; returns the previous state. */
 NTKERNELAPI LONG KeSetEvent(_Inout_ PRKEVENT event, _In_ KPRIORITY increment, _In_ BOOLEAN wait);
@@ -110,11 +111,11 @@ NTKERNELAPI LONG KeReadStateEvent(_In_ PRKEVENT event);
 
 /* `count` now, at most `limit`. Any IRQL. */
 NTKERNELAPI void KeInitializeSemaphore(_Out_ PRKSEMAPHORE semaphore, _In_ LONG count,
-				       _In_ LONG limit);
+                                       _In_ LONG limit);
 /* Adds `adjustment`, which must be > 0 and not pass the limit (misuse); returns the previous count.
  * IRQL <= DISPATCH_LEVEL. */
 NTKERNELAPI LONG KeReleaseSemaphore(_Inout_ PRKSEMAPHORE semaphore, _In_ KPRIORITY increment,
-				    _In_ LONG adjustment, _In_ BOOLEAN wait);
+                                    _In_ LONG adjustment, _In_ BOOLEAN wait);
 /* The count. Any IRQL. */
 NTKERNELAPI LONG KeReadStateSemaphore(_In_ PRKSEMAPHORE semaphore);
 
@@ -131,9 +132,9 @@ NTKERNELAPI LONG KeReadStateMutex(_In_ PRKMUTEX mutex);
 /* ---- fast and guarded mutexes: not recursive. IRQL <= APC_LEVEL ---- */
 
 typedef struct _FAST_MUTEX {
-	PVOID Owner;	/* private */
-	ULONG Lock;	/* private */
-	ULONG OldIrql;	/* private */
+	PVOID Owner;   /* private */
+	ULONG Lock;    /* private */
+	ULONG OldIrql; /* private */
 } FAST_MUTEX, *PFAST_MUTEX, KGUARDED_MUTEX, *PKGUARDED_MUTEX;
 
 /* Any IRQL. */
@@ -148,11 +149,11 @@ NTKERNELAPI void ExReleaseFastMutex(_Inout_ PFAST_MUTEX mutex);
 NTKERNELAPI void ExAcquireFastMutexUnsafe(_Inout_ PFAST_MUTEX mutex);
 NTKERNELAPI void ExReleaseFastMutexUnsafe(_Inout_ PFAST_MUTEX mutex);
 
-#define KeInitializeGuardedMutex(mutex)	       ExInitializeFastMutex(mutex)
-#define KeAcquireGuardedMutex(mutex)	       ExAcquireFastMutexUnsafe(mutex)
-#define KeAcquireGuardedMutexUnsafe(mutex)     ExAcquireFastMutexUnsafe(mutex)
-#define KeReleaseGuardedMutex(mutex)	       ExReleaseFastMutexUnsafe(mutex)
-#define KeReleaseGuardedMutexUnsafe(mutex)     ExReleaseFastMutexUnsafe(mutex)
+#define KeInitializeGuardedMutex(mutex)    ExInitializeFastMutex(mutex)
+#define KeAcquireGuardedMutex(mutex)       ExAcquireFastMutexUnsafe(mutex)
+#define KeAcquireGuardedMutexUnsafe(mutex) ExAcquireFastMutexUnsafe(mutex)
+#define KeReleaseGuardedMutex(mutex)       ExReleaseFastMutexUnsafe(mutex)
+#define KeReleaseGuardedMutexUnsafe(mutex) ExReleaseFastMutexUnsafe(mutex)
 
 EXTERN_C_END
 

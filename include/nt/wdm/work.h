@@ -33,7 +33,7 @@ typedef struct _WORK_QUEUE_ITEM {
 } WORK_QUEUE_ITEM, *PWORK_QUEUE_ITEM;
 
 FORCEINLINE void ExInitializeWorkItem(_Out_ PWORK_QUEUE_ITEM item,
-				      _In_ PWORKER_THREAD_ROUTINE routine, _In_opt_ PVOID parameter)
+                                      _In_ PWORKER_THREAD_ROUTINE routine, _In_opt_ PVOID parameter)
 {
 	item->List.Flink = NULL;
 	item->List.Blink = NULL;
@@ -48,7 +48,7 @@ typedef struct _IO_WORKITEM *PIO_WORKITEM;
 typedef void IO_WORKITEM_ROUTINE(_In_ PDEVICE_OBJECT device, _In_opt_ PVOID context);
 typedef IO_WORKITEM_ROUTINE *PIO_WORKITEM_ROUTINE;
 typedef void IO_WORKITEM_ROUTINE_EX(_In_ PVOID object, _In_opt_ PVOID context,
-				    _In_ PIO_WORKITEM item);
+                                    _In_ PIO_WORKITEM item);
 typedef IO_WORKITEM_ROUTINE_EX *PIO_WORKITEM_ROUTINE_EX;
 
 /* NULL: no memory. IRQL <= DISPATCH_LEVEL. */
@@ -57,9 +57,9 @@ NTKERNELAPI PIO_WORKITEM IoAllocateWorkItem(_In_ PDEVICE_OBJECT device);
 NTKERNELAPI void IoFreeWorkItem(_In_ PIO_WORKITEM item);
 /* Not while it is queued. The device stays until the routine has returned. */
 NTKERNELAPI void IoQueueWorkItem(_Inout_ PIO_WORKITEM item, _In_ PIO_WORKITEM_ROUTINE routine,
-				 _In_ WORK_QUEUE_TYPE type, _In_opt_ PVOID context);
+                                 _In_ WORK_QUEUE_TYPE type, _In_opt_ PVOID context);
 NTKERNELAPI void IoQueueWorkItemEx(_Inout_ PIO_WORKITEM item, _In_ PIO_WORKITEM_ROUTINE_EX routine,
-				   _In_ WORK_QUEUE_TYPE type, _In_opt_ PVOID context);
+                                   _In_ WORK_QUEUE_TYPE type, _In_opt_ PVOID context);
 
 /* ---- threads ---- */
 
@@ -81,9 +81,9 @@ typedef struct _KTHREAD {
  * STATUS_SUCCESS, STATUS_INSUFFICIENT_RESOURCES, STATUS_INVALID_PARAMETER. PASSIVE_LEVEL.
  */
 NTKERNELAPI NTSTATUS PsCreateSystemThread(_Out_ PHANDLE thread, _In_ ULONG access,
-					  _In_opt_ POBJECT_ATTRIBUTES attributes,
-					  _In_opt_ HANDLE process, _Out_opt_ PCLIENT_ID id,
-					  _In_ PKSTART_ROUTINE routine, _In_opt_ PVOID context);
+                                          _In_opt_ POBJECT_ATTRIBUTES attributes,
+                                          _In_opt_ HANDLE process, _Out_opt_ PCLIENT_ID id,
+                                          _In_ PKSTART_ROUTINE routine, _In_opt_ PVOID context);
 /* Ends the calling system thread, as returning from its routine does. On another thread:
  * STATUS_INVALID_PARAMETER. PASSIVE_LEVEL. */
 NTKERNELAPI NTSTATUS PsTerminateSystemThread(_In_ NTSTATUS status);
