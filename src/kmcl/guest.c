@@ -713,6 +713,7 @@ void guest_detach(struct channel *ch)
 	ch->out.interrupt_bits = NULL;
 	ch->out.monitor_pending = NULL;
 	KeReleaseSpinLock(&ch->out.lock, irql);
+	outgoing_wait_signalled(ch);
 	if (link)
 		partition_disconnect(link);
 	if (ch->port)

@@ -284,6 +284,7 @@ static void host_set_link(struct channel *ch, struct partition_link *link)
 	old = ch->out.link;
 	ch->out.link = link;
 	KeReleaseSpinLock(&ch->out.lock, irql);
+	outgoing_wait_signalled(ch);
 	if (old)
 		partition_disconnect(old);
 }
