@@ -722,6 +722,7 @@ void guest_detach(struct channel *ch)
 	ch->out.interrupt_bits = NULL;
 	ch->out.monitor_pending = NULL;
 	spin_unlock(&ch->out.lock);
+	outgoing_wait_signalled(ch);
 	if (link)
 		partition_disconnect(link);
 	if (ch->port)

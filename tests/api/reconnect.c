@@ -89,8 +89,7 @@ static void the_host_goes_for_good(void **state)
 	pair_wait(pair->client.completions == 10);
 	assert_int_equal(pair->client.cancelled, 10);
 	pair_wait(pair_traced(&pair->client, "OSPUC"));
-	VmbChannelCleanup(pair->client.channel);
-	pair->client.channel = NULL;
+	pair_remove(&pair->client);
 	kmcl_guest_close(pair->bus);
 	pair->bus = NULL;
 	pair_destroy(pair);
