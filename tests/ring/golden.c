@@ -41,7 +41,7 @@ static void expect(const struct golden *g, struct wire_packet head, const struct
 		struct ring_fixture f;
 		struct ring_writer w;
 		struct ring_reader r;
-		struct ring_packet got;
+		struct ring_packet got = { 0 };
 
 		ring_fixture_open(&f, mode, SIZE);
 		ring_fixture_start(&f, &w, &r, START);
