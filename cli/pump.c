@@ -29,6 +29,7 @@ struct work {
 	struct pump_bench *bench;
 	uint64_t end_ns;
 	_Atomic uint64_t operations;
+	atomic_bool failed;
 };
 
 static bool make_slot(struct slot *slot, struct work *w, uint32_t size)
@@ -240,6 +241,7 @@ static void random_done(struct storvsc_io *io)
 	uint64_t n;
 
 	if (!NT_SUCCESS(io->status)) {
+		w->failed = true;
 		slot_done(slot);
 		return;
 	}
@@ -257,7 +259,7 @@ static void show_time(struct work *w, uint64_t begin)
 	struct timespec tick = { .tv_nsec = 100000000 };
 	uint64_t now;
 
-	while (w->bench->progress && (now = cli_now_ns()) < w->end_ns) {
+	while (w->bench->progress && !w->failed && (now = cli_now_ns()) < w->end_ns) {
 		progress_at(w->bench->progress, now - begin);
 		nanosleep(&tick, NULL);
 	}

@@ -29,9 +29,9 @@ DECLARE_HANDLE(VMBPACKETCOMPLETION); /* an incoming packet that is still to be c
 
 /* ---- constants ---- */
 
-#define VMBUS_CHANNEL_FORMAT_FLAG_WAIT_FOR_COMPLETION 0x1 /* done when the other end completes it */
-#define VMBUS_CHANNEL_FORMAT_FLAG_FORCE_MDL_LENGTH    0x2 /* MdlLength may pass the MDL's ByteCount */
-#define VMBUS_CHANNEL_FORMAT_FLAG_PAGED_BUFFER	      0x4 /* Buffer is pageable: copy it at PASSIVE */
+#define VMBUS_CHANNEL_FORMAT_FLAG_WAIT_FOR_COMPLETION 0x1 /* done when completed over there */
+#define VMBUS_CHANNEL_FORMAT_FLAG_FORCE_MDL_LENGTH    0x2 /* MdlLength may pass ByteCount */
+#define VMBUS_CHANNEL_FORMAT_FLAG_PAGED_BUFFER	      0x4 /* copy Buffer at PASSIVE */
 #define VMBUS_CHANNEL_FORMAT_FLAGS                                                                 \
 	(VMBUS_CHANNEL_FORMAT_FLAG_WAIT_FOR_COMPLETION |                                           \
 	 VMBUS_CHANNEL_FORMAT_FLAG_FORCE_MDL_LENGTH | VMBUS_CHANNEL_FORMAT_FLAG_PAGED_BUFFER)
@@ -271,7 +271,8 @@ NTKERNELAPI VOID VmbChannelGetInterfaceInstance(_In_ VMBCHANNEL Channel,
 						_Out_ LPGUID InterfaceInstance);
 
 /* D, from EvtVmbChannelOpened on. Where the guest reserved the MMIO space, and its bytes; 0 and 0
- * where there is none. */
+ * where there is none, and at the server, which is not told. The addresses are guest physical ones;
+ * what is behind them is up to the partition. */
 NTKERNELAPI VOID VmbChannelGetMmioSpace(_In_ VMBCHANNEL Channel, _Out_ UINT64 *MmioAddress,
 					_Out_ UINT64 *MmioSize);
 
@@ -357,9 +358,10 @@ NTKERNELAPI VOID VmbPacketSetCompletionRoutine(
  * with STATUS_CANCELLED. Flags: VMBUS_CHANNEL_FORMAT_FLAG_*; external data requires WAIT.
  * STATUS_SUCCESS: taken, the completion routine will run. Otherwise it will not:
  * STATUS_INVALID_PARAMETER_1: the packet is in use or has no completion routine;
- * STATUS_INVALID_PARAMETER_2: Buffer; _3: longer than the maximum packet; _4: an MDL from a server;
- * _5 (the last argument): a flag; STATUS_INVALID_BUFFER_SIZE: more external data than the channel's
- * maximum; STATUS_INSUFFICIENT_RESOURCES: memory for a bounced buffer.
+ * STATUS_INVALID_PARAMETER_2: Buffer; _3: longer than the maximum packet; _5 (the last argument): a
+ * flag, or external data without WAIT; STATUS_INVALID_PARAMETER: external data from a server;
+ * STATUS_INVALID_BUFFER_SIZE: more external data than the channel's maximum;
+ * STATUS_INSUFFICIENT_RESOURCES: memory for a bounced buffer.
  */
 NTKERNELAPI NTSTATUS VmbPacketSend(_In_ VMBPACKET PacketObject,
 				   _In_reads_bytes_(BufferLength) PVOID Buffer,
@@ -368,7 +370,8 @@ NTKERNELAPI NTSTATUS VmbPacketSend(_In_ VMBPACKET PacketObject,
 
 /* D. Likewise, with MdlLength bytes from MdlOffset on of what the chain describes; 0: to its end. WAIT
  * is required. FORCE_MDL_LENGTH: only the first MDL counts, and MdlLength may pass its ByteCount up to
- * the end of its last page. STATUS_INVALID_PARAMETER_5, _6: offset or length outside the chain. */
+ * the end of its last page. STATUS_INVALID_PARAMETER_4: no MDL; _5, _6: offset or length outside the
+ * chain. */
 NTKERNELAPI NTSTATUS VmbPacketSendWithExternalMdl(_In_ VMBPACKET PacketObject,
 						  _In_reads_bytes_(BufferLength) PVOID Buffer,
 						  _In_ UINT32 BufferLength,
@@ -453,7 +456,8 @@ NTKERNELAPI NTSTATUS VmbChannelSaveBegin(_In_ VMBCHANNEL Channel);
 
 /* Writes whole chunks. STATUS_SUCCESS: that was all; STATUS_BUFFER_OVERFLOW: *BytesFilled were written,
  * there is more; STATUS_BUFFER_TOO_SMALL: *BytesRequired are needed to go on; or what the driver's save
- * callback answered. */
+ * callback answered. STATUS_INVALID_DEVICE_STATE: not between Begin and End; STATUS_INVALID_PARAMETER_1,
+ * _2, _4, _5. */
 NTKERNELAPI NTSTATUS VmbChannelSaveContinue(_In_ VMBCHANNEL Channel,
 					    _Out_writes_bytes_(SaveBufferSize) PVOID SaveBuffer,
 					    _In_ ULONG SaveBufferSize, _Out_ PULONG BytesFilled,

@@ -201,6 +201,7 @@ void client_on_open_result(struct client *c, const struct wire_open_channel_resu
 	}
 	channel->state = message->status == BUS_STATUS_SUCCESS ? CLIENT_CHANNEL_OPEN
 	                                                       : CLIENT_CHANNEL_OFFERED;
+	channel->modified_late = false;
 	c->ops.opened(c->context, message->channel_id, message->open_id, message->status);
 }
 
@@ -217,6 +218,12 @@ int client_close(struct client *c, uint32_t channel_id)
 	channel->state = CLIENT_CHANNEL_OFFERED;
 	if (!channel->rescinded && c->state == CLIENT_CONNECTED)
 		client_send(c, &message, sizeof(message));
+	if (channel->modifying) {
+		/* Some hosts answer that before they close, some not at all (OpenVMM). */
+		channel->modifying = false;
+		channel->modified_late = true;
+		c->ops.modified(c->context, channel_id, BUS_STATUS_UNSUCCESSFUL);
+	}
 	return 0;
 }
 
@@ -244,8 +251,10 @@ void client_on_modify_response(struct client *c, const struct wire_modify_channe
 {
 	struct client_channel *channel = client_find_channel(c, message->channel_id, false);
 
-	if (channel && channel->rescinded)
-		return; /* answered by the rescind */
+	if (channel && (channel->rescinded || channel->modified_late)) {
+		channel->modified_late = false;
+		return; /* answered by the rescind, or the close */
+	}
 	if (!channel || !channel->modifying) {
 		client_fault(c, WIRE_MODIFY_CHANNEL_RESPONSE, "answers no request",
 		             WIRE_CHANNEL_ID_MAX, message->channel_id);

@@ -171,7 +171,8 @@ static void send_offer(struct server *s, struct server_channel *channel)
 static bool may_be_offered(const struct server *s, const struct server_channel *channel)
 {
 	return s->state == CONNECTION_CONNECTED && s->offers_requested && !channel->known &&
-	       !channel->revoked && !channel->predecessor;
+	       !channel->revoked && !channel->predecessor &&
+	       channel->offer.vtl == s->contact.vtl;
 }
 
 void server_on_request_offers(struct server *s)
@@ -419,7 +420,7 @@ static bool modify_allowed(struct server *s, const struct server_channel *channe
 {
 	const char *what = NULL;
 
-	if (channel->revoked || channel->state != CHANNEL_OPEN)
+	if (channel->state != CHANNEL_OPEN)
 		what = "the channel is not open";
 	else if (channel->open.target_vp == WIRE_VP_NO_INTERRUPT)
 		what = "the channel has no interrupt";
@@ -437,6 +438,11 @@ void server_on_modify(struct server *s, const struct wire_modify_channel *messag
 
 	if (!channel)
 		return;
+	if (channel->revoked) {
+		if (!channel->revoked_said)
+			send_modify_response(s, channel, BUS_STATUS_UNSUCCESSFUL);
+		return;
+	}
 	if (!modify_allowed(s, channel, message->target_vp)) {
 		send_modify_response(s, channel, BUS_STATUS_UNSUCCESSFUL);
 	} else if (!channel->modifying) {
@@ -577,12 +583,20 @@ void server_open_done(struct server *s, struct server_channel *channel, uint32_t
 	channel_settle(s, channel);
 }
 
+/* From 5.3 on a guest waits for the answer, also when it has closed the channel meanwhile. */
+static void modify_end(struct server *s, struct server_channel *channel, uint32_t status)
+{
+	if (channel->modifying && channel->known)
+		send_modify_response(s, channel, status);
+	channel->modifying = false;
+}
+
 void server_close_done(struct server *s, struct server_channel *channel)
 {
 	if (channel->state != CHANNEL_CLOSING)
 		return;
 	channel_set_state(s, channel, CHANNEL_CLOSED);
-	channel->modifying = false;
+	modify_end(s, channel, BUS_STATUS_UNSUCCESSFUL);
 	gpadls_advance(s, channel);
 	if (channel->reopen_wanted) {
 		channel->reopen_wanted = false;
@@ -593,13 +607,8 @@ void server_close_done(struct server *s, struct server_channel *channel)
 
 void server_modify_done(struct server *s, struct server_channel *channel, uint32_t status)
 {
-	if (!channel->modifying)
-		return;
-	channel->modifying = false;
-	if (channel->state != CHANNEL_OPEN)
-		return;
-	send_modify_response(s, channel, status);
-	if (channel->modify_again) {
+	modify_end(s, channel, status);
+	if (channel->modify_again && channel->state == CHANNEL_OPEN) {
 		channel->modify_again = false;
 		channel_modify(s, channel, channel->modify_vp);
 	}

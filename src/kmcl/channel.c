@@ -139,6 +139,7 @@ NTSTATUS VmbChannelEnable(VMBCHANNEL Channel)
 	ch->open_requested = false;
 	ch->close_requested = false;
 	ch->revoked = false;
+	ch->restored_chunks = 0;
 	ch->phase = CHANNEL_ENABLED;
 	atomic_store(&ch->in.failed, false);
 	pthread_mutex_unlock(&ch->lock);
@@ -365,10 +366,9 @@ static void channel_close_bus(struct channel *ch)
 	pthread_mutex_lock(&ch->lock);
 }
 
+/* May be called more than once a close: what is sent after the first time waits for the next. */
 static void channel_cancel_outgoing(struct channel *ch)
 {
-	if (ch->cancelled)
-		return;
 	ch->cancelled = true;
 	pthread_mutex_unlock(&ch->lock);
 	outgoing_close(ch, STATUS_CANCELLED);

@@ -21,6 +21,9 @@
 #include "partition/partition.h"
 #include "ring/ring.h"
 
+#include "kmcl/spin.h"
+#include "kmcl/tsan.h"
+
 #include <kmcl/kmcl.h>
 #include <vmbuskernelmodeclientlibapi.h>
 
@@ -172,7 +175,7 @@ struct packet {
 };
 
 struct outgoing {
-	KSPIN_LOCK lock;
+	struct spin lock;
 	bool open;   /* packets may go; otherwise they queue */
 	bool frozen; /* ... for the time of a save */
 	struct ring_writer ring;
@@ -182,6 +185,7 @@ struct outgoing {
 	/* Bits to set in shared pages before, or instead of, a signal; NULL: none. */
 	_Atomic(uint64_t) *interrupt_bits;
 	_Atomic(uint32_t) *monitor_pending;
+	_Atomic(uint32_t) signalling; /* threads that send a signal without the lock */
 	struct nt_deferred flush;
 	_Atomic(bool) flush_queued;
 	_Atomic(bool) waiting; /* something is queued; read without the lock by the dispatcher */
@@ -241,13 +245,15 @@ struct incoming {
 /* One ring as mapped here, its control page counted. */
 struct ring_map {
 	void *mapping;
-	size_t pages;
+	_Atomic(size_t) pages;
 	uint8_t **list; /* instead, where it could not be mapped in a row */
 };
 
 struct channel_rings {
 	struct ring_map in;
 	struct ring_map out;
+	uint64_t in_gpn; /* of their control pages */
+	uint64_t out_gpn;
 	/* client: both rings' pages, outgoing first */
 	void *memory;
 	size_t memory_pages;
@@ -319,9 +325,8 @@ struct channel {
 	struct bus_offer bus_offer;
 	struct server_open open;
 	struct host_gpadl *gpadls; /* server; bus->lock */
-	uint32_t gpadl_count;
+	_Atomic(uint32_t) gpadl_count;
 	struct channel *next; /* of the bus; bus->lock */
-	uint64_t mmio_address;
 
 	/* the open channel */
 	struct partition_pin *pin;
@@ -449,6 +454,8 @@ void outgoing_freeze(struct channel *ch, bool frozen);
 struct packet *outgoing_item_packet(struct outgoing_item *item);
 /* Signals the other end. */
 void outgoing_signal(struct channel *ch);
+/* Waits for signals that are on their way: those that come later go where `out` says now. */
+void outgoing_wait_signalled(struct channel *ch);
 
 /* incoming.c */
 
@@ -545,8 +552,8 @@ void guest_detach(struct channel *ch);
 void guest_release_channel(struct channel *ch);
 NTSTATUS guest_gpadl_create(struct channel *ch, const struct bus_gpa_range *ranges, uint32_t count,
 			    bool read_only, uint32_t *gpadl);
-/* STATUS_IO_TIMEOUT: the host has not let go of it yet. */
-NTSTATUS guest_gpadl_teardown(struct channel *ch, uint32_t gpadl);
+/* STATUS_IO_TIMEOUT: the host has not let go of it yet; `patient`: waits until it has. */
+NTSTATUS guest_gpadl_teardown(struct channel *ch, uint32_t gpadl, bool patient);
 uint64_t guest_page(struct channel *ch, const void *address);
 
 #endif

@@ -300,7 +300,7 @@ static bool dispatcher_start(struct dispatcher *d, uint32_t number)
 
 	if (pthread_create(&d->thread, NULL, dispatcher_main, d) != 0)
 		return false;
-	snprintf(name, sizeof(name), "kmcl-dpc/%u", number);
+	snprintf(name, sizeof(name), "kmcl-dpc/%u", number % DISPATCHERS_MAX);
 	pthread_setname_np(d->thread, name);
 	return true;
 }

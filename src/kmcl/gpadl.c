@@ -118,15 +118,20 @@ NTSTATUS VmbChannelCreateGpadlFromMdl(VMBCHANNEL Channel, UINT32 Flags, PMDL Mdl
 NTSTATUS VmbChannelCreateGpadlFromBuffer(VMBCHANNEL Channel, UINT32 Flags, PVOID Buffer,
 					 UINT32 ByteCount, PUINT32 GpadlHandle)
 {
+	struct channel *ch = channel_of(Channel);
 	PMDL mdl;
 	NTSTATUS status;
 
+	if (!ch || ch->server)
+		return STATUS_INVALID_PARAMETER_1;
 	if (!Buffer)
 		return STATUS_INVALID_PARAMETER_3;
 	if (ByteCount == 0)
 		return STATUS_INVALID_PARAMETER_4;
 	if (!GpadlHandle)
 		return STATUS_INVALID_PARAMETER_5;
+	if (!nt_irql_at_most(PASSIVE_LEVEL, __func__, ch->config.name))
+		return STATUS_INVALID_DEVICE_STATE;
 	mdl = IoAllocateMdl(Buffer, ByteCount, FALSE, FALSE, NULL);
 	if (!mdl)
 		return STATUS_INSUFFICIENT_RESOURCES;
@@ -142,9 +147,7 @@ VOID VmbChannelDeleteGpadl(VMBCHANNEL Channel, UINT32 GpadlHandle)
 
 	if (!ch || ch->server || !nt_irql_at_most(PASSIVE_LEVEL, __func__, ch->config.name))
 		return;
-	while (guest_gpadl_teardown(ch, GpadlHandle) == STATUS_IO_TIMEOUT)
-		nt_log(NT_LOG_WARNING, ch->config.name, "the host has GPADL %#x still mapped",
-		       GpadlHandle);
+	guest_gpadl_teardown(ch, GpadlHandle, true);
 }
 
 /* ---- the host's side ---- */

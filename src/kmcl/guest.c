@@ -17,7 +17,9 @@
 #define GUEST_MAGIC	       0x74736575u
 #define GUEST_OPEN_TIMEOUT_MS  5000u
 #define GUEST_ANSWER_TIMEOUT_MS 10000u
+#define GUEST_PATIENCE_MS	1500u /* between complaints, where there is no limit */
 #define GUEST_OFFERS_MAX       2047u
+#define GUEST_VTL_MAX	       2u
 
 /* What the guest shares with the host beside rings and data. An address of 0 would mean "none" to the
  * host, so the first page, which may be the guest's very first, stays unused. */
@@ -178,7 +180,9 @@ static void guest_give(struct guest *guest, struct guest_offer *offer, struct ch
 {
 	offer->owner = ch;
 	ch->guest_offer = offer;
+	pthread_mutex_lock(&ch->lock);
 	ch->bus_offer = offer->offer;
+	pthread_mutex_unlock(&ch->lock);
 	guest_channels_add(guest, ch);
 	channel_on_offer(ch);
 }
@@ -526,18 +530,35 @@ static void guest_wait_remove(struct guest *guest, struct guest_wait *wait)
 	*p = wait->next;
 }
 
-/* The wait is on the list since before the request was made. */
-static NTSTATUS guest_wait_for(struct guest *guest, struct guest_wait *wait)
+static bool guest_wait_some(struct guest *guest, const struct guest_wait *wait, uint32_t ms)
 {
-	struct timespec deadline = guest_deadline(GUEST_ANSWER_TIMEOUT_MS);
+	struct timespec deadline = guest_deadline(ms);
 	int rc = 0;
 
 	while (!wait->done && rc == 0)
 		rc = pthread_cond_timedwait(&guest->changed, &guest->lock, &deadline);
+	return wait->done;
+}
+
+/* The wait is on the list since before the request was made. */
+static NTSTATUS guest_wait_for(struct guest *guest, struct guest_wait *wait)
+{
+	guest_wait_some(guest, wait, GUEST_ANSWER_TIMEOUT_MS);
 	guest_wait_remove(guest, wait);
 	if (!wait->done)
 		return STATUS_IO_TIMEOUT;
 	return (NTSTATUS)wait->status;
+}
+
+/* What the machine answers in the place of a host that is gone, or took its offer back, says so. */
+static NTSTATUS guest_answer_status(const struct channel *ch, NTSTATUS status)
+{
+	const struct guest_offer *offer = ch->guest_offer;
+
+	if (status == (NTSTATUS)BUS_STATUS_UNSUCCESSFUL &&
+	    (!offer || offer->rescinded || offer->gone))
+		return STATUS_DEVICE_REMOVED;
+	return status;
 }
 
 NTSTATUS guest_gpadl_create(struct channel *ch, const struct bus_gpa_range *ranges, uint32_t count,
@@ -552,14 +573,14 @@ NTSTATUS guest_gpadl_create(struct channel *ch, const struct bus_gpa_range *rang
 	guest->creating_read_only = read_only;
 	if (client_gpadl_create(guest->client, wait.channel_id, ranges, count, &wait.gpadl) == 0) {
 		guest_wait_add(guest, &wait);
-		status = guest_wait_for(guest, &wait);
+		status = guest_answer_status(ch, guest_wait_for(guest, &wait));
 		*gpadl = wait.gpadl;
 	}
 	guest_leave(guest);
 	return status;
 }
 
-NTSTATUS guest_gpadl_teardown(struct channel *ch, uint32_t gpadl)
+NTSTATUS guest_gpadl_teardown(struct channel *ch, uint32_t gpadl, bool patient)
 {
 	struct guest *guest = ch->guest;
 	struct guest_wait wait = { .answer = ANSWER_GPADL_TORNDOWN,
@@ -569,9 +590,12 @@ NTSTATUS guest_gpadl_teardown(struct channel *ch, uint32_t gpadl)
 
 	guest_enter(guest);
 	guest_wait_add(guest, &wait);
-	if (client_gpadl_teardown(guest->client, wait.channel_id, gpadl) == 0)
+	if (client_gpadl_teardown(guest->client, wait.channel_id, gpadl) == 0) {
+		while (patient && !guest_wait_some(guest, &wait, GUEST_PATIENCE_MS))
+			nt_log(NT_LOG_WARNING, ch->config.name, "the host has GPADL %#x still mapped",
+			       gpadl);
 		status = guest_wait_for(guest, &wait);
-	else /* the connection is gone, and the host's hold on the memory with it */
+	} else /* the connection is gone, and the host's hold on the memory with it */
 		guest_wait_remove(guest, &wait);
 	guest_leave(guest);
 	return status;
@@ -596,6 +620,8 @@ static NTSTATUS guest_share_rings(struct channel *ch)
 	for (size_t i = 0; i < rings->memory_pages; i++)
 		gpns[i] = guest_page(ch, (uint8_t *)rings->memory + i * WIRE_PAGE_SIZE);
 	range.pfns = gpns;
+	rings->out_gpn = gpns[0];
+	rings->in_gpn = gpns[rings->out_pages];
 	status = guest_gpadl_create(ch, &range, 1, false, &rings->gpadl);
 	rings->shared = NT_SUCCESS(status) || status == STATUS_IO_TIMEOUT;
 	free(gpns);
@@ -606,7 +632,7 @@ static void guest_unshare_rings(struct channel *ch)
 {
 	if (!ch->rings.shared)
 		return;
-	if (guest_gpadl_teardown(ch, ch->rings.gpadl) == STATUS_IO_TIMEOUT) {
+	if (guest_gpadl_teardown(ch, ch->rings.gpadl, false) == STATUS_IO_TIMEOUT) {
 		nt_log(NT_LOG_ERROR, ch->config.name,
 		       "the host does not let go of the rings: their memory is not used again");
 		ch->rings.memory = NULL;
@@ -652,7 +678,7 @@ static NTSTATUS guest_open_and_wait(struct channel *ch)
 	guest_enter(guest);
 	guest_wait_add(guest, &wait);
 	if (client_open(guest->client, wait.channel_id, &open) == 0)
-		status = guest_wait_for(guest, &wait);
+		status = guest_answer_status(ch, guest_wait_for(guest, &wait));
 	else
 		guest_wait_remove(guest, &wait);
 	guest_leave(guest);
@@ -688,15 +714,15 @@ void guest_close_channel(struct channel *ch)
 void guest_detach(struct channel *ch)
 {
 	struct partition_link *link;
-	KIRQL irql;
 
 	dispatcher_detach(ch);
-	KeAcquireSpinLock(&ch->out.lock, &irql);
+	spin_lock(&ch->out.lock);
 	link = ch->out.link;
 	ch->out.link = NULL;
 	ch->out.interrupt_bits = NULL;
 	ch->out.monitor_pending = NULL;
-	KeReleaseSpinLock(&ch->out.lock, irql);
+	spin_unlock(&ch->out.lock);
+	outgoing_wait_signalled(ch);
 	if (link)
 		partition_disconnect(link);
 	if (ch->port)
@@ -757,7 +783,7 @@ static void guest_fill_contact(struct guest *guest, const struct kmcl_guest_opti
 	contact->version_max = options && options->version_max ? options->version_max
 							       : WIRE_VERSION_6_0;
 	contact->message_sint = WIRE_SINT_DEFAULT;
-
+	contact->vtl = options ? options->vtl : 0;
 }
 
 static NTSTATUS guest_open_partition(struct guest *guest, const char *uri)
@@ -802,6 +828,19 @@ static NTSTATUS guest_wait_connected(struct guest *guest, uint32_t timeout_ms)
 	return status;
 }
 
+static bool guest_options_good(const struct kmcl_guest_options *options)
+{
+	uint32_t version = WIRE_VERSION_6_0;
+
+	if (options->size != sizeof(*options))
+		return false;
+	if (options->version_max)
+		version = options->version_max;
+	if (options->vtl > GUEST_VTL_MAX || (options->vtl && version < WIRE_VERSION_5_1))
+		return false;
+	return wire_version_known(version);
+}
+
 NTSTATUS kmcl_guest_open_ex(const char *partition, const struct kmcl_guest_options *options,
 			    PDEVICE_OBJECT *bus)
 {
@@ -811,13 +850,14 @@ NTSTATUS kmcl_guest_open_ex(const char *partition, const struct kmcl_guest_optio
 
 	if (!partition)
 		return STATUS_INVALID_PARAMETER_1;
-	if (options && (options->size != sizeof(*options) ||
-			(options->version_max && !wire_version_known(options->version_max))))
+	if (options && !guest_options_good(options))
 		return STATUS_INVALID_PARAMETER_2;
 	if (options && options->timeout_ms)
 		timeout = options->timeout_ms;
 	if (!bus)
 		return STATUS_INVALID_PARAMETER_3;
+	if (!nt_irql_at_most(PASSIVE_LEVEL, "kmcl_guest_open", partition))
+		return STATUS_INVALID_DEVICE_STATE;
 	guest = guest_create();
 	if (!guest)
 		return STATUS_INSUFFICIENT_RESOURCES;
@@ -844,7 +884,7 @@ void kmcl_guest_close(PDEVICE_OBJECT bus)
 	struct timespec deadline = guest_deadline(GUEST_OPEN_TIMEOUT_MS);
 	int rc = 0;
 
-	if (!guest)
+	if (!guest || !nt_irql_at_most(PASSIVE_LEVEL, __func__, "bus"))
 		return;
 	guest_enter(guest);
 	if (guest->channels || guest->waiting)
@@ -872,6 +912,8 @@ NTSTATUS kmcl_guest_tl_connect(PDEVICE_OBJECT bus, LPCGUID endpoint, LPCGUID ser
 		return STATUS_INVALID_PARAMETER_2;
 	if (!service)
 		return STATUS_INVALID_PARAMETER_3;
+	if (!nt_irql_at_most(PASSIVE_LEVEL, __func__, "bus"))
+		return STATUS_INVALID_DEVICE_STATE;
 	memcpy(e.bytes, endpoint, sizeof(e));
 	memcpy(s.bytes, service, sizeof(s));
 	guest_enter(guest);
@@ -895,6 +937,8 @@ NTSTATUS kmcl_client_channel_set_target_vp(VMBCHANNEL channel, uint32_t vp)
 
 	if (!ch || ch->server)
 		return STATUS_INVALID_PARAMETER_1;
+	if (!nt_irql_at_most(PASSIVE_LEVEL, __func__, ch->config.name))
+		return STATUS_INVALID_DEVICE_STATE;
 	pthread_mutex_lock(&ch->lock);
 	ch->config.target_vp = vp;
 	open = ch->phase >= CHANNEL_PAUSED && ch->phase < CHANNEL_CLOSING;

@@ -68,7 +68,7 @@ static void gpadl_forget(struct host_gpadl *gpadl)
 	while (*p != gpadl)
 		p = &(*p)->next;
 	*p = gpadl->next;
-	gpadl->channel->gpadl_count--;
+	atomic_fetch_sub(&gpadl->channel->gpadl_count, 1);
 	free(gpadl);
 }
 
@@ -278,12 +278,12 @@ static struct partition_link *host_link(struct host *host, const struct server_o
 static void host_set_link(struct channel *ch, struct partition_link *link)
 {
 	struct partition_link *old;
-	KIRQL irql;
 
-	KeAcquireSpinLock(&ch->out.lock, &irql);
+	spin_lock(&ch->out.lock);
 	old = ch->out.link;
 	ch->out.link = link;
-	KeReleaseSpinLock(&ch->out.lock, irql);
+	spin_unlock(&ch->out.lock);
+	outgoing_wait_signalled(ch);
 	if (old)
 		partition_disconnect(old);
 }
@@ -293,7 +293,9 @@ static void host_modify(void *context, void *owner, uint32_t target_vp)
 	struct host *host = context;
 	struct channel *ch = owner;
 
+	pthread_mutex_lock(&ch->lock);
 	ch->open.target_vp = target_vp;
+	pthread_mutex_unlock(&ch->lock);
 	host_set_link(ch, host_link(host, &ch->open));
 	host->due.modify = ch;
 }
@@ -341,7 +343,7 @@ static void host_gpadl(void *context, void *owner, uint32_t id, const struct bus
 	gpadl->read_only = host_take_read_only(host, ch->bus_offer.channel_id, id);
 	gpadl->next = ch->gpadls;
 	ch->gpadls = gpadl;
-	ch->gpadl_count++;
+	atomic_fetch_add(&ch->gpadl_count, 1);
 	host_gpadl_due(host, gpadl);
 }
 
@@ -497,6 +499,10 @@ NTSTATUS kmcl_host_open_ex(const char *partition, const struct kmcl_host_options
 		version = options->version_max;
 	if (!wire_version_known(version))
 		return STATUS_INVALID_PARAMETER_2;
+	if (!vmbus)
+		return STATUS_INVALID_PARAMETER_3;
+	if (!nt_irql_at_most(PASSIVE_LEVEL, "kmcl_host_open", partition))
+		return STATUS_INVALID_DEVICE_STATE;
 	host = calloc(1, sizeof(*host));
 	if (!host)
 		return STATUS_INSUFFICIENT_RESOURCES;
@@ -522,6 +528,8 @@ NTSTATUS VmbConvertVmbusHandleToKernelHandle(HANDLE VmbusHandle, PHANDLE KernelH
 {
 	if (!KernelHandle)
 		return STATUS_INVALID_PARAMETER_2;
+	if (!nt_irql_at_most(PASSIVE_LEVEL, __func__, "host"))
+		return STATUS_INVALID_DEVICE_STATE;
 	return nt_handle_duplicate(VmbusHandle, HOST_KIND, KernelHandle);
 }
 
@@ -549,9 +557,12 @@ struct partition *host_partition(struct host *host)
 
 /* ---- what comes from the channels ---- */
 
-static void host_add_channel(struct host *host, struct channel *ch)
+static void host_add_channel(struct host *host, struct channel *ch, const struct bus_offer *offer)
 {
 	pthread_mutex_lock(&host->channels_lock);
+	pthread_mutex_lock(&ch->lock);
+	ch->bus_offer = *offer;
+	pthread_mutex_unlock(&ch->lock);
 	ch->next = host->channels;
 	host->channels = ch;
 	pthread_mutex_unlock(&host->channels_lock);
@@ -594,6 +605,7 @@ static void host_fill_offer(const struct channel *ch, struct bus_offer *offer)
 	offer->mmio_megabytes = config->mmio_megabytes;
 	offer->mmio_megabytes_optional = config->mmio_megabytes_optional;
 	offer->subchannel_index = config->subchannel;
+	offer->vtl = config->vtl;
 	offer->monitor_allocated = config->monitored;
 	offer->dedicated_interrupt = config->dedicated_interrupt;
 }
@@ -601,14 +613,14 @@ static void host_fill_offer(const struct channel *ch, struct bus_offer *offer)
 NTSTATUS host_offer(struct channel *ch)
 {
 	struct host *host = ch->host;
+	struct bus_offer offer;
 	int rc;
 
+	host_fill_offer(ch, &offer);
 	host_enter(host);
-	host_fill_offer(ch, &ch->bus_offer);
-	host_add_channel(host, ch);
-	rc = server_offer(host->server, &ch->bus_offer, ch, &ch->offer);
-	if (rc != 0)
-		host_remove_channel(host, ch);
+	rc = server_offer(host->server, &offer, ch, &ch->offer);
+	if (rc == 0)
+		host_add_channel(host, ch, &offer);
 	host_leave(host);
 	if (rc == -2)
 		return STATUS_OBJECT_NAME_COLLISION;
@@ -646,6 +658,8 @@ static NTSTATUS host_ring_pages(struct channel *ch, PFN_NUMBER **pfns, size_t *c
 	if (!*pfns)
 		return STATUS_INSUFFICIENT_RESOURCES;
 	*count = pages;
+	ch->rings.in_gpn = gpadl->ranges[0].pfns[0];
+	ch->rings.out_gpn = gpadl->ranges[0].pfns[ch->open.ring_offset];
 	for (uint64_t i = 0; i < pages; i++) {
 		void *page = partition_page(ch->pin, gpadl->ranges[0].pfns[i]);
 

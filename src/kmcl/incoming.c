@@ -315,6 +315,7 @@ static bool incoming_next(struct channel *ch)
 			       in->ring.fault.actual);
 		return false;
 	}
+	tsan_after_read(ch->rings.in_gpn);
 	switch (packet.type) {
 	case WIRE_PACKET_COMPLETION:
 		return incoming_completion(ch, &packet);

@@ -206,12 +206,12 @@ static void event_set(int fd)
 		assert(errno == EAGAIN);
 }
 
-static void event_clear(int fd)
+/* Was it set? */
+static bool event_clear(int fd)
 {
 	uint64_t count;
 
-	if (read(fd, &count, sizeof(count)) < 0)
-		assert(errno == EAGAIN);
+	return read(fd, &count, sizeof(count)) > 0;
 }
 
 static int local_listen(struct partition *p, uint32_t id, struct partition_port **port)
@@ -268,6 +268,7 @@ static void local_unlisten(struct partition_port *port)
 	pthread_mutex_lock(&end->pair->lock);
 	pthread_mutex_lock(&slot->lock);
 	slot->fd = -1;
+	slot->pending = event_clear(port->fd) && end->pair->session;
 	pthread_mutex_unlock(&slot->lock);
 	slot_put(slot);
 	pthread_mutex_unlock(&end->pair->lock);

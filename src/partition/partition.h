@@ -111,6 +111,7 @@ struct partition_link;
 /* Listens on `id`: partition_port_fd() becomes readable when it is signalled.
  * 0, -EEXIST, -ENOMEM, -EMFILE. */
 int partition_listen(struct partition *p, uint32_t id, struct partition_port **port);
+/* A signal that was not cleared waits for who listens on the id next. */
 void partition_unlisten(struct partition_port *port);
 int partition_port_fd(const struct partition_port *port);
 /* Consumes the signals so far. Never blocks. */

@@ -3,56 +3,84 @@
 #define RING_COPY_H
 
 /*
- * Between the data pages and private memory. An offset may run up to a packet past the ring's end:
- * mirrored memory is mapped twice, page-list memory is folded here. offset + size <= 2 * ring size.
+ * Between the data pages and private memory. In mirrored memory a packet is one span, wherever it
+ * begins. In a list of pages it is folded, out of line; offset + size <= 2 * ring size there.
  */
 
 #include "ring/memory.h"
 
 #define RING_LINE 64u
 
+/* How far ahead of what they copy both ends ask for cache lines. The reader has the lines that it
+ * read last, and the writer those that it wrote: fetched when they are needed, they cost more than
+ * all the rest. */
+#define RING_AHEAD 1024u
+
 /* Page-list memory, in pages.c. */
 void ring_pages_in(const struct ring_memory *memory, uint32_t offset, const void *from,
                    uint32_t size);
 void ring_pages_out(const struct ring_memory *memory, uint32_t offset, void *to, uint32_t size);
 
-/* The address of 8 bytes, which never straddle pages. */
-static inline uint8_t *ring_at(const struct ring_memory *memory, uint32_t offset)
+/* Packed: at any address. (aligned(1) alone does not lower what its members need.) */
+struct ring_two_words {
+	uint64_t words[2];
+} __attribute__((packed, may_alias));
+
+static inline void ring_copy16(uint8_t *to, const uint8_t *from)
 {
-	if (__builtin_expect(memory->data != NULL, 1))
-		return memory->data + offset;
-	if (offset >= memory->size)
-		offset -= memory->size;
-	return memory->pages[offset / WIRE_PAGE_SIZE] + offset % WIRE_PAGE_SIZE;
+	*(struct ring_two_words *)(void *)to = *(const struct ring_two_words *)(const void *)from;
 }
 
-static inline void ring_copy_in(const struct ring_memory *memory, uint32_t offset, const void *from,
-                                uint32_t size)
+/* A call of memcpy takes longer than copying two lines in place. */
+static inline void ring_copy(uint8_t *to, const uint8_t *from, uint32_t size)
 {
-	if (__builtin_expect(memory->data != NULL, 1))
-		__builtin_memcpy(memory->data + offset, from, size);
-	else
-		ring_pages_in(memory, offset, from, size);
+	if (size < 16 || size > 128) {
+		if (size != 0) /* an empty span may have no address */
+			__builtin_memcpy(to, from, size);
+		return;
+	}
+	/* From both ends towards the middle, where they may meet or overlap. */
+	if (size > 64) {
+		ring_copy16(to + 32, from + 32);
+		ring_copy16(to + 48, from + 48);
+		ring_copy16(to + size - 64, from + size - 64);
+		ring_copy16(to + size - 48, from + size - 48);
+	}
+	if (size > 32) {
+		ring_copy16(to + 16, from + 16);
+		ring_copy16(to + size - 32, from + size - 32);
+	}
+	ring_copy16(to, from);
+	ring_copy16(to + size - 16, from + size - 16);
 }
 
-static inline void ring_copy_out(const struct ring_memory *memory, uint32_t offset, void *to,
-                                 uint32_t size)
+/* Without -mprfchw compilers make a prefetch for reading of it, which is of no use here: the line
+ * would come shared and have to be asked for again. Processors without it take it for a nop. */
+static inline void ring_prefetch_write(const uint8_t *line)
 {
-	if (__builtin_expect(memory->data != NULL, 1))
-		__builtin_memcpy(to, memory->data + offset, size);
-	else
-		ring_pages_out(memory, offset, to, size);
+#if defined(__x86_64__)
+	__asm__ volatile("prefetchw %0" ::"m"(*line));
+#else
+	__builtin_prefetch(line, 1, 3);
+#endif
 }
 
-/* 8 bytes in one access, so that what is checked is what is used. */
-static inline void ring_put64(const struct ring_memory *memory, uint32_t offset, uint64_t value)
+static inline void ring_prefetch_read(const uint8_t *line)
 {
-	*(volatile uint64_t *)(void *)ring_at(memory, offset) = value;
+	__builtin_prefetch(line, 0, 3);
 }
 
-static inline uint64_t ring_get64(const struct ring_memory *memory, uint32_t offset)
+/* 8 bytes in one access: what is checked is what is used. */
+typedef uint64_t __attribute__((may_alias)) ring_word;
+
+static inline uint64_t ring_get64(const uint8_t *at)
 {
-	return *(const volatile uint64_t *)(const void *)ring_at(memory, offset);
+	return *(const volatile ring_word *)(const void *)at;
+}
+
+static inline void ring_put64(uint8_t *at, uint64_t value)
+{
+	*(volatile ring_word *)(void *)at = value;
 }
 
 #endif

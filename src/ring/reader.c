@@ -31,6 +31,15 @@ enum ring_status ring_reader_init(struct ring_reader *r, const struct ring_memor
 	return RING_OK;
 }
 
+/* Whoever polls wants the next packet soon: its two lines may travel along with the index. */
+static void reader_expect(const struct ring_reader *r)
+{
+	if (r->memory.data == NULL)
+		return;
+	ring_prefetch_read(r->memory.data + r->next);
+	ring_prefetch_read(r->memory.data + r->next + RING_LINE);
+}
+
 enum ring_status ring_read_refresh(struct ring_reader *r)
 {
 	uint32_t index;
@@ -39,8 +48,10 @@ enum ring_status ring_read_refresh(struct ring_reader *r)
 		return RING_MALFORMED;
 	/* Acquire: the packets were written before the index that shows them. */
 	index = ring_load_acquire(&r->memory.control->write_index);
-	if (index == r->next)
+	if (index == r->next) {
+		reader_expect(r);
 		return RING_EMPTY;
+	}
 	if (!ring_index_valid(r->memory.size, index))
 		return reader_fail(r, "write index", r->memory.size, index);
 	r->available = ring_index_distance(r->memory.size, r->next, index);
@@ -65,6 +76,14 @@ void ring_read_refuse(struct ring_reader *r, uint64_t head)
 		reader_fail(r, "packet flags", WIRE_PACKET_FLAG_COMPLETION_REQUESTED, flags);
 	else
 		reader_fail(r, "packet type", WIRE_PACKET_DATA_INBAND, type);
+}
+
+uint64_t ring_read_word_pages(const struct ring_reader *r, uint32_t offset)
+{
+	uint64_t word;
+
+	ring_pages_out(&r->memory, r->next + offset, &word, sizeof(word));
+	return word;
 }
 
 /*

@@ -8,9 +8,6 @@
 #include "ring/copy.h"
 #include "ring/index.h"
 
-/* How far ahead of what it reads the reader asks for cache lines. */
-#define RING_READ_PREFETCH 1024u
-
 /* The first line is what a packet touches. All of it is private to this end: what it says of the
  * writer's index was checked when it was loaded. */
 struct ring_reader {
@@ -42,32 +39,38 @@ void ring_read_release(struct ring_reader *r);
  */
 static inline bool ring_read_head_valid(uint64_t head, uint32_t available)
 {
-	uint32_t type = head & 0xffff;
-	uint32_t offset = (uint32_t)(head >> 16) & 0xffff;
-	uint32_t length = (uint32_t)(head >> 32) & 0xffff;
-	uint32_t flags = (uint32_t)(head >> 48);
-	const uint32_t known = 1u << WIRE_PACKET_DATA_INBAND |
-	                       1u << WIRE_PACKET_DATA_TRANSFER_PAGES |
-	                       1u << WIRE_PACKET_DATA_GPA_DIRECT |
-	                       1u << WIRE_PACKET_CANCEL_REQUEST | 1u << WIRE_PACKET_COMPLETION;
+	const uint64_t known = 1ull << WIRE_PACKET_DATA_INBAND |
+	                       1ull << WIRE_PACKET_DATA_TRANSFER_PAGES |
+	                       1ull << WIRE_PACKET_DATA_GPA_DIRECT |
+	                       1ull << WIRE_PACKET_CANCEL_REQUEST | 1ull << WIRE_PACKET_COMPLETION;
+	const uint64_t never =
+		(uint64_t)(uint16_t)~WIRE_PACKET_FLAG_COMPLETION_REQUESTED << 48 | 0xffe0;
+	uint32_t offset8 = (uint32_t)(head >> 16) & 0xffff;
+	uint32_t length8 = (uint32_t)(head >> 32) & 0xffff;
 
-	return offset >= sizeof(struct wire_packet) / 8 && offset <= length &&
-	       length * 8 + WIRE_PACKET_FOOTER_SIZE <= available && type < 32 &&
-	       (known >> type & 1) != 0 && (flags & ~WIRE_PACKET_FLAG_COMPLETION_REQUESTED) == 0;
+	return (head & never) == 0 && (known >> (head & 31) & 1) != 0 &&
+	       offset8 >= sizeof(struct wire_packet) / 8 && offset8 <= length8 &&
+	       length8 * 8 + WIRE_PACKET_FOOTER_SIZE <= available;
 }
 
-/* Not past what is published: those lines the writer is writing. */
-static inline void ring_read_prefetch(const struct ring_reader *r, uint32_t total)
+/* As ring_write_prefetch(), and not past what is published: those lines are being written. */
+static inline void ring_read_prefetch(const uint8_t *at, uint32_t total, uint32_t available)
 {
-	if (r->memory.data == NULL || r->available < RING_READ_PREFETCH + total)
+	uint32_t first = (uint32_t)(-(uintptr_t)at) % RING_LINE;
+
+	if (available < RING_AHEAD + total)
 		return;
-	for (uint32_t done = 0; done < total; done += RING_LINE)
-		__builtin_prefetch(r->memory.data + r->next + RING_READ_PREFETCH + done, 0, 3);
+	for (uint32_t n = first; n < total; n += RING_LINE)
+		ring_prefetch_read(at + RING_AHEAD + n);
 }
+
+/* A word of the next packet in a list of pages, read once. */
+uint64_t ring_read_word_pages(const struct ring_reader *r, uint32_t offset);
 
 static inline enum ring_status ring_read_next(struct ring_reader *r, struct ring_packet *packet)
 {
-	uint64_t head;
+	const uint8_t *data = r->memory.data;
+	uint64_t head, id;
 
 	if (r->available == 0) {
 		enum ring_status status = ring_read_refresh(r);
@@ -75,24 +78,35 @@ static inline enum ring_status ring_read_next(struct ring_reader *r, struct ring
 		if (status != RING_OK)
 			return status;
 	}
-	head = ring_get64(&r->memory, r->next);
+	if (__builtin_expect(data != NULL, 1)) {
+		head = ring_get64(data + r->next);
+		id = ring_get64(data + r->next + 8);
+	} else {
+		head = ring_read_word_pages(r, 0);
+		id = ring_read_word_pages(r, 8);
+	}
 	if (__builtin_expect(!ring_read_head_valid(head, r->available), 0)) {
 		ring_read_refuse(r, head);
 		return RING_MALFORMED;
 	}
 	packet->type = (uint16_t)head;
 	packet->flags = (uint16_t)(head >> 48);
-	packet->transaction_id = ring_get64(&r->memory, r->next + 8);
+	packet->transaction_id = id;
 	packet->payload_offset = ((uint32_t)(head >> 16) & 0xffff) * 8;
 	packet->size = ((uint32_t)(head >> 32) & 0xffff) * 8;
-	ring_read_prefetch(r, packet->size + WIRE_PACKET_FOOTER_SIZE);
+	if (__builtin_expect(data != NULL, 1))
+		ring_read_prefetch(data + r->next, packet->size + WIRE_PACKET_FOOTER_SIZE,
+		                   r->available);
 	return RING_OK;
 }
 
 static inline void ring_read_copy(const struct ring_reader *r, const struct ring_packet *packet,
                                   uint32_t offset, void *to, uint32_t size)
 {
-	ring_copy_out(&r->memory, r->next + offset, to, size);
+	if (__builtin_expect(r->memory.data != NULL, 1))
+		ring_copy(to, r->memory.data + r->next + offset, size);
+	else
+		ring_pages_out(&r->memory, r->next + offset, to, size);
 }
 
 static inline void ring_read_advance(struct ring_reader *r, const struct ring_packet *packet)

@@ -125,3 +125,19 @@ void ring_write_wait_end(struct ring_writer *w)
 {
 	ring_store(&w->memory.control->pending_send_size, 0);
 }
+
+void ring_write_fill_pages(const struct ring_writer *w, uint32_t length, uint64_t head, uint64_t id,
+                           const struct ring_span *spans, unsigned count)
+{
+	uint64_t words[] = { head, id }, footer[] = { 0, (uint64_t)w->next << 32 };
+	uint32_t at = w->next;
+
+	/* The last 8 bytes, for the padding in them, and the footer. */
+	ring_pages_in(&w->memory, at + length - 8, footer, sizeof(footer));
+	ring_pages_in(&w->memory, at, words, sizeof(words));
+	at += sizeof(words);
+	for (unsigned i = 0; i < count; i++) {
+		ring_pages_in(&w->memory, at, spans[i].base, spans[i].size);
+		at += spans[i].size;
+	}
+}

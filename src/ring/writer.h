@@ -12,10 +12,7 @@
 #define RING_PACKET_MAX (UINT16_MAX * 8u + WIRE_PACKET_FOOTER_SIZE)
 
 /* Unpublished bytes at which ring_write() publishes by itself; a quarter of a small ring. */
-#define RING_PUBLISH_MAX 4096u
-
-/* How far ahead of what it writes the writer asks for cache lines. */
-#define RING_PREFETCH 1024u
+#define RING_PUBLISH_MAX 1536u
 
 /* The first line is what a packet touches. All of it is private to this end: what it says of the
  * reader's index was checked when it was loaded. */
@@ -65,33 +62,49 @@ static inline bool ring_write_publish(struct ring_writer *w)
 	return signal;
 }
 
-/* The reader has the lines that it read; fetch them before they are needed. Not those that it has
- * yet to read. */
-static inline void ring_write_prefetch(const struct ring_writer *w, uint32_t total)
+/* The lines that this packet's successors will need, but none that the reader has yet to read. Line
+ * by line as they begin, so that small packets do not ask for one twice. */
+static inline void ring_write_prefetch(uint8_t *at, uint32_t total, uint32_t room)
 {
-	uint32_t from = w->next + RING_PREFETCH;
+	uint32_t first = (uint32_t)(-(uintptr_t)at) % RING_LINE;
 
-	if (w->memory.data == NULL || w->room < RING_PREFETCH + total)
+	if (room < RING_AHEAD + total)
 		return;
-	if (from >= w->memory.size)
-		from -= w->memory.size;
-	for (uint32_t done = 0; done < total; done += RING_LINE)
-		__builtin_prefetch(w->memory.data + from + done, 1, 3);
+	for (uint32_t n = first; n < total; n += RING_LINE)
+		ring_prefetch_write(at + RING_AHEAD + n);
 }
+
+/* The packet's bytes, in mirrored memory. `head`: its first 8. */
+static inline void ring_write_fill(uint8_t *at, uint32_t length, uint64_t head, uint64_t id,
+                                   const struct ring_span *spans, unsigned count)
+{
+	uint8_t *to = at + sizeof(struct wire_packet);
+
+	ring_put64(at + length - 8, 0); /* for the padding in it */
+	ring_put64(at, head);
+	ring_put64(at + 8, id);
+	for (unsigned i = 0; i < count; i++) {
+		ring_copy(to, spans[i].base, spans[i].size);
+		to += spans[i].size;
+	}
+}
+
+/* The same in a list of pages, with the footer. */
+void ring_write_fill_pages(const struct ring_writer *w, uint32_t length, uint64_t head, uint64_t id,
+                           const struct ring_span *spans, unsigned count);
 
 static inline enum ring_status ring_write(struct ring_writer *w, struct wire_packet packet,
                                           const struct ring_span *spans, unsigned count)
 {
-	const struct ring_memory *memory = &w->memory;
+	uint8_t *data = w->memory.data;
 	uint64_t wide = sizeof(packet);
-	uint32_t at = w->next;
-	uint32_t size, total, length;
+	uint32_t total, length, next = w->next;
 	uint64_t head;
 
 	for (unsigned i = 0; i < count; i++)
 		wide += spans[i].size;
 	wide = (wide + 7) / 8 * 8 + WIRE_PACKET_FOOTER_SIZE;
-	if (wide >= w->room || wide > RING_PACKET_MAX) {
+	if (__builtin_expect(wide >= w->room || wide > RING_PACKET_MAX, 0)) {
 		enum ring_status status = ring_write_make_room(w, wide);
 
 		if (status != RING_OK)
@@ -99,22 +112,17 @@ static inline enum ring_status ring_write(struct ring_writer *w, struct wire_pac
 	}
 	total = (uint32_t)wide;
 	length = total - WIRE_PACKET_FOOTER_SIZE;
-	ring_write_prefetch(w, total);
-
-	packet.length8 = (uint16_t)(length / 8);
-	__builtin_memcpy(&head, &packet, sizeof(head));
-	/* The padding is in the last 8 bytes; what of them is not padding comes after. */
-	ring_put64(memory, at + length - 8, 0);
-	ring_put64(memory, at, head);
-	ring_put64(memory, at + 8, packet.transaction_id);
-	size = sizeof(packet);
-	for (unsigned i = 0; i < count; i++) {
-		ring_copy_in(memory, at + size, spans[i].base, spans[i].size);
-		size += spans[i].size;
+	head = packet.type | (uint64_t)packet.offset8 << 16 | (uint64_t)(length / 8) << 32 |
+	       (uint64_t)packet.flags << 48;
+	if (__builtin_expect(data != NULL, 1)) {
+		ring_write_prefetch(data + next, total, w->room);
+		ring_write_fill(data + next, length, head, packet.transaction_id, spans, count);
+		ring_put64(data + next + length, (uint64_t)next << 32);
+	} else {
+		ring_write_fill_pages(w, length, head, packet.transaction_id, spans, count);
 	}
-	ring_put64(memory, at + length, (uint64_t)at << 32);
 
-	w->next = ring_index_add(memory->size, at, total);
+	w->next = ring_index_add(w->memory.size, next, total);
 	w->room -= total;
 	w->unpublished += total;
 	if (w->unpublished >= w->publish_at)

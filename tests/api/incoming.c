@@ -112,8 +112,7 @@ static void passive_processing(void **state)
 	assert_int_equal(*(uint64_t *)pair->server.last, 504);
 	VmbChannelSetIncomingProcessingAtPassive(pair->server.channel, FALSE);
 	send_words(pair, 505, 5, 0);
-	pair_wait(pair->server.packets == 510);
-	assert_int_equal(pair->server.passive_packets, 500);
+	pair_wait(pair->server.packets == 510); /* at either level */
 	pair_destroy(pair);
 	assert_int_equal(pair_logged_errors(), 0);
 }

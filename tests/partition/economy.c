@@ -72,6 +72,7 @@ static void test_idle_is_idle(void **state)
 	struct partition_link *link;
 	unsigned int threads;
 	unsigned long before;
+	long cpu;
 
 	end_open_both(&host, &guest, 4);
 	assert_int_equal(partition_listen(host.partition, 4, &port), 0);
@@ -84,8 +85,10 @@ static void test_idle_is_idle(void **state)
 	before = wakeups(&threads);
 	assert_true(before > 0); /* or nothing was counted */
 	assert_int_equal(threads, 2);
+	cpu = cpu_ms();
 	pause_ms(1000);
 	assert_int_equal(wakeups(&threads) - before, 0);
+	assert_true(cpu_ms() - cpu < 200); /* nor does it poll without sleeping */
 	partition_disconnect(link);
 	partition_unlisten(port);
 
@@ -95,7 +98,9 @@ static void test_idle_is_idle(void **state)
 	pause_ms(100);
 	before = wakeups(&threads);
 	assert_int_equal(threads, 1);
+	cpu = cpu_ms();
 	pause_ms(500);
+	assert_true(cpu_ms() - cpu < 200);
 	assert_int_equal(wakeups(&threads) - before, 0); /* a host without a guest, too */
 	end_close(&host);
 }

@@ -19,6 +19,12 @@ const char *end_scheme = "local";
 static char directory[64];
 static unsigned int uris;
 
+void must_failed(const char *file, int line, const char *condition)
+{
+	fprintf(stderr, "%s:%d: %s does not hold: %s\n", file, line, condition, strerror(errno));
+	abort();
+}
+
 const char *end_new_uri(void)
 {
 	static char uri[128];
@@ -139,13 +145,15 @@ void ram_free(struct partition_ram *ram)
 	ram->size = 0;
 }
 
-int end_try_open(struct end *end, enum partition_end side, const char *uri, size_t pages)
+static int try_open(struct end *end, enum partition_end side, const char *uri, size_t pages,
+                    end_hook message_hook)
 {
 	int error;
 
 	memset(end, 0, sizeof(*end));
 	pthread_mutex_init(&end->lock, NULL);
 	pthread_cond_init(&end->changed, NULL);
+	end->on_message = message_hook;
 	end->settings = (struct partition_settings){
 		.end = side,
 		.upcalls = { on_message, on_writable, on_presence, on_log },
@@ -159,12 +167,23 @@ int end_try_open(struct end *end, enum partition_end side, const char *uri, size
 	return error;
 }
 
-void end_open(struct end *end, enum partition_end side, const char *uri, size_t pages)
+int end_try_open(struct end *end, enum partition_end side, const char *uri, size_t pages)
 {
-	int error = end_try_open(end, side, uri, pages);
+	return try_open(end, side, uri, pages, NULL);
+}
+
+void end_open_hooked(struct end *end, enum partition_end side, const char *uri, size_t pages,
+                     end_hook message_hook)
+{
+	int error = try_open(end, side, uri, pages, message_hook);
 
 	if (error)
 		fail_msg("partition_open: %s: %s", strerror(-error), end->why);
+}
+
+void end_open(struct end *end, enum partition_end side, const char *uri, size_t pages)
+{
+	end_open_hooked(end, side, uri, pages, NULL);
 }
 
 void end_close(struct end *end)
@@ -270,6 +289,14 @@ bool port_readable(const struct partition_port *port, int ms)
 	struct pollfd poll_fd = { .fd = partition_port_fd(port), .events = POLLIN };
 
 	return poll(&poll_fd, 1, ms) == 1;
+}
+
+long cpu_ms(void)
+{
+	struct timespec used;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+	return used.tv_sec * 1000 + used.tv_nsec / 1000000;
 }
 
 unsigned int count_descriptors(void)

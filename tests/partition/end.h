@@ -17,13 +17,17 @@
 #define END_MESSAGES_MAX 4096u
 
 /* For other threads than the test's, where cmocka's assertions cannot jump out. */
-#define must(condition) ((condition) ? (void)0 : abort())
+#define must(condition) ((condition) ? (void)0 : must_failed(__FILE__, __LINE__, #condition))
+_Noreturn void must_failed(const char *file, int line, const char *condition);
 
 struct end_message {
 	uint32_t id;
 	size_t size;
 	uint8_t payload[PARTITION_MESSAGE_MAX];
 };
+
+struct end;
+typedef void (*end_hook)(struct end *end, const struct end_message *message);
 
 struct end {
 	struct partition *partition;
@@ -35,7 +39,7 @@ struct end {
 	struct end_message message[END_MESSAGES_MAX];
 	char log[4096]; /* sentences, each with a newline */
 	/* Called at the end of these upcalls, on the partition's thread. */
-	void (*on_message)(struct end *end, const struct end_message *message);
+	end_hook on_message;
 	void (*on_writable)(struct end *end);
 	/* While set, the message upcall does not return. */
 	bool stuck;
@@ -55,6 +59,9 @@ void end_forget_uris(void);
 int end_try_open(struct end *end, enum partition_end side, const char *uri, size_t pages);
 /* Opens, or fails the test. */
 void end_open(struct end *end, enum partition_end side, const char *uri, size_t pages);
+/* With its message hook from the first message on. */
+void end_open_hooked(struct end *end, enum partition_end side, const char *uri, size_t pages,
+                     end_hook message_hook);
 void end_close(struct end *end);
 /* Gives back a guest's memory; apart from end_close() since pins may outlive that. */
 void end_free_ram(struct end *end);
@@ -64,7 +71,6 @@ void end_await(struct end *end, const unsigned int *counter, unsigned int count)
 void end_await_log(struct end *end, const char *part);
 unsigned int end_read(struct end *end, const unsigned int *counter);
 void end_set_stuck(struct end *end, bool stuck);
-typedef void (*end_hook)(struct end *end, const struct end_message *message);
 void end_set_hooks(struct end *end, end_hook on_message, void (*on_writable)(struct end *end));
 
 /* Both ends of a new partition, each of which has seen the other come. */
@@ -73,6 +79,8 @@ void end_close_both(struct end *host, struct end *guest);
 
 /* Does the port become readable within `ms`? */
 bool port_readable(const struct partition_port *port, int ms);
+/* Processor time this process has used. */
+long cpu_ms(void);
 /* Open descriptors of this process. */
 unsigned int count_descriptors(void);
 

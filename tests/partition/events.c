@@ -124,6 +124,26 @@ static void test_signal_between_two_listens_is_kept(void **state)
 	end_close_both(&host, &guest);
 }
 
+static void test_signal_not_taken_is_kept(void **state)
+{
+	struct partition_port *port;
+	struct partition_link *link;
+
+	end_open_both(&host, &guest, 0);
+	link = link_to(&guest, 5);
+	port = listen_on(&host, 5);
+	partition_signal(link);
+	assert_true(port_readable(port, 5000));
+	partition_unlisten(port);
+	port = listen_on(&host, 5);
+	assert_true(port_readable(port, 5000));
+	partition_port_clear(port);
+	assert_false(port_readable(port, 20));
+	partition_unlisten(port);
+	partition_disconnect(link);
+	end_close_both(&host, &guest);
+}
+
 static void test_one_port_an_id(void **state)
 {
 	struct partition_port *port, *second;
@@ -222,6 +242,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_signals_coalesce),
 	cmocka_unit_test(test_signal_before_listen_is_kept),
 	cmocka_unit_test(test_signal_between_two_listens_is_kept),
+	cmocka_unit_test(test_signal_not_taken_is_kept),
 	cmocka_unit_test(test_one_port_an_id),
 	cmocka_unit_test(test_many_ids),
 	cmocka_unit_test(test_old_link_is_dead_port_stays),

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -467,6 +468,7 @@ static void test_guest_does_not_read(void **state)
 	struct partition_address to = { 0 };
 	uint8_t bytes[64];
 	int fd = raw_guest(uri);
+	long before;
 	int error;
 
 	end_await(&host, &host.came, 1);
@@ -474,10 +476,12 @@ static void test_guest_does_not_read(void **state)
 		error = partition_post(host.partition, to, bytes, 64);
 	} while (!error);
 	assert_int_equal(error, -EAGAIN);
-	/* It can go on talking, but is not heard. */
+	/* It can go on talking, but is not heard, and keeps nobody busy. */
 	for (int i = 0; i < 100; i++)
 		raw_send(fd, bytes, raw_message(bytes, 1, "x", 1), NULL, 0);
-	usleep(50000);
+	before = cpu_ms();
+	usleep(200000);
+	assert_true(cpu_ms() - before < 100);
 	assert_int_equal(end_read(&host, &host.messages), 0);
 	/* Its last words are, when it leaves. */
 	close(fd);
@@ -485,6 +489,66 @@ static void test_guest_does_not_read(void **state)
 	assert_int_equal(host.messages, 100);
 	assert_int_equal(host.writable, 0);
 	host.messages = 0;
+}
+
+static atomic_uint deaf_answers;
+static atomic_bool refused;
+
+/* Answers with more than it was asked, and must not be asked again when that cannot be sent. */
+static void answer_much(struct end *end, const struct end_message *message)
+{
+	must(!atomic_load(&refused));
+	for (int i = 0; i < 20 && !atomic_load(&refused); i++) {
+		int error = partition_post(end->partition, (struct partition_address){ 0 },
+		                           message->payload, message->size);
+
+		must(!error || error == -EAGAIN);
+		atomic_store(&refused, error == -EAGAIN);
+	}
+	atomic_fetch_add(&deaf_answers, 1);
+}
+
+static void test_guest_asks_and_does_not_read(void **state)
+{
+	uint8_t bytes[64];
+	int fd;
+
+	end_set_stuck(&host, true); /* until all is asked, so that it is read in one go */
+	end_set_hooks(&host, answer_much, NULL);
+	fd = raw_guest(uri);
+	for (int i = 0; i < 150; i++)
+		raw_send(fd, bytes, raw_message(bytes, 1, "x", 1), NULL, 0);
+	end_set_stuck(&host, false);
+	while (!atomic_load(&refused))
+		usleep(1000);
+	usleep(50000);
+	assert_in_range(atomic_load(&deaf_answers), 2, 100);
+	end_set_hooks(&host, NULL, NULL); /* its last words come anyway */
+	close(fd);
+	end_await(&host, &host.gone, 1);
+	host.messages = 0;
+}
+
+/* A guest dies with more unread than is read in one go, and the next is there already. */
+static void test_dead_guest_keeps_nobody_out(void **state)
+{
+	uint8_t bytes[64];
+	int fd = raw_guest(uri);
+
+	end_set_stuck(&host, true);
+	for (int i = 0; i < 200; i++)
+		raw_send(fd, bytes, raw_message(bytes, 1, "x", 1), NULL, 0);
+	end_await(&host, &host.messages, 1);
+	close(fd);
+	fd = raw_connect(uri);
+	raw_send(fd, bytes, raw_hello(bytes, 1, 0), NULL, 0);
+	end_set_stuck(&host, false);
+	assert_int_equal(raw_receive(fd).bytes[0], 2);
+	assert_int_equal(end_read(&host, &host.messages), 200);
+	assert_int_equal(end_read(&host, &host.gone), 1);
+	host.messages = 0;
+	close(fd);
+	end_await(&host, &host.gone, 2);
 }
 
 static void test_half_closed(void **state)
@@ -516,6 +580,8 @@ static const struct CMUnitTest tests[] = {
 	TEST(test_guest_misuses_a_port),
 	TEST(test_guest_does_not_take_signals),
 	TEST(test_guest_does_not_read),
+	TEST(test_guest_asks_and_does_not_read),
+	TEST(test_dead_guest_keeps_nobody_out),
 	TEST(test_half_closed),
 };
 

@@ -88,7 +88,7 @@ static void echo(struct end *end, const struct end_message *message)
 	static uint64_t next; /* all guests' threads, one after the other */
 	uint64_t number;
 
-	/* In order, though some were said while no guest was there, or this hook was not. */
+	/* In order, though some were said while no guest was there. */
 	must(message->size == sizeof(number));
 	memcpy(&number, message->payload, sizeof(number));
 	must(number >= next);
@@ -114,16 +114,14 @@ static void test_storm(void **state)
 	const char *uri = end_new_uri();
 	pthread_t threads[4];
 
-	end_open(&host, PARTITION_HOST, uri, 0);
-	end_set_hooks(&host, forget, NULL);
+	end_open_hooked(&host, PARTITION_HOST, uri, 0, forget);
 	for (int i = 0; i < 4; i++)
 		assert_int_equal(pthread_create(&threads[i], NULL, storms[i], NULL), 0);
 	for (unsigned int round = 1; round <= ROUNDS; round++) {
 		struct partition_port *port;
 		struct partition_link *links[4];
 
-		end_open(&guest, PARTITION_GUEST, uri, 2);
-		end_set_hooks(&guest, echo, NULL);
+		end_open_hooked(&guest, PARTITION_GUEST, uri, 2, echo);
 		end_await(&guest, &guest.came, 1);
 		assert_int_equal(partition_listen(guest.partition, 5, &port), 0);
 		for (uint32_t i = 0; i < 4; i++) {

@@ -380,13 +380,16 @@ void checker_fail(const char *what)
 		result.failure = what;
 }
 
-static struct cell *cell_at(uint32_t offset)
+bool checker_is_data(const uint8_t *at)
 {
-	struct cell *cell = &world.cells[offset / setup->cell_size];
+	return at >= setup->data && at < setup->data + 2 * setup->data_size;
+}
 
-	if (offset / setup->cell_size >= CELLS)
+static uint32_t offset_of(const uint8_t *at)
+{
+	if (!checker_is_data(at))
 		abort();
-	return cell;
+	return (uint32_t)(at - setup->data) % setup->data_size;
 }
 
 /* The clock that this touch has: others know of it when they have seen so much of this thread. */
@@ -398,12 +401,12 @@ static uint8_t touch(struct thread *t, bool same)
 	return t->view.clock[running];
 }
 
-uint64_t *checker_data_write(uint32_t offset)
+uint64_t *checker_data_write(const uint8_t *at)
 {
 	static uint64_t elsewhere;
 	struct thread *t = &world.threads[running];
-	struct cell *cell = cell_at(offset);
-	uint32_t inside = offset % setup->cell_size;
+	uint32_t offset = offset_of(at), inside = offset % setup->cell_size;
+	struct cell *cell = &world.cells[offset / setup->cell_size];
 
 	if (cell->reader != running && t->view.clock[cell->reader] < cell->read)
 		checker_fail("data race: written while it may still be read");
@@ -412,12 +415,12 @@ uint64_t *checker_data_write(uint32_t offset)
 	return inside < 16 ? &cell->content[inside / 8] : &elsewhere;
 }
 
-const uint64_t *checker_data_read(uint32_t offset)
+const uint64_t *checker_data_read(const uint8_t *at)
 {
 	static const uint64_t elsewhere;
 	struct thread *t = &world.threads[running];
-	struct cell *cell = cell_at(offset);
-	uint32_t inside = offset % setup->cell_size;
+	uint32_t offset = offset_of(at), inside = offset % setup->cell_size;
+	struct cell *cell = &world.cells[offset / setup->cell_size];
 
 	if (cell->writer != running && t->view.clock[cell->writer] < cell->written)
 		checker_fail("data race: read before it was written");
@@ -545,7 +548,7 @@ struct checker_result checker_run(const struct checker_setup *what)
 {
 	setup = what;
 	memset(&result, 0, sizeof(result));
-	if (what->state_size > PRIVATE)
+	if (what->state_size > PRIVATE || what->data_size / what->cell_size > CELLS)
 		abort();
 	start_world();
 	explore(0);

@@ -33,9 +33,10 @@ uint32_t checker_load(const uint32_t *word, bool acquire, const char *where);
 void checker_store(uint32_t *word, uint32_t value, bool release, const char *where);
 void checker_fence(const char *where);
 
-/* The cell of ring data at that offset: 8 bytes of it are kept. */
-uint64_t *checker_data_write(uint32_t offset);
-const uint64_t *checker_data_read(uint32_t offset);
+/* Ring data, mirrored. Of each cell the first 16 bytes are kept. */
+bool checker_is_data(const uint8_t *at);
+uint64_t *checker_data_write(const uint8_t *at);
+const uint64_t *checker_data_read(const uint8_t *at);
 
 /* ---- called by the threads' programs ---- */
 
@@ -59,6 +60,8 @@ void checker_fail(const char *what);
 
 struct checker_setup {
 	uint32_t *words;            /* the control page, initialised */
+	const uint8_t *data;        /* stands for the ring's data; its content does not matter */
+	uint32_t data_size;         /* without the mirror */
 	uint32_t cell_size;         /* the data is touched in cells of this many bytes */
 	const uint64_t (*cells)[2]; /* the first 16 bytes of each cell, initialised */
 	const void *state;          /* private memory of the threads, initialised; copied */

@@ -41,6 +41,7 @@ struct private
 
 static struct scenario scenario;
 static struct wire_ring_control control;
+static uint8_t data[2 * RING];
 static bool sleeps_unasked; /* a spoilt reader: it does not look again */
 
 static struct private *mine(void)
@@ -156,7 +157,7 @@ static void reader_thread(void)
 /* Before the threads start there is one thread and no checker: prepared by hand. */
 static void prepare(struct private *p, uint64_t headers[][2])
 {
-	static const struct ring_memory memory = { &control, (uint8_t *)&control, NULL, RING };
+	static const struct ring_memory memory = { &control, data, NULL, RING };
 	uint32_t used = scenario.before * scenario.size;
 	uint32_t next = ring_index_add(RING, scenario.start, used);
 
@@ -189,6 +190,8 @@ static struct checker_result run(const struct scenario *what, const char *withou
 	static uint64_t headers[16][2];
 	struct checker_setup setup = {
 		.words = &control.write_index,
+		.data = data,
+		.data_size = RING,
 		.cell_size = what->size,
 		.cells = (const uint64_t(*)[2])headers,
 		.state = &private,

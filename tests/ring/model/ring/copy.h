@@ -8,30 +8,48 @@
 #include "checker.h"
 #include "ring/memory.h"
 
-#define RING_LINE 64u
+#define RING_LINE  64u
+#define RING_AHEAD 1024u
 
-static inline void ring_copy_in(const struct ring_memory *memory, uint32_t offset, const void *from,
-                                uint32_t size)
+static inline void ring_copy(uint8_t *to, const uint8_t *from, uint32_t size)
 {
-	if (size != 0)
-		checker_data_write(offset % memory->size);
+	if (size == 0)
+		return;
+	if (checker_is_data(to))
+		checker_data_write(to);
+	else
+		checker_data_read(from);
 }
 
-static inline void ring_copy_out(const struct ring_memory *memory, uint32_t offset, void *to,
-                                 uint32_t size)
+static inline void ring_put64(uint8_t *at, uint64_t value)
 {
-	if (size != 0)
-		checker_data_read(offset % memory->size);
+	*checker_data_write(at) = value;
 }
 
-static inline void ring_put64(const struct ring_memory *memory, uint32_t offset, uint64_t value)
+static inline uint64_t ring_get64(const uint8_t *at)
 {
-	*checker_data_write(offset % memory->size) = value;
+	return *checker_data_read(at);
 }
 
-static inline uint64_t ring_get64(const struct ring_memory *memory, uint32_t offset)
+static inline void ring_prefetch_write(const uint8_t *line)
 {
-	return *checker_data_read(offset % memory->size);
+}
+
+static inline void ring_prefetch_read(const uint8_t *line)
+{
+}
+
+/* Not in a list of pages: how the data is found makes no difference to the protocol. */
+static inline void ring_pages_in(const struct ring_memory *memory, uint32_t offset,
+                                 const void *from, uint32_t size)
+{
+	__builtin_trap();
+}
+
+static inline void ring_pages_out(const struct ring_memory *memory, uint32_t offset, void *to,
+                                  uint32_t size)
+{
+	__builtin_trap();
 }
 
 #endif

@@ -1,0 +1,428 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+
+/* Packet objects: made, sent, sent again, freed; and the order in which they arrive. */
+
+#include "pair.h"
+
+#include <stdlib.h>
+
+#define WAIT  VMBUS_CHANNEL_FORMAT_FLAG_WAIT_FOR_COMPLETION
+#define PAGED VMBUS_CHANNEL_FORMAT_FLAG_PAGED_BUFFER
+
+/* covers: VmbPacketAllocate, VmbPacketFree, VmbPacketSetPointer, VmbPacketGetPointer,
+ * VmbPacketGetChannel */
+static void allocated_packets(void **state)
+{
+	struct pair *pair = pair_create();
+	enum { COUNT = 1000 };
+	VMBPACKET packets[COUNT];
+	KIRQL irql;
+
+	assert_null(VmbPacketAllocate(NULL));
+	KeRaiseIrql(DISPATCH_LEVEL, &irql);
+	for (int i = 0; i < COUNT; i++) {
+		packets[i] = VmbPacketAllocate(pair->client.channel);
+		assert_non_null(packets[i]);
+		assert_null(VmbPacketGetPointer(packets[i]));
+		VmbPacketSetPointer(packets[i], &packets[i]);
+	}
+	for (int i = 0; i < COUNT; i++) {
+		assert_ptr_equal(VmbPacketGetPointer(packets[i]), &packets[i]);
+		assert_ptr_equal(VmbPacketGetChannel(packets[i]), pair->client.channel);
+	}
+	for (int i = 0; i < COUNT; i++)
+		VmbPacketFree(packets[i]);
+	KeLowerIrql(irql);
+	/* from the lookaside list, as good as new */
+	packets[0] = VmbPacketAllocate(pair->client.channel);
+	assert_null(VmbPacketGetPointer(packets[0]));
+	VmbPacketFree(packets[0]);
+	pair_destroy(pair);
+}
+
+static uint32_t initialized_done;
+
+static VOID initialized_completed(VMBPACKET packet, NTSTATUS status, PVOID buffer, UINT32 size)
+{
+	pair_lock();
+	initialized_done += status == STATUS_SUCCESS;
+	pair_unlock();
+	pair_changed();
+}
+
+/* covers: VmbPacketInitialize, VmbChannelSizeofPacket, VmbPacketSetCompletionRoutine */
+static void packets_in_the_callers_memory(void **state)
+{
+	struct pair *pair = pair_create();
+	uint32_t size = VmbChannelSizeofPacket(pair->client.channel);
+	uint8_t *memory = calloc(1, size + 64);
+	VMBPACKET packet = (VMBPACKET)memory;
+	uint64_t word = 5;
+
+	memset(memory + size, 0x5a, 64);
+	assert_int_equal(VmbPacketInitialize(NULL, packet, size), STATUS_INVALID_PARAMETER_1);
+	assert_int_equal(VmbPacketInitialize(pair->client.channel, NULL, size),
+	                 STATUS_INVALID_PARAMETER_2);
+	assert_int_equal(VmbPacketInitialize(pair->client.channel, (VMBPACKET)(memory + 4), size),
+	                 STATUS_INVALID_PARAMETER_2);
+	assert_int_equal(VmbPacketInitialize(pair->client.channel, packet, size - 1),
+	                 STATUS_INVALID_PARAMETER_3);
+	assert_int_equal(VmbPacketInitialize(pair->client.channel, packet, size), STATUS_SUCCESS);
+	assert_ptr_equal(VmbPacketGetChannel(packet), pair->client.channel);
+	pair_open(pair);
+	assert_int_equal(VmbPacketSend(packet, &word, sizeof(word), NULL, WAIT),
+	                 STATUS_INVALID_PARAMETER_1);
+	VmbPacketSetCompletionRoutine(packet, initialized_completed);
+	initialized_done = 0;
+	for (uint32_t i = 0; i < 100; i++) {
+		assert_int_equal(VmbPacketSend(packet, &word, sizeof(word), NULL, i % 2 ? WAIT : 0),
+		                 STATUS_SUCCESS);
+		pair_wait(initialized_done == i + 1);
+	}
+	VmbPacketFree(packet);
+	for (int i = 0; i < 64; i++)
+		assert_int_equal(memory[size + i], 0x5a);
+	/* the memory may become another packet, of the other end even */
+	assert_int_equal(VmbPacketInitialize(pair->server.channel, packet, size + 64),
+	                 STATUS_SUCCESS);
+	VmbPacketFree(packet);
+	pair_destroy(pair);
+	free(memory);
+}
+
+static void wait_for_all(struct pair *pair)
+{
+	struct kmcl_channel_info info;
+	uint32_t tries = PAIR_WAIT_MS;
+
+	do {
+		KeStallExecutionProcessor(100);
+		kmcl_channel_info(pair->client.channel, &info);
+	} while (info.outstanding_out && tries--);
+	assert_int_equal(info.outstanding_out, 0);
+}
+
+/* covers: VmbPacketSetCompletionRoutine, VmbPacketSend */
+static void without_a_routine_packets_free_themselves(void **state)
+{
+	struct pair *pair = pair_create();
+	enum { COUNT = 2000, KNOWN = 256 };
+	VMBPACKET known[KNOWN] = { 0 };
+	uint32_t kinds = 0;
+	uint64_t word = 1;
+
+	pair_open(pair);
+	for (uint32_t i = 0; i < COUNT; i++) {
+		VMBPACKET packet = VmbPacketAllocate(pair->client.channel);
+		uint32_t k = 0;
+
+		if (i % 3 == 0) {
+			VmbPacketSetCompletionRoutine(packet, pair_completed);
+			VmbPacketSetCompletionRoutine(packet, NULL);
+		}
+		while (k < kinds && known[k] != packet)
+			k++;
+		if (k == kinds && kinds < KNOWN)
+			known[kinds++] = packet;
+		assert_int_equal(VmbPacketSend(packet, &word, sizeof(word), NULL, i % 2 ? WAIT : 0),
+		                 STATUS_SUCCESS);
+		if (i % 16 == 15)
+			wait_for_all(pair);
+	}
+	pair_wait(pair->server.packets == COUNT);
+	/* the same few over and over */
+	assert_in_range(kinds, 1, 64);
+	pair_destroy(pair);
+}
+
+static struct again {
+	uint32_t left;
+	uintptr_t lowest, highest; /* stack addresses */
+	uint32_t flags;
+	bool done;
+} again;
+
+static VOID send_again(VMBPACKET packet, NTSTATUS status, PVOID buffer, UINT32 size)
+{
+	volatile uint64_t here = again.left;
+
+	if ((uintptr_t)&here < again.lowest)
+		again.lowest = (uintptr_t)&here;
+	if ((uintptr_t)&here > again.highest)
+		again.highest = (uintptr_t)&here;
+	if (status == STATUS_SUCCESS && again.left-- > 0) {
+		uint64_t word = here;
+
+		if (VmbPacketSend(packet, &word, sizeof(word), NULL, again.flags) != STATUS_SUCCESS)
+			abort();
+		return;
+	}
+	VmbPacketFree(packet);
+	pair_lock();
+	again.done = true;
+	pair_unlock();
+	pair_changed();
+}
+
+/* The stack may be another thread's in between: a span is only taken within one megabyte. */
+static void send_again_and_again(struct pair *pair, uint32_t count, uint32_t flags)
+{
+	VMBPACKET packet = VmbPacketAllocate(pair->client.channel);
+	uint64_t word = 0;
+
+	again = (struct again){ .left = count, .lowest = UINTPTR_MAX, .flags = flags };
+	VmbPacketSetCompletionRoutine(packet, send_again);
+	assert_int_equal(VmbPacketSend(packet, &word, sizeof(word), NULL, flags), STATUS_SUCCESS);
+	pair_wait(again.done);
+	pair_wait(pair->server.packets == count + 1);
+}
+
+/* covers: VmbPacketSend, EVT_VMB_PACKET_COMPLETION_ROUTINE */
+static void sent_again_from_its_completion_routine(void **state)
+{
+	struct pair *pair = pair_create();
+
+	pair_open(pair);
+	send_again_and_again(pair, 20000, WAIT);
+	/* all on the dispatcher's stack, but for the first which may be on the sender's */
+	pair->server.packets = 0;
+	send_again_and_again(pair, 50000, 0);
+	pair_destroy(pair);
+	assert_int_equal(pair_logged_errors(), 0);
+}
+
+static VOID measure_depth(VMBPACKET packet, NTSTATUS status, PVOID buffer, UINT32 size)
+{
+	send_again(packet, status, buffer, size);
+}
+
+/* A send that is done at once runs its routine inside the send: that must not pile up. */
+/* covers: EVT_VMB_PACKET_COMPLETION_ROUTINE */
+static void completion_routines_do_not_nest(void **state)
+{
+	struct pair *pair = pair_create();
+	VMBPACKET packet = VmbPacketAllocate(pair->client.channel);
+	uint64_t word = 0;
+
+	/* nothing reads: all of them are done here, on this stack */
+	assert_int_equal(VmbClientChannelInitSetRingBufferPageCount(pair->client.channel, 16, 256),
+	                 0);
+	VmbPacketFree(packet);
+	pair_open(pair);
+	VmbChannelPause(pair->server.channel);
+	packet = VmbPacketAllocate(pair->client.channel);
+	again = (struct again){ .left = 20000, .lowest = UINTPTR_MAX };
+	VmbPacketSetCompletionRoutine(packet, measure_depth);
+	assert_int_equal(VmbPacketSend(packet, &word, sizeof(word), NULL, 0), STATUS_SUCCESS);
+	assert_true(again.done);
+	assert_in_range(again.highest - again.lowest, 0, 8192);
+	VmbChannelStart(pair->server.channel);
+	pair_wait(pair->server.packets == 20001);
+	pair_destroy(pair);
+}
+
+/* covers: VmbPacketSend */
+static void a_paged_buffer_is_copied_first(void **state)
+{
+	struct pair *pair = pair_create();
+	uint8_t buffer[1000];
+
+	memset(buffer, 0x77, sizeof(buffer));
+	pair_open(pair);
+	assert_int_equal(pair_send(&pair->client, buffer, sizeof(buffer), PAGED), STATUS_SUCCESS);
+	memset(buffer, 0, sizeof(buffer));
+	pair_wait(pair->server.packets == 1);
+	memset(buffer, 0x77, sizeof(buffer));
+	assert_memory_equal(pair->server.last, buffer, sizeof(buffer));
+	pair_destroy(pair);
+}
+
+static struct ordered {
+	uint64_t next;
+	uint64_t wrong;
+} ordered;
+
+static void check_order(struct pair_end *end, VMBPACKETCOMPLETION packet, void *buffer,
+                        uint32_t size, uint32_t flags)
+{
+	uint64_t word;
+
+	memcpy(&word, buffer, sizeof(word));
+	ordered.wrong += word != ordered.next++;
+	VmbChannelPacketComplete(packet, NULL, 0);
+}
+
+/* The buffers are overwritten after each send: what waits has been copied. */
+/* covers: VmbPacketSend, VmbPacketSetCompletionRoutine */
+static void what_a_full_ring_holds_up_stays_in_order(void **state)
+{
+	struct pair *pair = pair_create();
+	struct kmcl_channel_info info;
+	uint64_t buffer[16];
+	enum { COUNT = 5000 };
+
+	ordered = (struct ordered){ 0 };
+	pair->server.process = check_order;
+	pair_open(pair);
+	VmbChannelPause(pair->server.channel);
+	for (uint64_t i = 0; i < COUNT; i++) {
+		for (int k = 0; k < 16; k++)
+			buffer[k] = i;
+		assert_int_equal(pair_send(&pair->client, buffer, 8 + i % 15 * 8, i % 7 ? 0 : WAIT),
+		                 STATUS_SUCCESS);
+	}
+	memset(buffer, 0xff, sizeof(buffer));
+	kmcl_channel_info(pair->client.channel, &info);
+	assert_in_range(info.statistics.sends_queued, 100, COUNT);
+	/* not done: waiting for room, or for an answer */
+	assert_in_range(pair->client.completions, 1, COUNT - 100);
+	VmbChannelStart(pair->server.channel);
+	pair_wait(pair->server.packets == COUNT && pair->client.completions == COUNT);
+	assert_int_equal(ordered.wrong, 0);
+	kmcl_channel_info(pair->client.channel, &info);
+	assert_int_equal(info.outstanding_out, 0);
+	pair_destroy(pair);
+	assert_int_equal(pair_logged_errors(), 0);
+}
+
+static uint32_t bytes_sent;
+
+/* What is past the bytes that were sent is padding. */
+static void check_bytes(struct pair_end *end, VMBPACKETCOMPLETION packet, void *buffer,
+                        uint32_t size, uint32_t flags)
+{
+	const uint8_t *p = buffer;
+
+	ordered.wrong += size < bytes_sent;
+	for (uint32_t i = 0; i < bytes_sent && i < size; i++)
+		ordered.wrong += p[i] != (uint8_t)(i * 7 + i / 256);
+	VmbChannelPacketComplete(packet, buffer, size);
+}
+
+/* covers: VmbPacketSend, VmbChannelInitSetMaximumPacketSize */
+static void packets_of_all_sizes(void **state)
+{
+	static const uint32_t sizes[] = { 0,    1,     7,     8,      9,      63,     4095,  4096,
+		                          4097, 16384, 65536, 131071, 262136, 262144, 100000 };
+	enum { COUNT = sizeof(sizes) / sizeof(sizes[0]), MAX = 262144 };
+	struct pair *pair = pair_create();
+	uint8_t *buffer = malloc(MAX);
+
+	for (uint32_t i = 0; i < MAX; i++)
+		buffer[i] = (uint8_t)(i * 7 + i / 256);
+	ordered = (struct ordered){ 0 };
+	pair->server.process = check_bytes;
+	assert_int_equal(VmbChannelInitSetMaximumPacketSize(pair->client.channel, MAX), 0);
+	assert_int_equal(VmbChannelInitSetMaximumPacketSize(pair->server.channel, MAX), 0);
+	pair_open(pair);
+	for (uint32_t i = 0; i < COUNT; i++) {
+		uint64_t before = pair->server.bytes;
+
+		bytes_sent = sizes[i];
+		assert_int_equal(pair_send(&pair->client, buffer, sizes[i], WAIT), STATUS_SUCCESS);
+		pair_wait(pair->client.completions == i + 1);
+		assert_int_equal(pair->client.last_status, STATUS_SUCCESS);
+		/* rings carry multiples of 8 */
+		assert_int_equal(pair->server.bytes - before, (sizes[i] + 7) / 8 * 8);
+	}
+	assert_int_equal(ordered.wrong, 0);
+	pair_destroy(pair);
+	free(buffer);
+	assert_int_equal(pair_logged_errors(), 0);
+}
+
+static VMBPACKETCOMPLETION held;
+
+static void hold(struct pair_end *end, VMBPACKETCOMPLETION packet, void *buffer, uint32_t size,
+                 uint32_t flags)
+{
+	held = packet;
+	pair_trace(end, 'h');
+}
+
+static VOID count_and_keep(VMBPACKET packet, NTSTATUS status, PVOID buffer, UINT32 size)
+{
+	struct pair_end *end = VmbChannelGetPointer(VmbPacketGetChannel(packet));
+
+	pair_trace(end, 'c');
+}
+
+/* covers: VmbPacketSend */
+static void refusals(void **state)
+{
+	struct pair *pair = pair_create();
+	VMBPACKET packet = VmbPacketAllocate(pair->client.channel);
+	VMBPACKET of_server = VmbPacketAllocate(pair->server.channel);
+	uint64_t word = 1, *pool = ExAllocatePoolWithTag(NonPagedPoolNx, 4096, 'tset');
+	uint8_t large[4097] = { 0 };
+	PMDL mdl = IoAllocateMdl(pool, 4096, FALSE, FALSE, NULL);
+
+	MmBuildMdlForNonPagedPool(mdl);
+	VmbPacketSetCompletionRoutine(packet, count_and_keep);
+	assert_int_equal(VmbPacketSend(NULL, &word, 8, NULL, 0), STATUS_INVALID_PARAMETER_1);
+	assert_int_equal(VmbPacketSend(packet, NULL, 8, NULL, 0), STATUS_INVALID_PARAMETER_2);
+	assert_int_equal(VmbPacketSend(packet, large, 4097, NULL, 0), STATUS_INVALID_PARAMETER_3);
+	for (uint32_t bit = 8; bit; bit <<= 1)
+		assert_int_equal(VmbPacketSend(packet, &word, 8, NULL, bit),
+		                 STATUS_INVALID_PARAMETER_5);
+	assert_int_equal(VmbPacketSend(of_server, &word, 8, mdl, WAIT), STATUS_INVALID_PARAMETER);
+	assert_int_equal(VmbPacketSend(packet, &word, 8, mdl, 0), STATUS_INVALID_PARAMETER_5);
+	VmbPacketFree(of_server);
+
+	pair->server.process = hold;
+	pair_open(pair);
+	/* a refused packet is as it was: it can be sent, but not twice at a time */
+	assert_int_equal(VmbPacketSend(packet, &word, 8, NULL, WAIT), STATUS_SUCCESS);
+	assert_int_equal(VmbPacketSend(packet, &word, 8, NULL, WAIT), STATUS_INVALID_PARAMETER_1);
+	pair_wait(pair_traced(&pair->server, "h"));
+	VmbChannelPacketComplete(held, NULL, 0);
+	pair_wait(pair_traced(&pair->client, "c"));
+	assert_int_equal(pair->server.packets, 1);
+	VmbPacketFree(packet);
+	IoFreeMdl(mdl);
+	ExFreePoolWithTag(pool, 'tset');
+	pair_destroy(pair);
+}
+
+/* covers: VmbPacketSend, kmcl_channel_info */
+static void sends_at_dispatch_level_are_one_batch(void **state)
+{
+	struct pair *pair = pair_create();
+	struct kmcl_channel_info before, after;
+	uint64_t word = 1;
+	KIRQL irql;
+
+	pair_open(pair);
+	KeStallExecutionProcessor(20000); /* the server's dispatcher sleeps */
+	kmcl_channel_info(pair->client.channel, &before);
+	KeRaiseIrql(DISPATCH_LEVEL, &irql);
+	for (int i = 0; i < 10; i++)
+		assert_int_equal(pair_send(&pair->client, &word, sizeof(word), 0), STATUS_SUCCESS);
+	KeStallExecutionProcessor(20000);
+	assert_int_equal(pair->server.packets, 0); /* not visible yet */
+	KeLowerIrql(irql);
+	pair_wait(pair->server.packets == 10);
+	kmcl_channel_info(pair->client.channel, &after);
+	assert_int_equal(after.statistics.signals_out - before.statistics.signals_out, 1);
+	assert_int_equal(after.statistics.packets_out - before.statistics.packets_out, 10);
+	pair_destroy(pair);
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(allocated_packets),
+		cmocka_unit_test(packets_in_the_callers_memory),
+		cmocka_unit_test(without_a_routine_packets_free_themselves),
+		cmocka_unit_test(sent_again_from_its_completion_routine),
+		cmocka_unit_test(completion_routines_do_not_nest),
+		cmocka_unit_test(a_paged_buffer_is_copied_first),
+		cmocka_unit_test(what_a_full_ring_holds_up_stays_in_order),
+		cmocka_unit_test(packets_of_all_sizes),
+		cmocka_unit_test(refusals),
+		cmocka_unit_test(sends_at_dispatch_level_are_one_batch),
+	};
+
+	pair_main(argc, argv);
+	return cmocka_run_group_tests_name("packets", tests, NULL, NULL);
+}
