@@ -17,6 +17,7 @@
 #include "wdm/mdl.h"
 #include "wdm/rtl.h"
 #include "wdm/object.h"
+#include "wdm/rundown.h"
 #include "wdm/device.h"
 #include "wdm/work.h"
 

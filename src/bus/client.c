@@ -159,13 +159,14 @@ void client_message(struct client *c, const void *bytes, size_t size)
 
 void client_reset(struct client *c)
 {
-	enum client_state state = c->state;
+	bool connecting = c->state == CLIENT_CONNECTING && !c->unload_wanted;
+	bool unloading = c->state == CLIENT_UNLOADING || c->unload_wanted;
 
 	c->state = CLIENT_DISCONNECTED;
 	c->unload_wanted = false;
 	client_drop_channels(c);
-	if (state == CLIENT_CONNECTING)
+	if (connecting)
 		c->ops.connected(c->context, 0, 0);
-	if (state == CLIENT_UNLOADING)
+	if (unloading)
 		c->ops.unloaded(c->context);
 }

@@ -60,6 +60,7 @@ int client_connect(struct client *c, const struct client_contact *contact)
 	c->version = version;
 	c->state = CLIENT_CONNECTING;
 	c->offers_delivered = false;
+	c->gpadl_answers_late = 0;
 	send_contact(c);
 	return 0;
 }

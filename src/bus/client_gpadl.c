@@ -52,8 +52,21 @@ static void gpadl_remove(struct client *c, struct client_gpadl *gpadl)
 
 void client_free_gpadls(struct client *c, struct client_channel *channel)
 {
-	while (channel->gpadls)
+	while (channel->gpadls) {
+		if (channel->gpadls->state == CLIENT_GPADL_VOID)
+			c->gpadl_answers_late++;
 		gpadl_remove(c, channel->gpadls);
+	}
+}
+
+/* Whether an answer of that GPADL may be one that the rescind or the release of its channel
+ * overtook: hosts answer GPADLs of rescinded channels, too. */
+static bool gpadl_answer_late(struct client *c, const struct client_gpadl *gpadl)
+{
+	if (gpadl || !c->gpadl_answers_late)
+		return gpadl && gpadl->state == CLIENT_GPADL_VOID;
+	c->gpadl_answers_late--;
+	return true;
 }
 
 void client_void_gpadls(struct client *c, struct client_channel *channel)
@@ -171,7 +184,7 @@ void client_on_gpadl_created(struct client *c, const struct wire_gpadl_created *
 {
 	struct client_gpadl *gpadl = find_gpadl(c, message->gpadl);
 
-	if (gpadl && gpadl->state == CLIENT_GPADL_VOID)
+	if (gpadl_answer_late(c, gpadl))
 		return;
 	if (!gpadl || gpadl->state != CLIENT_GPADL_ASKED ||
 	    gpadl->channel->offer.channel_id != message->channel_id) {
@@ -216,7 +229,7 @@ void client_on_gpadl_torndown(struct client *c, const struct wire_gpadl_torndown
 	struct client_gpadl *gpadl = find_gpadl(c, message->gpadl);
 	uint32_t channel_id;
 
-	if (gpadl && gpadl->state == CLIENT_GPADL_VOID)
+	if (gpadl_answer_late(c, gpadl))
 		return;
 	if (!gpadl || gpadl->state != CLIENT_GPADL_LEAVING) {
 		client_fault(c, WIRE_GPADL_TORNDOWN, "that GPADL was not being torn down",

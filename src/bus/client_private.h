@@ -58,6 +58,7 @@ struct client {
 	uint32_t connection_id;
 	uint32_t last_open_id;
 	uint32_t last_gpadl;
+	uint32_t gpadl_answers_late; /* that may come, of GPADLs whose channels are released */
 	struct client_channel *channels[WIRE_CHANNEL_ID_MAX + 1];
 	struct id_tree gpadls;
 };

@@ -420,7 +420,7 @@ static bool modify_allowed(struct server *s, const struct server_channel *channe
 {
 	const char *what = NULL;
 
-	if (channel->revoked || channel->state != CHANNEL_OPEN)
+	if (channel->state != CHANNEL_OPEN)
 		what = "the channel is not open";
 	else if (channel->open.target_vp == WIRE_VP_NO_INTERRUPT)
 		what = "the channel has no interrupt";
@@ -438,6 +438,11 @@ void server_on_modify(struct server *s, const struct wire_modify_channel *messag
 
 	if (!channel)
 		return;
+	if (channel->revoked) {
+		if (!channel->revoked_said)
+			send_modify_response(s, channel, BUS_STATUS_UNSUCCESSFUL);
+		return;
+	}
 	if (!modify_allowed(s, channel, message->target_vp)) {
 		send_modify_response(s, channel, BUS_STATUS_UNSUCCESSFUL);
 	} else if (!channel->modifying) {

@@ -21,6 +21,7 @@
 #include "partition/partition.h"
 #include "ring/ring.h"
 
+#include "kmcl/spin.h"
 #include "kmcl/tsan.h"
 
 #include <kmcl/kmcl.h>
@@ -174,7 +175,7 @@ struct packet {
 };
 
 struct outgoing {
-	KSPIN_LOCK lock;
+	struct spin lock;
 	bool open;   /* packets may go; otherwise they queue */
 	bool frozen; /* ... for the time of a save */
 	struct ring_writer ring;
@@ -244,7 +245,7 @@ struct incoming {
 /* One ring as mapped here, its control page counted. */
 struct ring_map {
 	void *mapping;
-	size_t pages;
+	_Atomic(size_t) pages;
 	uint8_t **list; /* instead, where it could not be mapped in a row */
 };
 
@@ -324,7 +325,7 @@ struct channel {
 	struct bus_offer bus_offer;
 	struct server_open open;
 	struct host_gpadl *gpadls; /* server; bus->lock */
-	uint32_t gpadl_count;
+	_Atomic(uint32_t) gpadl_count;
 	struct channel *next; /* of the bus; bus->lock */
 
 	/* the open channel */
@@ -551,8 +552,8 @@ void guest_detach(struct channel *ch);
 void guest_release_channel(struct channel *ch);
 NTSTATUS guest_gpadl_create(struct channel *ch, const struct bus_gpa_range *ranges, uint32_t count,
 			    bool read_only, uint32_t *gpadl);
-/* STATUS_IO_TIMEOUT: the host has not let go of it yet. */
-NTSTATUS guest_gpadl_teardown(struct channel *ch, uint32_t gpadl);
+/* STATUS_IO_TIMEOUT: the host has not let go of it yet; `patient`: waits until it has. */
+NTSTATUS guest_gpadl_teardown(struct channel *ch, uint32_t gpadl, bool patient);
 uint64_t guest_page(struct channel *ch, const void *address);
 
 #endif

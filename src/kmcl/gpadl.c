@@ -147,9 +147,7 @@ VOID VmbChannelDeleteGpadl(VMBCHANNEL Channel, UINT32 GpadlHandle)
 
 	if (!ch || ch->server || !nt_irql_at_most(PASSIVE_LEVEL, __func__, ch->config.name))
 		return;
-	while (guest_gpadl_teardown(ch, GpadlHandle) == STATUS_IO_TIMEOUT)
-		nt_log(NT_LOG_WARNING, ch->config.name, "the host has GPADL %#x still mapped",
-		       GpadlHandle);
+	guest_gpadl_teardown(ch, GpadlHandle, true);
 }
 
 /* ---- the host's side ---- */

@@ -17,6 +17,7 @@
 #define GUEST_MAGIC	       0x74736575u
 #define GUEST_OPEN_TIMEOUT_MS  5000u
 #define GUEST_ANSWER_TIMEOUT_MS 10000u
+#define GUEST_PATIENCE_MS	1500u /* between complaints, where there is no limit */
 #define GUEST_OFFERS_MAX       2047u
 #define GUEST_VTL_MAX	       2u
 
@@ -529,14 +530,20 @@ static void guest_wait_remove(struct guest *guest, struct guest_wait *wait)
 	*p = wait->next;
 }
 
-/* The wait is on the list since before the request was made. */
-static NTSTATUS guest_wait_for(struct guest *guest, struct guest_wait *wait)
+static bool guest_wait_some(struct guest *guest, const struct guest_wait *wait, uint32_t ms)
 {
-	struct timespec deadline = guest_deadline(GUEST_ANSWER_TIMEOUT_MS);
+	struct timespec deadline = guest_deadline(ms);
 	int rc = 0;
 
 	while (!wait->done && rc == 0)
 		rc = pthread_cond_timedwait(&guest->changed, &guest->lock, &deadline);
+	return wait->done;
+}
+
+/* The wait is on the list since before the request was made. */
+static NTSTATUS guest_wait_for(struct guest *guest, struct guest_wait *wait)
+{
+	guest_wait_some(guest, wait, GUEST_ANSWER_TIMEOUT_MS);
 	guest_wait_remove(guest, wait);
 	if (!wait->done)
 		return STATUS_IO_TIMEOUT;
@@ -573,7 +580,7 @@ NTSTATUS guest_gpadl_create(struct channel *ch, const struct bus_gpa_range *rang
 	return status;
 }
 
-NTSTATUS guest_gpadl_teardown(struct channel *ch, uint32_t gpadl)
+NTSTATUS guest_gpadl_teardown(struct channel *ch, uint32_t gpadl, bool patient)
 {
 	struct guest *guest = ch->guest;
 	struct guest_wait wait = { .answer = ANSWER_GPADL_TORNDOWN,
@@ -583,9 +590,12 @@ NTSTATUS guest_gpadl_teardown(struct channel *ch, uint32_t gpadl)
 
 	guest_enter(guest);
 	guest_wait_add(guest, &wait);
-	if (client_gpadl_teardown(guest->client, wait.channel_id, gpadl) == 0)
+	if (client_gpadl_teardown(guest->client, wait.channel_id, gpadl) == 0) {
+		while (patient && !guest_wait_some(guest, &wait, GUEST_PATIENCE_MS))
+			nt_log(NT_LOG_WARNING, ch->config.name, "the host has GPADL %#x still mapped",
+			       gpadl);
 		status = guest_wait_for(guest, &wait);
-	else /* the connection is gone, and the host's hold on the memory with it */
+	} else /* the connection is gone, and the host's hold on the memory with it */
 		guest_wait_remove(guest, &wait);
 	guest_leave(guest);
 	return status;
@@ -622,7 +632,7 @@ static void guest_unshare_rings(struct channel *ch)
 {
 	if (!ch->rings.shared)
 		return;
-	if (guest_gpadl_teardown(ch, ch->rings.gpadl) == STATUS_IO_TIMEOUT) {
+	if (guest_gpadl_teardown(ch, ch->rings.gpadl, false) == STATUS_IO_TIMEOUT) {
 		nt_log(NT_LOG_ERROR, ch->config.name,
 		       "the host does not let go of the rings: their memory is not used again");
 		ch->rings.memory = NULL;
@@ -704,15 +714,14 @@ void guest_close_channel(struct channel *ch)
 void guest_detach(struct channel *ch)
 {
 	struct partition_link *link;
-	KIRQL irql;
 
 	dispatcher_detach(ch);
-	KeAcquireSpinLock(&ch->out.lock, &irql);
+	spin_lock(&ch->out.lock);
 	link = ch->out.link;
 	ch->out.link = NULL;
 	ch->out.interrupt_bits = NULL;
 	ch->out.monitor_pending = NULL;
-	KeReleaseSpinLock(&ch->out.lock, irql);
+	spin_unlock(&ch->out.lock);
 	outgoing_wait_signalled(ch);
 	if (link)
 		partition_disconnect(link);

@@ -68,7 +68,7 @@ static void gpadl_forget(struct host_gpadl *gpadl)
 	while (*p != gpadl)
 		p = &(*p)->next;
 	*p = gpadl->next;
-	gpadl->channel->gpadl_count--;
+	atomic_fetch_sub(&gpadl->channel->gpadl_count, 1);
 	free(gpadl);
 }
 
@@ -278,12 +278,11 @@ static struct partition_link *host_link(struct host *host, const struct server_o
 static void host_set_link(struct channel *ch, struct partition_link *link)
 {
 	struct partition_link *old;
-	KIRQL irql;
 
-	KeAcquireSpinLock(&ch->out.lock, &irql);
+	spin_lock(&ch->out.lock);
 	old = ch->out.link;
 	ch->out.link = link;
-	KeReleaseSpinLock(&ch->out.lock, irql);
+	spin_unlock(&ch->out.lock);
 	outgoing_wait_signalled(ch);
 	if (old)
 		partition_disconnect(old);
@@ -294,7 +293,9 @@ static void host_modify(void *context, void *owner, uint32_t target_vp)
 	struct host *host = context;
 	struct channel *ch = owner;
 
+	pthread_mutex_lock(&ch->lock);
 	ch->open.target_vp = target_vp;
+	pthread_mutex_unlock(&ch->lock);
 	host_set_link(ch, host_link(host, &ch->open));
 	host->due.modify = ch;
 }
@@ -342,7 +343,7 @@ static void host_gpadl(void *context, void *owner, uint32_t id, const struct bus
 	gpadl->read_only = host_take_read_only(host, ch->bus_offer.channel_id, id);
 	gpadl->next = ch->gpadls;
 	ch->gpadls = gpadl;
-	ch->gpadl_count++;
+	atomic_fetch_add(&ch->gpadl_count, 1);
 	host_gpadl_due(host, gpadl);
 }
 
@@ -559,7 +560,9 @@ struct partition *host_partition(struct host *host)
 static void host_add_channel(struct host *host, struct channel *ch, const struct bus_offer *offer)
 {
 	pthread_mutex_lock(&host->channels_lock);
+	pthread_mutex_lock(&ch->lock);
 	ch->bus_offer = *offer;
+	pthread_mutex_unlock(&ch->lock);
 	ch->next = host->channels;
 	host->channels = ch;
 	pthread_mutex_unlock(&host->channels_lock);
@@ -613,8 +616,8 @@ NTSTATUS host_offer(struct channel *ch)
 	struct bus_offer offer;
 	int rc;
 
-	host_enter(host);
 	host_fill_offer(ch, &offer);
+	host_enter(host);
 	rc = server_offer(host->server, &offer, ch, &ch->offer);
 	if (rc == 0)
 		host_add_channel(host, ch, &offer);

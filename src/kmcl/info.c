@@ -45,20 +45,21 @@ void info_of_offer(const struct bus_offer *offer, struct kmcl_channel_info *info
 
 static uint32_t info_ring_bytes(const struct ring_map *map)
 {
-	return map->pages ? (uint32_t)(map->pages - 1) * WIRE_PAGE_SIZE : 0;
+	size_t pages = map->pages; /* it may be unmapped meanwhile */
+
+	return pages ? (uint32_t)(pages - 1) * WIRE_PAGE_SIZE : 0;
 }
 
 static uint32_t info_outstanding_out(struct channel *ch)
 {
 	uint32_t count = 0;
-	KIRQL irql;
 
-	KeAcquireSpinLock(&ch->out.lock, &irql);
+	spin_lock(&ch->out.lock);
 	for (uint32_t slot = 0; slot < ch->out.slot_count; slot++)
 		count += packet_in_flight(ch, slot);
 	for (struct outgoing_item *item = ch->out.head; item; item = item->next)
 		count++;
-	KeReleaseSpinLock(&ch->out.lock, irql);
+	spin_unlock(&ch->out.lock);
 	return count;
 }
 

@@ -18,7 +18,6 @@ void outgoing_init(struct channel *ch)
 {
 	struct outgoing *out = &ch->out;
 
-	KeInitializeSpinLock(&out->lock);
 	out->tail = &out->head;
 	out->flush.routine = outgoing_flush;
 }
@@ -43,10 +42,11 @@ static struct signal_target outgoing_signal_begin_locked(struct outgoing *out)
 /* Afterwards the channel may be gone, if nothing else keeps it. */
 static void outgoing_signal_end(struct channel *ch, const struct signal_target *target)
 {
-	uint32_t id = ch->bus_offer.channel_id;
+	uint32_t id;
 
 	if (!target->wanted)
 		return;
+	id = ch->bus_offer.channel_id;
 	counter_add_shared(&ch->statistics.signals_out, 1);
 	if (target->interrupt_bits)
 		atomic_fetch_or(&target->interrupt_bits[id / 64], 1ull << id % 64);
@@ -60,11 +60,10 @@ static void outgoing_signal_end(struct channel *ch, const struct signal_target *
 void outgoing_signal(struct channel *ch)
 {
 	struct signal_target target;
-	KIRQL irql;
 
-	KeAcquireSpinLock(&ch->out.lock, &irql);
+	spin_lock(&ch->out.lock);
 	target = outgoing_signal_begin_locked(&ch->out);
-	KeReleaseSpinLock(&ch->out.lock, irql);
+	spin_unlock(&ch->out.lock);
 	outgoing_signal_end(ch, &target);
 }
 
@@ -85,20 +84,18 @@ static void outgoing_flush(struct nt_deferred *deferred)
 {
 	struct channel *ch = CONTAINING_RECORD(deferred, struct channel, out.flush);
 	struct signal_target target = { 0 };
-	KIRQL irql;
 
-	KeAcquireSpinLock(&ch->out.lock, &irql);
+	spin_lock(&ch->out.lock);
 	if (ch->out.open)
 		outgoing_publish_locked(ch, &target);
 	atomic_store(&ch->out.flush_queued, false);
-	KeReleaseSpinLock(&ch->out.lock, irql);
+	spin_unlock(&ch->out.lock);
 	outgoing_signal_end(ch, &target);
 }
 
-/* `irql` is what it was before the lock was taken. */
-static void outgoing_commit_locked(struct channel *ch, KIRQL irql, struct signal_target *target)
+static void outgoing_commit_locked(struct channel *ch, struct signal_target *target)
 {
-	if (irql < DISPATCH_LEVEL) {
+	if (KeGetCurrentIrql() < DISPATCH_LEVEL) {
 		outgoing_publish_locked(ch, target);
 	} else if (!atomic_load_explicit(&ch->out.flush_queued, memory_order_relaxed)) {
 		atomic_store_explicit(&ch->out.flush_queued, true, memory_order_relaxed);
@@ -223,14 +220,13 @@ NTSTATUS outgoing_send(struct channel *ch, struct packet *packet, bool now_only)
 	enum ring_status ring = RING_FULL;
 	bool waits = packet->waits, done = false;
 	struct signal_target target = { 0 };
-	KIRQL irql;
 
 	packet->item.done = packet_item_done;
-	KeAcquireSpinLock(&out->lock, &irql);
+	spin_lock(&out->lock);
 	if (outgoing_may_write_locked(out) && !out->head)
 		ring = outgoing_write_locked(ch, &packet->item);
 	if (ring == RING_OK) {
-		outgoing_commit_locked(ch, irql, &target);
+		outgoing_commit_locked(ch, &target);
 		done = !waits;
 		if (done && !packet->completion && !packet->bounce.pages) {
 			packet_release_locked(packet);
@@ -240,7 +236,7 @@ NTSTATUS outgoing_send(struct channel *ch, struct packet *packet, bool now_only)
 		packet_keep_payload(packet);
 		outgoing_append_locked(ch, &packet->item);
 	}
-	KeReleaseSpinLock(&out->lock, irql);
+	spin_unlock(&out->lock);
 	outgoing_signal_end(ch, &target);
 
 	if (ring == RING_OK) {
@@ -272,7 +268,6 @@ void outgoing_answer(struct incoming_packet *packet, const void *buffer, uint32_
 	enum ring_status ring = RING_FULL;
 	struct signal_target target = { 0 };
 	bool queued = false;
-	KIRQL irql;
 
 	item->done = outgoing_answer_done;
 	item->wire = (struct wire_packet){
@@ -282,11 +277,11 @@ void outgoing_answer(struct incoming_packet *packet, const void *buffer, uint32_
 	};
 	item->spans[0] = (struct ring_span){ buffer, size };
 	item->span_count = 1;
-	KeAcquireSpinLock(&out->lock, &irql);
+	spin_lock(&out->lock);
 	if (outgoing_may_write_locked(out) && !out->head)
 		ring = outgoing_write_locked(ch, item);
 	if (ring == RING_OK) {
-		outgoing_commit_locked(ch, irql, &target);
+		outgoing_commit_locked(ch, &target);
 	} else if (ring == RING_FULL && out->open) {
 		if (size)
 			memmove(packet->payload, buffer, size);
@@ -294,7 +289,7 @@ void outgoing_answer(struct incoming_packet *packet, const void *buffer, uint32_
 		outgoing_append_locked(ch, item);
 		queued = true;
 	}
-	KeReleaseSpinLock(&out->lock, irql);
+	spin_unlock(&out->lock);
 	outgoing_signal_end(ch, &target);
 	if (ring == RING_MALFORMED)
 		outgoing_fault(ch);
@@ -335,9 +330,8 @@ uint32_t outgoing_drain(struct channel *ch)
 	enum ring_status ring = RING_OK;
 	uint32_t count = 0;
 	bool signal = false, ends;
-	KIRQL irql;
 
-	KeAcquireSpinLock(&out->lock, &irql);
+	spin_lock(&out->lock);
 	while (outgoing_may_write_locked(out) && out->head) {
 		item = out->head;
 		next = item->next;
@@ -360,10 +354,10 @@ uint32_t outgoing_drain(struct channel *ch)
 	if (out->open && !out->head)
 		ring_write_wait_end(&out->ring);
 	if (count)
-		outgoing_commit_locked(ch, irql, &target);
+		outgoing_commit_locked(ch, &target);
 	if (signal && !target.wanted)
 		target = outgoing_signal_begin_locked(out);
-	KeReleaseSpinLock(&out->lock, irql);
+	spin_unlock(&out->lock);
 	outgoing_signal_end(ch, &target);
 
 	if (ring == RING_MALFORMED)
@@ -377,9 +371,8 @@ bool outgoing_remove(struct channel *ch, struct packet *packet)
 {
 	struct outgoing *out = &ch->out;
 	bool found = false;
-	KIRQL irql;
 
-	KeAcquireSpinLock(&out->lock, &irql);
+	spin_lock(&out->lock);
 	for (struct outgoing_item **p = &out->head; *p; p = &(*p)->next) {
 		if (*p != &packet->item)
 			continue;
@@ -393,7 +386,7 @@ bool outgoing_remove(struct channel *ch, struct packet *packet)
 		out->tail = &out->head;
 		atomic_store(&out->waiting, false);
 	}
-	KeReleaseSpinLock(&out->lock, irql);
+	spin_unlock(&out->lock);
 	return found;
 }
 
@@ -401,21 +394,19 @@ bool outgoing_remove(struct channel *ch, struct packet *packet)
 
 void outgoing_open(struct channel *ch)
 {
-	KIRQL irql;
 
-	KeAcquireSpinLock(&ch->out.lock, &irql);
+	spin_lock(&ch->out.lock);
 	ch->out.open = true;
-	KeReleaseSpinLock(&ch->out.lock, irql);
+	spin_unlock(&ch->out.lock);
 	outgoing_drain(ch);
 }
 
 void outgoing_freeze(struct channel *ch, bool frozen)
 {
-	KIRQL irql;
 
-	KeAcquireSpinLock(&ch->out.lock, &irql);
+	spin_lock(&ch->out.lock);
 	ch->out.frozen = frozen;
-	KeReleaseSpinLock(&ch->out.lock, irql);
+	spin_unlock(&ch->out.lock);
 	if (!frozen)
 		outgoing_drain(ch);
 }
@@ -433,9 +424,8 @@ void outgoing_close(struct channel *ch, NTSTATUS status)
 	struct outgoing *out = &ch->out;
 	struct signal_target target = { 0 };
 	struct outgoing_item *list;
-	KIRQL irql;
 
-	KeAcquireSpinLock(&out->lock, &irql);
+	spin_lock(&out->lock);
 	if (out->open)
 		outgoing_publish_locked(ch, &target);
 	out->open = false;
@@ -443,7 +433,7 @@ void outgoing_close(struct channel *ch, NTSTATUS status)
 	out->head = NULL;
 	out->tail = &out->head;
 	atomic_store(&out->waiting, false);
-	KeReleaseSpinLock(&out->lock, irql);
+	spin_unlock(&out->lock);
 	outgoing_signal_end(ch, &target);
 
 	outgoing_wait_flushed(ch);

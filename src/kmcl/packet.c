@@ -94,10 +94,9 @@ static struct packet *transaction_claim(struct transaction *t, uint64_t id)
 static void tsan_after_send(struct channel *ch)
 {
 #ifdef KMCL_TSAN
-	KIRQL irql;
 
-	KeAcquireSpinLock(&ch->out.lock, &irql);
-	KeReleaseSpinLock(&ch->out.lock, irql);
+	spin_lock(&ch->out.lock);
+	spin_unlock(&ch->out.lock);
 #endif
 }
 
@@ -168,12 +167,11 @@ NTSTATUS packet_restore_flight(struct packet *packet, uint64_t id)
 	struct channel *ch = packet->channel;
 	uint32_t idle = PACKET_IDLE;
 	bool moved;
-	KIRQL irql;
 
 	if (packet_is_unset(packet) ||
 	    !atomic_compare_exchange_strong(&packet->state, &idle, PACKET_SENT))
 		return STATUS_INVALID_PARAMETER_1;
-	KeAcquireSpinLock(&ch->out.lock, &irql);
+	spin_lock(&ch->out.lock);
 	moved = packet->slot == transaction_slot(id) ||
 		transaction_move_locked(ch, packet, transaction_slot(id));
 	if (moved) {
@@ -184,7 +182,7 @@ NTSTATUS packet_restore_flight(struct packet *packet, uint64_t id)
 		t->sends = (uint32_t)(id >> 32);
 		atomic_store(&t->id, id);
 	}
-	KeReleaseSpinLock(&ch->out.lock, irql);
+	spin_unlock(&ch->out.lock);
 	if (!moved)
 		atomic_store(&packet->state, PACKET_IDLE);
 	return moved ? STATUS_SUCCESS : STATUS_INVALID_PARAMETER_2;
@@ -271,13 +269,12 @@ VMBPACKET VmbPacketAllocate(VMBCHANNEL Channel)
 	struct channel *ch = channel_of(Channel);
 	struct packet *packet;
 	bool reserved;
-	KIRQL irql;
 
 	if (!ch)
 		return NULL;
-	KeAcquireSpinLock(&ch->out.lock, &irql);
+	spin_lock(&ch->out.lock);
 	packet = packet_take_kept_locked(ch);
-	KeReleaseSpinLock(&ch->out.lock, irql);
+	spin_unlock(&ch->out.lock);
 	if (packet)
 		return (VMBPACKET)packet;
 
@@ -285,9 +282,9 @@ VMBPACKET VmbPacketAllocate(VMBCHANNEL Channel)
 	if (!packet)
 		return NULL;
 	packet_layout(packet, ch);
-	KeAcquireSpinLock(&ch->out.lock, &irql);
+	spin_lock(&ch->out.lock);
 	reserved = transaction_reserve_locked(ch, packet);
-	KeReleaseSpinLock(&ch->out.lock, irql);
+	spin_unlock(&ch->out.lock);
 	if (!reserved) {
 		free(packet);
 		return NULL;
@@ -306,7 +303,6 @@ NTSTATUS VmbPacketInitialize(VMBCHANNEL Channel, VMBPACKET VmbPacket, UINT32 Byt
 	struct channel *ch = channel_of(Channel);
 	struct packet *packet = (struct packet *)VmbPacket;
 	bool reserved;
-	KIRQL irql;
 
 	if (!ch)
 		return STATUS_INVALID_PARAMETER_1;
@@ -317,9 +313,9 @@ NTSTATUS VmbPacketInitialize(VMBCHANNEL Channel, VMBPACKET VmbPacket, UINT32 Byt
 	packet_layout(packet, ch);
 	packet->callers_memory = true;
 	packet->completion = packet_completion_unset;
-	KeAcquireSpinLock(&ch->out.lock, &irql);
+	spin_lock(&ch->out.lock);
 	reserved = transaction_reserve_locked(ch, packet);
-	KeReleaseSpinLock(&ch->out.lock, irql);
+	spin_unlock(&ch->out.lock);
 	if (!reserved)
 		return STATUS_INSUFFICIENT_RESOURCES;
 	packet->magic = PACKET_MAGIC;
@@ -344,7 +340,6 @@ VOID VmbPacketFree(VMBPACKET VmbPacket)
 {
 	struct packet *packet = packet_of(VmbPacket);
 	struct channel *ch;
-	KIRQL irql;
 
 	if (!packet)
 		return;
@@ -353,19 +348,18 @@ VOID VmbPacketFree(VMBPACKET VmbPacket)
 		nt_misuse(__func__, ch->config.name, "the packet is free already, or being sent");
 		return;
 	}
-	KeAcquireSpinLock(&ch->out.lock, &irql);
+	spin_lock(&ch->out.lock);
 	packet_release_locked(packet);
-	KeReleaseSpinLock(&ch->out.lock, irql);
+	spin_unlock(&ch->out.lock);
 }
 
 void packets_free_all(struct channel *ch)
 {
 	struct outgoing *out = &ch->out;
 	struct packet *packet;
-	KIRQL irql;
 
 	outgoing_close(ch, STATUS_CANCELLED);
-	KeAcquireSpinLock(&out->lock, &irql);
+	spin_lock(&out->lock);
 	while ((packet = out->free_packets) != NULL) {
 		out->free_packets = packet->next_free;
 		packet_destroy_locked(packet);
@@ -374,7 +368,7 @@ void packets_free_all(struct channel *ch)
 		free(atomic_load(&out->chunks[i]));
 		atomic_store(&out->chunks[i], NULL);
 	}
-	KeReleaseSpinLock(&out->lock, irql);
+	spin_unlock(&out->lock);
 }
 
 VOID VmbPacketSetPointer(VMBPACKET PacketObject, PVOID Pointer)
@@ -445,7 +439,6 @@ static void packet_finish(struct packet *packet, void *buffer, uint32_t size)
 {
 	struct channel *ch = packet->channel;
 	PFN_VMB_PACKET_COMPLETION_ROUTINE completion = packet->completion;
-	KIRQL irql;
 
 	extdata_finish(packet, packet_serve_caller(packet));
 	if (completion) {
@@ -453,9 +446,9 @@ static void packet_finish(struct packet *packet, void *buffer, uint32_t size)
 		completion((VMBPACKET)packet, packet->status, buffer, size);
 		return;
 	}
-	KeAcquireSpinLock(&ch->out.lock, &irql);
+	spin_lock(&ch->out.lock);
 	packet_release_locked(packet);
-	KeReleaseSpinLock(&ch->out.lock, irql);
+	spin_unlock(&ch->out.lock);
 }
 
 /*

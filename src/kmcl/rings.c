@@ -60,7 +60,9 @@ static void ring_unmap(struct ring_map *map)
 	if (map->mapping)
 		nt_unmap_pages(map->mapping, map->pages, 1);
 	free(map->list);
-	*map = (struct ring_map){ 0 };
+	map->mapping = NULL;
+	map->list = NULL;
+	map->pages = 0;
 }
 
 static NTSTATUS rings_fault(struct channel *ch, const char *which, const struct ring_fault *fault)

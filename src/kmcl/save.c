@@ -233,9 +233,8 @@ static NTSTATUS save_collect(struct channel *ch, struct save *save)
 {
 	struct outgoing *out = &ch->out;
 	uint32_t most = 0;
-	KIRQL irql;
 
-	KeAcquireSpinLock(&out->lock, &irql);
+	spin_lock(&out->lock);
 	for (struct outgoing_item *item = out->head; item; item = item->next)
 		most++;
 	most += out->slot_count;
@@ -249,7 +248,7 @@ static NTSTATUS save_collect(struct channel *ch, struct save *save)
 		if (packet && !packet->synchronous)
 			save->packets[save->count++] = packet;
 	}
-	KeReleaseSpinLock(&out->lock, irql);
+	spin_unlock(&out->lock);
 	return save->packets ? STATUS_SUCCESS : STATUS_INSUFFICIENT_RESOURCES;
 }
 

@@ -45,7 +45,8 @@ static void run_deferred(void)
 
 static bool work_is_pending(void)
 {
-	return nt_self.deferred_first != NULL || nt_self.dpc_count != 0;
+	return nt_self.deferred_first != NULL ||
+	       __atomic_load_n(&nt_self.dpc_count, __ATOMIC_RELAXED) != 0;
 }
 
 static void drain(void)

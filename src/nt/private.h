@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <stdarg.h>
 #include <time.h>
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -152,7 +153,27 @@ void nt_object_reference(struct nt_object *o);
 /* A handle to it; takes a reference of its own. */
 NTSTATUS nt_object_open(struct nt_object *o, HANDLE *handle);
 
-/* Prints one line to stderr and aborts. */
+/* ---- string.c ---- */
+
+/* The next character; moves *p on. What is ill-formed becomes U+FFFD. */
+uint32_t nt_utf8_next(const uint8_t **p, const uint8_t *end);
+uint32_t nt_utf16_next(const WCHAR **p, const WCHAR *end);
+/* Writes a character, at most 4 bytes or 2 units, and returns how many. */
+size_t nt_utf8_put(uint8_t *to, uint32_t c);
+size_t nt_utf16_put(WCHAR *to, uint32_t c);
+
+/* ---- format.c: printf with Windows' meaning ---- */
+
+/*
+ * Writes at most `size` characters with the NUL, which is always there if size > 0, and returns how
+ * many without it. *needed, if given, is how many there would have been. A character that does not
+ * fit whole is left out, and what follows it.
+ */
+size_t nt_format(char *to, size_t size, size_t *needed, const char *format, va_list arguments);
+size_t nt_format_wide(WCHAR *to, size_t size, size_t *needed, const WCHAR *format,
+                      va_list arguments);
+
+/* Logs one line and aborts. */
 void nt_die(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));
 
 #endif

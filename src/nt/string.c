@@ -242,7 +242,7 @@ BOOLEAN RtlEqualString(const STRING *a, const STRING *b, BOOLEAN ignore_case)
 /* ---- UTF-8 and UTF-16 ---- */
 
 /* The next character of UTF-8; moves *p on. What is ill-formed becomes U+FFFD, a byte at a time. */
-static uint32_t utf8_next(const uint8_t **p, const uint8_t *end)
+uint32_t nt_utf8_next(const uint8_t **p, const uint8_t *end)
 {
 	static const uint32_t least[] = { 0, 0x80, 0x800, 0x10000 };
 	uint32_t c = *(*p)++, more;
@@ -267,7 +267,7 @@ static uint32_t utf8_next(const uint8_t **p, const uint8_t *end)
 	return c;
 }
 
-static uint32_t utf16_next(const WCHAR **p, const WCHAR *end)
+uint32_t nt_utf16_next(const WCHAR **p, const WCHAR *end)
 {
 	uint32_t c = *(*p)++;
 
@@ -276,7 +276,7 @@ static uint32_t utf16_next(const WCHAR **p, const WCHAR *end)
 	return c >= 0xd800 && c < 0xe000 ? REPLACEMENT : c;
 }
 
-static size_t utf8_put(uint8_t *to, uint32_t c)
+size_t nt_utf8_put(uint8_t *to, uint32_t c)
 {
 	if (c < 0x80) {
 		to[0] = (uint8_t)c;
@@ -300,7 +300,7 @@ static size_t utf8_put(uint8_t *to, uint32_t c)
 	return 4;
 }
 
-static size_t utf16_put(WCHAR *to, uint32_t c)
+size_t nt_utf16_put(WCHAR *to, uint32_t c)
 {
 	if (c < 0x10000) {
 		to[0] = (WCHAR)c;
@@ -319,7 +319,7 @@ static size_t ansi_as_unicode(PCANSI_STRING from, WCHAR *to)
 	size_t n = 0;
 
 	while (p < end)
-		n += utf16_put(to ? to + n : pair, utf8_next(&p, end));
+		n += nt_utf16_put(to ? to + n : pair, nt_utf8_next(&p, end));
 	return n * sizeof(WCHAR);
 }
 
@@ -330,7 +330,7 @@ static size_t unicode_as_ansi(PCUNICODE_STRING from, uint8_t *to)
 	size_t n = 0;
 
 	while (p < end)
-		n += utf8_put(to ? to + n : bytes, utf16_next(&p, end));
+		n += nt_utf8_put(to ? to + n : bytes, nt_utf16_next(&p, end));
 	return n;
 }
 

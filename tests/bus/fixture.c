@@ -60,8 +60,6 @@ static void count_release(void *context, void *memory, size_t size)
 	free(memory);
 }
 
-static const struct bus_memory count_memory = { count_allocate, count_release };
-
 static void note_fault(void *context, const struct bus_fault *fault)
 {
 	note(context, "fault %s: %s", fault->message, fault->what);
@@ -203,7 +201,7 @@ static void on_monitor_pages(void *context, const uint64_t pages[2])
 }
 
 static const struct server_ops server_ops = {
-	.memory = count_memory,
+	.memory = { count_allocate, count_release },
 	.send = on_server_send,
 	.contact = on_contact,
 	.disconnected = on_disconnected,
@@ -217,6 +215,11 @@ static const struct server_ops server_ops = {
 	.monitor_pages = on_monitor_pages,
 	.fault = note_fault,
 };
+
+const struct server_ops *server_fixture_ops(void)
+{
+	return &server_ops;
+}
 
 static struct fixture *fixture_new(void)
 {
@@ -347,7 +350,8 @@ void guest_gpadl_header(struct fixture *f, uint32_t channel_id, uint32_t gpadl, 
 	};
 
 	assert_true(count <= WIRE_GPADL_HEADER_WORDS);
-	memcpy(m.bytes + 20, words, count * 8);
+	if (count)
+		memcpy(m.bytes + 20, words, count * 8);
 	server_hears(f, &m, 20 + count * 8);
 }
 
@@ -358,7 +362,8 @@ void guest_gpadl_body(struct fixture *f, uint32_t gpadl, const uint64_t *words, 
 	};
 
 	assert_true(count <= WIRE_GPADL_BODY_WORDS);
-	memcpy(m.bytes + 16, words, count * 8);
+	if (count)
+		memcpy(m.bytes + 16, words, count * 8);
 	server_hears(f, &m, 16 + count * 8);
 }
 
@@ -570,7 +575,7 @@ static void on_unloaded(void *context)
 }
 
 static const struct client_ops client_ops = {
-	.memory = count_memory,
+	.memory = { count_allocate, count_release },
 	.send = on_client_send,
 	.connected = on_connected,
 	.offer = on_offer,
@@ -584,6 +589,11 @@ static const struct client_ops client_ops = {
 	.unloaded = on_unloaded,
 	.fault = note_fault,
 };
+
+const struct client_ops *client_fixture_ops(void)
+{
+	return &client_ops;
+}
 
 struct fixture *client_fixture(void)
 {

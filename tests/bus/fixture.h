@@ -43,6 +43,9 @@ void forget(struct fixture *f);
 struct fixture *server_fixture(const struct server_limits *limits, uint32_t version_max);
 /* As above, without the optional op. */
 struct fixture *server_fixture_plain(uint32_t version_max);
+/* What they are made with; their context begins with a struct memory_count. */
+const struct server_ops *server_fixture_ops(void);
+const struct client_ops *client_fixture_ops(void);
 /* Destroys it and fails the test if anything was leaked. */
 void fixture_end(struct fixture *f);
 

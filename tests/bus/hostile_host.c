@@ -362,6 +362,25 @@ static void a_rescind_answers_what_is_pending(void **state)
 	fixture_end(f);
 }
 
+static void late_answers_after_the_release(void **state)
+{
+	static const uint64_t pfn = 7;
+	struct bus_gpa_range range = { 4096, 0, &pfn };
+	struct fixture *f = connected();
+	uint32_t gpadl;
+
+	(void)state;
+	client_gpadl_create(f->client, 1, &range, 1, &gpadl);
+	host_channel_message(f, WIRE_RESCIND_CHANNEL_OFFER, 1);
+	client_release(f->client, 1);
+	forget(f);
+	host_gpadl_created(f, 1, gpadl, BUS_STATUS_SUCCESS);
+	expect(f, ""); /* the two crossed */
+	host_gpadl_created(f, 1, gpadl, BUS_STATUS_SUCCESS);
+	expect(f, "fault GPADL_CREATED: that GPADL was not asked for\n");
+	fixture_end(f);
+}
+
 static void a_rescind_while_open(void **state)
 {
 	struct fixture *f = connected();
@@ -474,6 +493,7 @@ int main(void)
 		cmocka_unit_test(close_before_modify_was_answered),
 		cmocka_unit_test(tl_connect_by_version),
 		cmocka_unit_test(a_rescind_answers_what_is_pending),
+		cmocka_unit_test(late_answers_after_the_release),
 		cmocka_unit_test(a_rescind_while_open),
 		cmocka_unit_test(release_with_gpadls_left),
 		cmocka_unit_test(the_host_is_gone),

@@ -62,6 +62,23 @@ FORCEINLINE void KeReleaseInStackQueuedSpinLockFromDpcLevel(_In_ PKLOCK_QUEUE_HA
 	KeReleaseSpinLockFromDpcLevel(handle->Lock);
 }
 
+/*
+ * Reader/writer spin locks: many at a time shared, or one exclusive. 0 is a free lock. A writer
+ * that waits keeps new readers out, so a reader must not take it twice. IRQL as for spin locks.
+ */
+typedef LONG EX_SPIN_LOCK, *PEX_SPIN_LOCK;
+
+NTKERNELAPI KIRQL ExAcquireSpinLockShared(_Inout_ PEX_SPIN_LOCK lock);
+NTKERNELAPI void ExReleaseSpinLockShared(_Inout_ PEX_SPIN_LOCK lock, _In_ KIRQL old_irql);
+NTKERNELAPI void ExAcquireSpinLockSharedAtDpcLevel(_Inout_ PEX_SPIN_LOCK lock);
+NTKERNELAPI void ExReleaseSpinLockSharedFromDpcLevel(_Inout_ PEX_SPIN_LOCK lock);
+NTKERNELAPI KIRQL ExAcquireSpinLockExclusive(_Inout_ PEX_SPIN_LOCK lock);
+NTKERNELAPI void ExReleaseSpinLockExclusive(_Inout_ PEX_SPIN_LOCK lock, _In_ KIRQL old_irql);
+NTKERNELAPI void ExAcquireSpinLockExclusiveAtDpcLevel(_Inout_ PEX_SPIN_LOCK lock);
+NTKERNELAPI void ExReleaseSpinLockExclusiveFromDpcLevel(_Inout_ PEX_SPIN_LOCK lock);
+/* From shared to exclusive if the caller is the only reader: nonzero. Else still shared: 0. */
+NTKERNELAPI LOGICAL ExTryConvertSharedSpinLockExclusive(_Inout_ PEX_SPIN_LOCK lock);
+
 EXTERN_C_END
 
 #endif

@@ -66,6 +66,10 @@ NTKERNELAPI void ExFreePool(_In_ PVOID p);
 /* The same; a tag other than the block's is misuse. 0 is any. */
 NTKERNELAPI void ExFreePoolWithTag(_In_ PVOID p, _In_ ULONG tag);
 
+/* DriverEntry's wish for no-execute pool: all pool is. */
+#define DrvRtPoolNxOptIn                 0x00000001
+#define ExInitializeDriverRuntime(flags) ((void)(flags))
+
 /* ---- lookaside lists: blocks of one size, the last few freed kept at hand ---- */
 
 typedef PVOID ALLOCATE_FUNCTION(_In_ POOL_TYPE type, _In_ SIZE_T size, _In_ ULONG tag);
