@@ -390,8 +390,7 @@ static VOID NTAPI do_nothing(PVOID context)
 	PsTerminateSystemThread(STATUS_SUCCESS);
 }
 
-/* covers: VmbConvertVmbusHandleToKernelHandle, VmbServerChannelInitSetVmbusHandle, kmcl_host_open
- */
+/* covers: VmbConvertVmbusHandleToKernelHandle, VmbServerChannelInitSetVmbusHandle */
 static void handles_are_counted_references(void **state)
 {
 	struct pair *pair = pair_create();

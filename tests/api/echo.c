@@ -4,6 +4,8 @@
 
 #include "pair.h"
 
+/* covers: VmbPacketAllocate, VmbPacketSend, VmbChannelPacketComplete,
+ * EVT_VMB_CHANNEL_PROCESS_PACKET, EVT_VMB_PACKET_COMPLETION_ROUTINE */
 static void client_asks_server_answers(void **state)
 {
 	struct pair *pair = pair_create();
@@ -26,6 +28,7 @@ static void client_asks_server_answers(void **state)
 	assert_int_equal(pair_logged_errors(), 0);
 }
 
+/* covers: VmbPacketSend, VmbChannelPacketComplete, EVT_VMB_CHANNEL_PROCESS_PACKET */
 static void server_asks_client_answers(void **state)
 {
 	struct pair *pair = pair_create();
@@ -41,6 +44,7 @@ static void server_asks_client_answers(void **state)
 	assert_int_equal(pair_logged_errors(), 0);
 }
 
+/* covers: VmbPacketSend, EVT_VMB_CHANNEL_PROCESS_PACKET, EVT_VMB_CHANNEL_PROCESSING_COMPLETE */
 static void many_arrive_in_order_through_a_small_ring(void **state)
 {
 	struct pair *pair = pair_create();

@@ -109,6 +109,8 @@ static uint64_t bounced(struct pair *pair)
 	return info.statistics.bounced_bytes;
 }
 
+/* covers: VmbPacketSendWithExternalMdl, VmbChannelPacketGetExternalData, VmbChannelPacketComplete
+ * */
 static void host_reads_and_writes_pool_memory(void **state)
 {
 	struct pair *pair = open_pair();
@@ -136,6 +138,7 @@ static void host_reads_and_writes_pool_memory(void **state)
 	assert_int_equal(pair_logged_errors(), 0);
 }
 
+/* covers: VmbPacketSendWithExternalMdl */
 static void offset_and_length_choose_a_part(void **state)
 {
 	struct pair *pair = open_pair();
@@ -154,6 +157,7 @@ static void offset_and_length_choose_a_part(void **state)
 	pair_destroy(pair);
 }
 
+/* covers: VmbPacketSendWithExternalMdl, VmbChannelPacketGetExternalData */
 static void chains_are_one_range_an_mdl(void **state)
 {
 	struct pair *pair = open_pair();
@@ -189,6 +193,7 @@ static void chains_are_one_range_an_mdl(void **state)
 	pair_destroy(pair);
 }
 
+/* covers: VmbPacketSendWithExternalMdl */
 static void forced_length_passes_the_byte_count(void **state)
 {
 	struct pair *pair = open_pair();
@@ -220,6 +225,7 @@ static void forced_length_passes_the_byte_count(void **state)
 	pair_destroy(pair);
 }
 
+/* covers: VmbPacketSendWithExternalPfns */
 static void page_numbers_in_any_order(void **state)
 {
 	struct pair *pair = open_pair();
@@ -248,6 +254,7 @@ static void page_numbers_in_any_order(void **state)
 }
 
 /* Memory that the host cannot see is copied for the length of the transaction, and counted. */
+/* covers: VmbPacketSendWithExternalMdl, kmcl_channel_info */
 static void private_memory_is_bounced(void **state)
 {
 	struct pair *pair = open_pair();
@@ -279,6 +286,7 @@ static void private_memory_is_bounced(void **state)
 	assert_int_equal(pair_logged_errors(), 0);
 }
 
+/* covers: VmbPacketSend, VmbPacketSendWithExternalMdl, VmbPacketSendWithExternalPfns */
 static void refusals(void **state)
 {
 	struct pair *pair = open_pair();
@@ -329,6 +337,7 @@ static void look_for_data(struct pair_end *end, VMBPACKETCOMPLETION packet, void
 	VmbChannelPacketComplete(packet, NULL, 0);
 }
 
+/* covers: VmbChannelPacketGetExternalData */
 static void packet_without_external_data(void **state)
 {
 	struct pair *pair = open_pair();

@@ -14,6 +14,8 @@ static struct pair *opened(void)
 	return pair;
 }
 
+/* covers: VmbChannelCreateGpadlFromBuffer, VmbChannelMapGpadl, VmbChannelUnmapGpadl,
+ * VmbChannelDeleteGpadl */
 static void host_maps_the_guests_buffer(void **state)
 {
 	struct pair *pair = opened();
@@ -47,6 +49,7 @@ static void host_maps_the_guests_buffer(void **state)
 	assert_int_equal(pair_logged_errors(), 0);
 }
 
+/* covers: VmbChannelCreateGpadlFromMdl, VmbChannelMapGpadl */
 static void chains_keep_their_pieces(void **state)
 {
 	struct pair *pair = opened();
@@ -77,6 +80,7 @@ static void chains_keep_their_pieces(void **state)
 	pair_destroy(pair);
 }
 
+/* covers: VmbChannelMapGpadl, VmbChannelUnmapGpadl */
 static void one_mapping_at_a_time(void **state)
 {
 	struct pair *pair = opened();
@@ -98,6 +102,7 @@ static void one_mapping_at_a_time(void **state)
 	pair_destroy(pair);
 }
 
+/* covers: VmbChannelCreateGpadlFromBuffer, VmbChannelMapGpadl */
 static void read_only_is_not_mapped_for_writing(void **state)
 {
 	struct pair *pair = opened();
@@ -134,6 +139,7 @@ static void *unmap_later(void *context)
 	return NULL;
 }
 
+/* covers: VmbChannelDeleteGpadl, VmbChannelUnmapGpadl */
 static void delete_waits_while_mapped(void **state)
 {
 	struct pair *pair = opened();
@@ -178,6 +184,7 @@ static NTSTATUS unmap_it(struct pair_end *end)
 }
 
 /* From Opened to Closed, as drivers do it; whoever closes. */
+/* covers: VmbChannelCreateGpadlFromBuffer, VmbChannelDeleteGpadl, EVT_VMB_CHANNEL_CLOSED */
 static void from_opened_to_closed(void **state)
 {
 	for (int who = 0; who < 2; who++) {
@@ -199,6 +206,7 @@ static void from_opened_to_closed(void **state)
 	assert_int_equal(pair_logged_errors(), 0);
 }
 
+/* covers: VmbChannelCreateGpadlFromMdl, VmbChannelCreateGpadlFromBuffer, VmbChannelMapGpadl */
 static void refusals(void **state)
 {
 	struct pair *pair = pair_create();

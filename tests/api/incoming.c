@@ -35,6 +35,7 @@ static void send_words(struct pair *pair, uint64_t from, uint64_t count, uint32_
 		assert_int_equal(pair_send(&pair->client, &i, sizeof(i), flags), STATUS_SUCCESS);
 }
 
+/* covers: VmbChannelSetTransactionQuota */
 static void quota_limits_what_is_outstanding(void **state)
 {
 	struct pair *pair = open_holding();
@@ -81,6 +82,7 @@ static void *complete_backwards(void *context)
 }
 
 /* Completed later, from another thread, in another order: each sender gets its own answer. */
+/* covers: VmbChannelPacketComplete */
 static void completion_from_any_thread_in_any_order(void **state)
 {
 	struct pair *pair = open_holding();
@@ -97,6 +99,7 @@ static void completion_from_any_thread_in_any_order(void **state)
 	assert_int_equal(pair_logged_errors(), 0);
 }
 
+/* covers: VmbChannelSetIncomingProcessingAtPassive */
 static void passive_processing(void **state)
 {
 	struct pair *pair = pair_create();
@@ -138,6 +141,7 @@ static void defer_odd(struct pair_end *end, VMBPACKETCOMPLETION packet, void *bu
 	pair_changed();
 }
 
+/* covers: VmbChannelPacketDeferToPassive */
 static void deferred_packets_come_again_in_their_place(void **state)
 {
 	struct pair *pair = pair_create();
@@ -161,6 +165,7 @@ static void fail_it(struct pair_end *end, VMBPACKETCOMPLETION packet, void *buff
 	VmbChannelPacketFail(packet);
 }
 
+/* covers: VmbChannelPacketFail */
 static void failing_a_packet_stops_the_queue(void **state)
 {
 	struct pair *pair = pair_create();
@@ -196,6 +201,7 @@ static void use_context(struct pair_end *end, VMBPACKETCOMPLETION packet, void *
 	VmbChannelPacketComplete(packet, NULL, 0);
 }
 
+/* covers: VmbChannelInitSetClientContextSize, VmbChannelPacketGetClientContext */
 static void client_context_is_there_and_zeroed(void **state)
 {
 	struct pair *pair = pair_create();
@@ -211,6 +217,7 @@ static void client_context_is_there_and_zeroed(void **state)
 	pair_destroy(pair);
 }
 
+/* covers: EVT_VMB_CHANNEL_PROCESSING_COMPLETE, VmbChannelInitSetProcessPacketCallbacks */
 static void processing_complete_counts_batches(void **state)
 {
 	struct pair *pair = pair_create();
@@ -225,6 +232,7 @@ static void processing_complete_counts_batches(void **state)
 	pair_destroy(pair);
 }
 
+/* covers: EVT_VMB_CHANNEL_PROCESS_PACKET */
 static void sizes_of_all_kinds(void **state)
 {
 	struct pair *pair = pair_create();
@@ -245,6 +253,7 @@ static void sizes_of_all_kinds(void **state)
 	pair_destroy(pair);
 }
 
+/* covers: VmbChannelInitSetFlags */
 static void pipes_keep_exact_sizes(void **state)
 {
 	struct pair *pair = pair_create();

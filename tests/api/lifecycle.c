@@ -4,6 +4,8 @@
 
 #include "pair.h"
 
+/* covers: VmbChannelEnable, VmbChannelStart, EVT_VMB_CHANNEL_OPENED, EVT_VMB_CHANNEL_STARTED,
+ * EVT_VMB_CHANNEL_POST_STARTED */
 static void server_waits_for_start(void **state)
 {
 	struct pair *pair = pair_create();
@@ -19,6 +21,7 @@ static void server_waits_for_start(void **state)
 	pair_destroy(pair);
 }
 
+/* covers: VmbChannelEnable, EVT_VMB_CHANNEL_OPENED */
 static void client_waits_for_the_offer(void **state)
 {
 	struct pair *pair = pair_create();
@@ -31,6 +34,7 @@ static void client_waits_for_the_offer(void **state)
 	pair_destroy(pair);
 }
 
+/* covers: VmbChannelDisable, EVT_VMB_CHANNEL_SUSPEND, EVT_VMB_CHANNEL_CLOSED */
 static void client_closes(void **state)
 {
 	struct pair *pair = pair_create();
@@ -47,6 +51,7 @@ static void client_closes(void **state)
 	assert_int_equal(pair_logged_errors(), 0);
 }
 
+/* covers: VmbChannelDisable, EVT_VMB_CHANNEL_SUSPEND, EVT_VMB_CHANNEL_CLOSED */
 static void server_revokes(void **state)
 {
 	struct pair *pair = pair_create();
@@ -65,6 +70,7 @@ static void server_revokes(void **state)
 	assert_int_equal(pair_logged_errors(), 0);
 }
 
+/* covers: VmbChannelPause, VmbChannelStart, EVT_VMB_CHANNEL_SUSPEND */
 static void pause_and_start(void **state)
 {
 	struct pair *pair = pair_create();
@@ -82,6 +88,7 @@ static void pause_and_start(void **state)
 	pair_destroy(pair);
 }
 
+/* covers: VmbChannelPause, VmbChannelStart */
 static void paused_before_enabled(void **state)
 {
 	struct pair *pair = pair_create();
@@ -114,6 +121,7 @@ static void *complete_later(void *packet)
 }
 
 /* Pause returns when the last packet is completed, wherever that happens. */
+/* covers: VmbChannelPause */
 static void pause_waits_for_packets(void **state)
 {
 	struct pair *pair = pair_create();
@@ -139,6 +147,7 @@ static NTSTATUS refuse(struct pair_end *end)
 	return STATUS_DEVICE_NOT_READY;
 }
 
+/* covers: EVT_VMB_CHANNEL_OPENED, EVT_VMB_CHANNEL_PNP_FAILURE */
 static void server_refuses_to_open(void **state)
 {
 	struct pair *pair = pair_create();
@@ -157,6 +166,7 @@ static void server_refuses_to_open(void **state)
 	pair_destroy(pair);
 }
 
+/* covers: EVT_VMB_CHANNEL_OPENED, EVT_VMB_CHANNEL_PNP_FAILURE */
 static void client_refuses_to_open(void **state)
 {
 	struct pair *pair = pair_create();
@@ -178,6 +188,7 @@ static NTSTATUS queue_one(struct pair_end *end)
 }
 
 /* Started may queue sends; they arrive. */
+/* covers: EVT_VMB_CHANNEL_STARTED */
 static void started_may_send(void **state)
 {
 	struct pair *pair = pair_create();
@@ -202,6 +213,7 @@ static NTSTATUS negotiate(struct pair_end *end)
 }
 
 /* PostStarted is where protocols negotiate: it may wait for the other end. */
+/* covers: EVT_VMB_CHANNEL_POST_STARTED */
 static void post_started_may_wait(void **state)
 {
 	struct pair *pair = pair_create();
@@ -223,6 +235,7 @@ static NTSTATUS wait_in_vain(struct pair_end *end)
 }
 
 /* A PostStarted that waits for an answer that never comes holds up neither close nor Disable. */
+/* covers: VmbChannelDisable, EVT_VMB_CHANNEL_POST_STARTED */
 static void disable_ends_a_waiting_post_started(void **state)
 {
 	struct pair *pair = pair_create();
@@ -244,6 +257,7 @@ static void disable_ends_a_waiting_post_started(void **state)
 	pair_destroy(pair);
 }
 
+/* covers: VmbPacketSend */
 static void queued_before_open_arrives_after(void **state)
 {
 	struct pair *pair = pair_create();
@@ -258,6 +272,7 @@ static void queued_before_open_arrives_after(void **state)
 	pair_destroy(pair);
 }
 
+/* covers: VmbChannelDisable, EVT_VMB_PACKET_COMPLETION_ROUTINE */
 static void close_cancels_what_is_unanswered(void **state)
 {
 	struct pair *pair = pair_create();
@@ -282,6 +297,7 @@ static void close_cancels_what_is_unanswered(void **state)
 	pair_destroy(pair);
 }
 
+/* covers: VmbChannelEnable, VmbChannelDisable */
 static void opens_and_closes_many_times(void **state)
 {
 	struct pair *pair = pair_create();

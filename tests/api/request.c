@@ -13,6 +13,7 @@ static NTSTATUS ask(struct pair_end *end, uint64_t question, void *answer, uint3
 						WAIT, answer, size, timeout);
 }
 
+/* covers: VmbChannelSendSynchronousRequest */
 static void the_answer_comes_back(void **state)
 {
 	struct pair *pair = pair_create();
@@ -36,6 +37,7 @@ static void answer_too_long(struct pair_end *end, VMBPACKETCOMPLETION packet, vo
 	VmbChannelPacketComplete(packet, words, sizeof(words));
 }
 
+/* covers: VmbChannelSendSynchronousRequest */
 static void a_long_answer_is_cut(void **state)
 {
 	struct pair *pair = pair_create();
@@ -61,6 +63,7 @@ static void hold(struct pair_end *end, VMBPACKETCOMPLETION packet, void *buffer,
 }
 
 /* The packet is cancelled; the late answer harms nobody, and the channel works on. */
+/* covers: VmbChannelSendSynchronousRequest */
 static void a_timeout_cancels(void **state)
 {
 	struct pair *pair = pair_create();
@@ -83,6 +86,7 @@ static void a_timeout_cancels(void **state)
 	assert_int_equal(pair_logged_errors(), 0);
 }
 
+/* covers: VmbChannelSendSynchronousRequest */
 static void a_timeout_leaves_external_data_alone(void **state)
 {
 	struct pair *pair = pair_create();
@@ -113,6 +117,7 @@ static void a_timeout_leaves_external_data_alone(void **state)
 	assert_int_equal(pair_logged_errors(), 0);
 }
 
+/* covers: VmbChannelSendSynchronousRequest */
 static void zero_timeout_does_not_queue(void **state)
 {
 	struct pair *pair = pair_create();
@@ -135,6 +140,7 @@ static void zero_timeout_does_not_queue(void **state)
 	pair_destroy(pair);
 }
 
+/* covers: VmbChannelSendSynchronousRequest */
 static void zero_timeout_works_at_dispatch_level(void **state)
 {
 	struct pair *pair = pair_create();
@@ -153,6 +159,7 @@ static void zero_timeout_works_at_dispatch_level(void **state)
 	pair_destroy(pair);
 }
 
+/* covers: VmbChannelSendSynchronousRequest */
 static void refusals(void **state)
 {
 	struct pair *pair = pair_create();
@@ -191,6 +198,7 @@ static NTSTATUS release_held(struct pair_end *end)
 }
 
 /* The channel closes while a request waits. */
+/* covers: VmbChannelSendSynchronousRequest */
 static void closing_ends_the_wait(void **state)
 {
 	struct pair *pair = pair_create();

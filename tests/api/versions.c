@@ -36,6 +36,7 @@ static void talk(struct pair *pair, uint32_t version)
 	assert_memory_equal(pair->client.answer, &word, sizeof(word));
 }
 
+/* covers: kmcl_host_open_ex */
 static void host_is_older(void **state)
 {
 	for (size_t i = 0; i < VERSIONS; i++) {
@@ -47,6 +48,7 @@ static void host_is_older(void **state)
 	assert_int_equal(pair_logged_errors(), 0);
 }
 
+/* covers: kmcl_guest_open_ex */
 static void guest_is_older(void **state)
 {
 	for (size_t i = 0; i < VERSIONS; i++) {
