@@ -3,18 +3,21 @@
 BUILD ?= build
 PREFIX ?= /usr/local
 MESON_ARGS ?=
+SECONDS ?= 60
+STEPS ?=
 
 all: build
 
 help:
 	@echo 'make            build the library and the kmcl command in $(BUILD)/'
 	@echo 'make demo       serve a disk image from one process to another, verify and measure it'
-	@echo 'make check      run the whole test suite: gcc and clang, sanitizers, fuzzing'
+	@echo 'make check      run the whole test suite: gcc, clang, sanitizers, valgrind, fuzzing (STEPS=...)'
 	@echo 'make test       run the tests of the $(BUILD)/ build only'
 	@echo 'make bench      measure it against the machine and against what else there is'
 	@echo 'make docs       docs/api-status.md from the tests; check that the documents are current'
 	@echo 'make lint       layout (clang-format), who includes whom, freestanding core'
 	@echo 'make install    install under PREFIX=$(PREFIX)'
+	@echo 'make fuzz       run every fuzz target for SECONDS=$(SECONDS)'
 	@echo 'make clean      remove the builds'
 
 packages-%:
@@ -31,7 +34,7 @@ demo: build
 	@$(BUILD)/cli/kmcl demo
 
 check: packages-build packages-check
-	@scripts/check
+	@scripts/check $(STEPS)
 
 test: packages-check build
 	@meson configure $(BUILD) -Dtests=true
@@ -46,6 +49,9 @@ docs: packages-check
 lint: packages-check
 	@scripts/lint
 
+fuzz: packages-build packages-check
+	@scripts/fuzz --seconds $(SECONDS)
+
 install: build
 	@meson configure $(BUILD) -Dprefix=$(abspath $(PREFIX))
 	@meson install -C $(BUILD)
@@ -53,4 +59,4 @@ install: build
 clean:
 	rm -rf $(BUILD) build-*
 
-.PHONY: all help build demo check test bench docs lint install clean packages-%
+.PHONY: all help build demo check test bench docs lint fuzz install clean packages-%

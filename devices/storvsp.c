@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#define STORVSP_FLUSH 8u /* requests that are begun together */
 #define DEFAULT_DEPTH 256u
 
 /* Guests send 64 bytes at most; a longer packet is read as far as it is known. */
@@ -299,6 +300,20 @@ static void process_control(struct storvsp_channel *c, struct storvsp_request *r
 	storvsp_answer(r, status);
 }
 
+static void begin_queued(struct storvsp_channel *c)
+{
+	c->unflushed = 0;
+	disk_queue_flush(c->queue);
+}
+
+/* Not all of a batch at once: the guest goes on with the first answers while the rest is read. */
+static void execute_srb(struct storvsp_channel *c, struct storvsp_request *r, UINT32 flags)
+{
+	storvsp_execute_srb(r, flags);
+	if (++c->unflushed >= STORVSP_FLUSH)
+		begin_queued(c);
+}
+
 static void process_packet(VMBCHANNEL vmb, VMBPACKETCOMPLETION completion, PVOID buffer,
                            UINT32 length, UINT32 flags)
 {
@@ -318,7 +333,7 @@ static void process_packet(VMBCHANNEL vmb, VMBPACKETCOMPLETION completion, PVOID
 	}
 	if (r->packet.operation == STORVSC_EXECUTE_SRB &&
 	    atomic_load_explicit(&c->controller->state, memory_order_acquire) == STORVSP_READY)
-		storvsp_execute_srb(r, flags);
+		execute_srb(c, r, flags);
 	else if (KeGetCurrentIrql() > PASSIVE_LEVEL)
 		VmbChannelPacketDeferToPassive(completion); /* making channels needs PASSIVE */
 	else
@@ -327,9 +342,7 @@ static void process_packet(VMBCHANNEL vmb, VMBPACKETCOMPLETION completion, PVOID
 
 static void processing_complete(VMBCHANNEL vmb, UINT32 count)
 {
-	struct storvsp_channel *c = VmbChannelGetPointer(vmb);
-
-	disk_queue_flush(c->queue);
+	begin_queued(VmbChannelGetPointer(vmb));
 }
 
 static void suspend(VMBCHANNEL vmb)

@@ -47,6 +47,7 @@ struct storvsp_channel {
 	VMBCHANNEL vmb;
 	uint16_t index;
 	struct disk_queue *queue;
+	uint32_t unflushed; /* requests since the queue was last told to begin */
 	struct counter requests, reads, writes, read_bytes, written_bytes, other;
 	_Atomic uint64_t errors, refused; /* also counted by the queue's thread */
 	/* For the packet being processed: one at a time. */

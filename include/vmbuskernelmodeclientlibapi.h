@@ -271,7 +271,8 @@ NTKERNELAPI VOID VmbChannelGetInterfaceInstance(_In_ VMBCHANNEL Channel,
 						_Out_ LPGUID InterfaceInstance);
 
 /* D, from EvtVmbChannelOpened on. Where the guest reserved the MMIO space, and its bytes; 0 and 0
- * where there is none. */
+ * where there is none, and at the server, which is not told. The addresses are guest physical ones;
+ * what is behind them is up to the partition. */
 NTKERNELAPI VOID VmbChannelGetMmioSpace(_In_ VMBCHANNEL Channel, _Out_ UINT64 *MmioAddress,
 					_Out_ UINT64 *MmioSize);
 

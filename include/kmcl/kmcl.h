@@ -37,14 +37,14 @@ struct kmcl_guest_options {
 	uint32_t size;	      /* sizeof(struct kmcl_guest_options) */
 	uint32_t version_max; /* the newest version asked for; 0: the latest */
 	uint32_t timeout_ms;  /* how long to wait for the host's answer; 0: 5000 */
-	uint8_t vtl;	      /* the virtual trust level this guest runs in */
+	uint8_t vtl;	      /* the virtual trust level this guest runs in; hosts before 5.1 know 0 only */
 };
 
 /*
  * Become the host of a guest: "local:NAME" (both ends in this process) or "unix:PATH" (the guest is
  * another process). `options` may be NULL. The handle goes through
  * VmbConvertVmbusHandleToKernelHandle and is closed with ZwClose, after the last channel's cleanup.
- * STATUS_INVALID_PARAMETER_1: no such partition; STATUS_SHARING_VIOLATION: it has a host;
+ * STATUS_INVALID_PARAMETER_1: no such partition; _2: the options; STATUS_SHARING_VIOLATION: it has a host;
  * STATUS_INSUFFICIENT_RESOURCES; STATUS_ACCESS_DENIED; STATUS_UNSUCCESSFUL with the reason in the log.
  */
 NTKERNELAPI NTSTATUS kmcl_host_open(const char *partition, HANDLE *vmbus);
@@ -148,6 +148,7 @@ struct kmcl_channel_info {
 	uint32_t channel_id, connection_id;
 	uint16_t offer_flags;
 	uint16_t mmio_megabytes, mmio_megabytes_optional;
+	uint8_t offer_data[VMBUS_SERVER_CHANNEL_INIT_MAXIMUM_OFFER_DATA];
 	bool dedicated_interrupt, monitored;
 	uint8_t monitor_id;
 	uint32_t target_vp;

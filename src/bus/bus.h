@@ -15,11 +15,11 @@
 #include <stdbool.h>
 
 /* NTSTATUS values as they travel in open results, GPADL and TL connect answers. */
-#define BUS_STATUS_SUCCESS		 0x00000000u
-#define BUS_STATUS_UNSUCCESSFUL		 0xc0000001u
-#define BUS_STATUS_INVALID_PARAMETER	 0xc000000du
+#define BUS_STATUS_SUCCESS                0x00000000u
+#define BUS_STATUS_UNSUCCESSFUL           0xc0000001u
+#define BUS_STATUS_INVALID_PARAMETER      0xc000000du
 #define BUS_STATUS_INSUFFICIENT_RESOURCES 0xc000009au
-#define BUS_STATUS_CONNECTION_REFUSED	 0xc0000236u
+#define BUS_STATUS_CONNECTION_REFUSED     0xc0000236u
 
 struct bus_guid {
 	uint8_t bytes[16]; /* as on the wire */
@@ -48,6 +48,7 @@ struct bus_offer {
 	uint16_t mmio_megabytes_optional;
 	uint16_t subchannel_index;
 	uint8_t user_defined[120];
+	uint8_t vtl; /* server: the guest in this virtual trust level sees it; not on the wire */
 	bool monitor_allocated;
 	uint8_t monitor_id;
 	bool dedicated_interrupt;
@@ -69,9 +70,9 @@ struct server;
 struct server_channel; /* one offer */
 
 struct server_limits {
-	uint32_t channels;	  /* at most 2047 */
-	uint32_t gpadls;	  /* of the whole guest, half-built ones included */
-	uint32_t gpadl_pages;	  /* of all of them together */
+	uint32_t channels;        /* at most 2047 */
+	uint32_t gpadls;          /* of the whole guest, half-built ones included */
+	uint32_t gpadl_pages;     /* of all of them together */
 	uint32_t gpadls_building; /* headers whose bodies have not all come */
 };
 extern const struct server_limits server_limits_default;
@@ -100,51 +101,57 @@ struct server_open {
 
 struct server_ops {
 	struct bus_memory memory;
-	/* To the guest, in order. Never fails: the caller queues; while its queue is long it feeds no
-	 * further guest messages in. `vp`, `sint`: where the guest wants its messages. */
+	/* To the guest, in order. Never fails: the caller queues; while its queue is long it feeds
+	 * no further guest messages in. `vp`, `sint`: where the guest wants its messages. */
 	void (*send)(void *context, const void *message, size_t size, uint32_t vp, uint8_t sint);
 	/* The guest made contact and version and features are agreed: take over pages, then
 	 * server_contact_done(). */
 	void (*contact)(void *context, const struct server_contact *contact);
 	/* The connection is over, all channels are closed: let go of its pages. No answer. */
 	void (*disconnected)(void *context);
-	/* Requests about a channel; `owner` is what server_offer() was given. Each is answered once,
-	 * except that server_close_done() stands for the answer to a `modify` before it, too. A GPADL
-	 * is not torn down while the channel's rings are in it, or while the channel is closing. */
-	void (*open)(void *context, void *owner, const struct server_open *open);   /* server_open_done */
-	void (*close)(void *context, void *owner);				    /* server_close_done */
-	void (*modify)(void *context, void *owner, uint32_t target_vp);		    /* server_modify_done */
-	void (*gpadl)(void *context, void *owner, uint32_t gpadl, const struct bus_gpa_range *ranges,
-		      uint32_t count); /* server_gpadl_done; ranges stay valid until torn down */
-	void (*gpadl_teardown)(void *context, void *owner, uint32_t gpadl); /* server_gpadl_teardown_done */
+	/* Requests about a channel; `owner` is what server_offer() was given. Each is answered
+	 * once, except that server_close_done() stands for the answer to a `modify` before it, too.
+	 * A GPADL is not torn down while the channel's rings are in it, or while the channel is
+	 * closing. */
+	void (*open)(void *context, void *owner,
+	             const struct server_open *open);                   /* server_open_done */
+	void (*close)(void *context, void *owner);                      /* server_close_done */
+	void (*modify)(void *context, void *owner, uint32_t target_vp); /* server_modify_done */
+	void (*gpadl)(void *context, void *owner, uint32_t gpadl,
+	              const struct bus_gpa_range *ranges,
+	              uint32_t count); /* server_gpadl_done; ranges stay valid until torn down */
+	void (*gpadl_teardown)(void *context, void *owner,
+	                       uint32_t gpadl); /* server_gpadl_teardown_done */
 	/* This end has let go of the revoked channel: it is closed and its GPADLs are torn down.
 	 * `owner` is not named again and `channel` is not to be used again. The guest may go on
 	 * holding the id; an offer of the same key waits until it releases it. No answer. */
 	void (*revoked)(void *context, void *owner);
-	/* A TL connect request: server_tl_result() with CONNECTION_REFUSED unless someone listens. */
+	/* A TL connect request: server_tl_result() with CONNECTION_REFUSED unless someone listens.
+	 */
 	void (*tl_connect)(void *context, const struct bus_guid *endpoint,
-			   const struct bus_guid *service, const struct bus_guid *silo);
-	/* Optional: other monitor pages, or none (0) from now on; server_monitor_pages_done(). Without
-	 * it guests are not told that they may ask (6.0, WIRE_FEATURE_MODIFY_CONNECTION). */
+	                   const struct bus_guid *service, const struct bus_guid *silo);
+	/* Optional: other monitor pages, or none (0) from now on; server_monitor_pages_done().
+	 * Without it guests are not told that they may ask (6.0, WIRE_FEATURE_MODIFY_CONNECTION).
+	 */
 	void (*monitor_pages)(void *context, const uint64_t pages[2]);
 	void (*fault)(void *context, const struct bus_fault *fault);
 };
 
 struct server *server_create(const struct server_ops *ops, void *context,
-			     const struct server_limits *limits, uint32_t version_max);
+                             const struct server_limits *limits, uint32_t version_max);
 /* Frees everything, whatever its state; says nothing more. */
 void server_destroy(struct server *s);
 
 /* Input: a message from the guest, `size` <= 240, the caller's own copy. */
 void server_message(struct server *s, const void *message, size_t size);
-/* Input: the guest is gone without unload (its process died, its VM was reset): closes all channels,
- * tears down all GPADLs, then `disconnected` (always, maybe before this returns). */
+/* Input: the guest is gone without unload (its process died, its VM was reset): closes all
+ * channels, tears down all GPADLs, then `disconnected` (always, maybe before this returns). */
 void server_reset(struct server *s);
 
 /* Offers a channel; sent at once if the guest has asked for offers. 0; -1 out of memory or at the
  * limit; -2: that type, instance and subchannel is offered already. `offer` gets its ids. */
 int server_offer(struct server *s, struct bus_offer *offer, void *owner,
-		 struct server_channel **channel);
+                 struct server_channel **channel);
 /* Takes it back: closes and tears down; then, since the guest may reuse its memory once it knows,
  * rescinds; then `revoked`, maybe before this returns. */
 void server_revoke(struct server *s, struct server_channel *channel);
@@ -156,10 +163,10 @@ void server_open_done(struct server *s, struct server_channel *channel, uint32_t
 void server_close_done(struct server *s, struct server_channel *channel);
 void server_modify_done(struct server *s, struct server_channel *channel, uint32_t status);
 void server_gpadl_done(struct server *s, struct server_channel *channel, uint32_t gpadl,
-		       uint32_t status);
+                       uint32_t status);
 void server_gpadl_teardown_done(struct server *s, struct server_channel *channel, uint32_t gpadl);
 void server_tl_result(struct server *s, const struct bus_guid *endpoint,
-		      const struct bus_guid *service, uint32_t status);
+                      const struct bus_guid *service, uint32_t status);
 
 /* The agreed version, or 0. */
 uint32_t server_version(const struct server *s);
@@ -172,10 +179,11 @@ struct client;
 
 /* How this guest makes contact. */
 struct client_contact {
-	uint32_t version_max;	/* first asked; the machine walks down from it */
+	uint32_t version_max;   /* first asked; the machine walks down from it */
 	uint32_t feature_flags; /* asked from version 6.0 on */
 	uint32_t message_vp;
 	uint8_t message_sint;
+	uint8_t vtl;		   /* not 0: versions before 5.1 cannot say so, and are not asked */
 	uint64_t interrupt_page;   /* GPA, for versions before 2.4 */
 	uint64_t monitor_pages[2]; /* GPA: parent to child, child to parent */
 	struct bus_guid client_id;
@@ -197,7 +205,7 @@ struct client_ops {
 	void (*gpadl_torndown)(void *context, uint32_t channel_id, uint32_t gpadl);
 	void (*modified)(void *context, uint32_t channel_id, uint32_t status);
 	void (*tl_result)(void *context, const struct bus_guid *endpoint,
-			  const struct bus_guid *service, uint32_t status);
+	                  const struct bus_guid *service, uint32_t status);
 	void (*unloaded)(void *context);
 	void (*fault)(void *context, const struct bus_fault *fault);
 };
@@ -216,9 +224,9 @@ int client_connect(struct client *c, const struct client_contact *contact);
 /* The host does not know the connection id that contact was asked on (hosts before 5.0 do not know
  * 4): as if it had refused that version. */
 void client_contact_refused(struct client *c);
-/* Says goodbye: UNLOAD. Answer: `unloaded`; before it, what is pending is answered with UNSUCCESSFUL
- * and channels not rescinded yet are, and then none is left. While connecting, `connected` says no
- * at once. */
+/* Says goodbye: UNLOAD. Answer: `unloaded`; before it, what is pending is answered with
+ * UNSUCCESSFUL and channels not rescinded yet are, and then none is left. While connecting,
+ * `connected` says no at once. */
 void client_unload(struct client *c);
 
 struct client_open {
@@ -236,18 +244,18 @@ int client_close(struct client *c, uint32_t channel_id);
 /* Since 4.1. Before 5.3 the host does not answer, and `modified` comes during the call. */
 int client_modify(struct client *c, uint32_t channel_id, uint32_t target_vp);
 int client_gpadl_create(struct client *c, uint32_t channel_id, const struct bus_gpa_range *ranges,
-			uint32_t count, uint32_t *gpadl);
+                        uint32_t count, uint32_t *gpadl);
 /* On a rescinded channel `gpadl_torndown` comes during the call: the host is done with it. */
 int client_gpadl_teardown(struct client *c, uint32_t channel_id, uint32_t gpadl);
 /* After a rescind, when nothing of this end uses the channel any more: the id may be reused. */
 int client_release(struct client *c, uint32_t channel_id);
 void client_tl_connect(struct client *c, const struct bus_guid *endpoint,
-		       const struct bus_guid *service);
+                       const struct bus_guid *service);
 
 /* The agreed version, or 0. */
 uint32_t client_version(const struct client *c);
-/* Whether a signal for an offer goes to the host by way of the interrupt page: its bit there, then a
- * signal to the offer's connection id. Else that signal alone. */
+/* Whether a signal for an offer goes to the host by way of the interrupt page: its bit there, then
+ * a signal to the offer's connection id. Else that signal alone. */
 bool client_uses_shared_interrupt(const struct client *c, const struct bus_offer *offer);
 /* Whether the host's signals come by way of the interrupt page, whatever an offer says. */
 bool client_hears_shared_interrupt(const struct client *c);

@@ -29,6 +29,8 @@ static void send_contact(struct client *c)
 		message.target_sint = contact->message_sint;
 		c->connection_id = WIRE_CONNECTION_MULTICLIENT;
 	}
+	if (c->version >= WIRE_VERSION_5_1)
+		message.target_vtl = contact->vtl;
 	if (c->version >= WIRE_VERSION_6_0) {
 		c->features = contact->feature_flags & CLIENT_FEATURES;
 		message.feature_flags = c->features;
@@ -51,7 +53,8 @@ int client_connect(struct client *c, const struct client_contact *contact)
 
 	if (!wire_version_known(version))
 		version = wire_version_below(version);
-	if (c->state != CLIENT_DISCONNECTED || !version)
+	if (c->state != CLIENT_DISCONNECTED || !version ||
+	    (contact->vtl && version < WIRE_VERSION_5_1))
 		return -1;
 	c->contact = *contact;
 	c->version = version;
@@ -74,9 +77,17 @@ static void contact_failed(struct client *c)
 		c->ops.connected(c->context, 0, 0);
 }
 
-static void contact_refused(struct client *c)
+/* A host that is not told the VTL takes the guest for one in VTL 0. */
+static uint32_t next_version(const struct client *c)
 {
 	uint32_t version = wire_version_below(c->version);
+
+	return c->contact.vtl && version < WIRE_VERSION_5_1 ? 0 : version;
+}
+
+static void contact_refused(struct client *c)
+{
+	uint32_t version = next_version(c);
 
 	if (!version || c->unload_wanted) {
 		contact_failed(c);

@@ -67,6 +67,13 @@ static void send_version_response(struct server *s, uint32_t version, uint8_t st
 	server_send(s, &message, wire_version_response_size(version));
 }
 
+/* Clients run in VTL 0 and, in a paravisor, 2 (OpenVMM has a server for each, and one hands contacts
+ * for the other on; this one has the offers of both). */
+static bool contact_vtl_good(const struct server_contact *contact)
+{
+	return contact->vtl == 0 || contact->vtl == 2;
+}
+
 static void contact_begin(struct server *s, const struct contact_request *request)
 {
 	const struct server_contact *contact = &request->contact;
@@ -74,7 +81,7 @@ static void contact_begin(struct server *s, const struct contact_request *reques
 	s->message_vp = contact->message_vp;
 	s->message_sint = contact->message_sint;
 	if (!wire_version_known(contact->version) || contact->version > s->version_max ||
-	    contact->vtl != 0) {
+	    !contact_vtl_good(contact)) {
 		send_version_response(s, 0, 0);
 		return;
 	}

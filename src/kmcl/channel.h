@@ -21,6 +21,7 @@
 #include "partition/partition.h"
 #include "ring/ring.h"
 
+#include "kmcl/spin.h"
 #include "kmcl/tsan.h"
 
 #include <kmcl/kmcl.h>
@@ -176,7 +177,7 @@ struct packet {
 };
 
 struct outgoing {
-	KSPIN_LOCK lock;
+	struct spin lock;
 	bool open;   /* packets may go; otherwise they queue */
 	bool frozen; /* ... for the time of a save */
 	struct ring_writer ring;
@@ -186,6 +187,7 @@ struct outgoing {
 	/* Bits to set in shared pages before, or instead of, a signal; NULL: none. */
 	_Atomic(uint64_t) *interrupt_bits;
 	_Atomic(uint32_t) *monitor_pending;
+	_Atomic(uint32_t) signalling; /* threads that send a signal without the lock */
 	struct nt_deferred flush;
 	_Atomic(bool) flush_queued;
 	_Atomic(bool) waiting; /* something is queued; read without the lock by the dispatcher */
@@ -327,7 +329,6 @@ struct channel {
 	struct host_gpadl *gpadls; /* server; bus->lock */
 	_Atomic(uint32_t) gpadl_count;
 	struct channel *next; /* of the bus; bus->lock */
-	uint64_t mmio_address;
 
 	/* the open channel */
 	struct partition_pin *pin;
@@ -455,6 +456,8 @@ void outgoing_freeze(struct channel *ch, bool frozen);
 struct packet *outgoing_item_packet(struct outgoing_item *item);
 /* Signals the other end. */
 void outgoing_signal(struct channel *ch);
+/* Waits for signals that are on their way: those that come later go where `out` says now. */
+void outgoing_wait_signalled(struct channel *ch);
 
 /* incoming.c */
 

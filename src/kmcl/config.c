@@ -189,37 +189,29 @@ NTSTATUS VmbChannelInitSetStateChangeCallbacks(VMBCHANNEL Channel,
 	return config_end(ch);
 }
 
-/* UTF-16 to UTF-8, cut at a character; a lone surrogate becomes U+FFFD. */
-static void config_utf8(char *to, size_t size, const WCHAR *from, size_t count)
+/* As UTF-8, cut at a character. */
+static NTSTATUS config_set_name(struct channel_config *config, PCUNICODE_STRING name)
 {
-	size_t n = 0;
+	ANSI_STRING utf8 = { 0 };
+	NTSTATUS status = RtlUnicodeStringToAnsiString(&utf8, name, TRUE);
+	size_t n = utf8.Length;
 
-	for (size_t i = 0; i < count; i++) {
-		uint32_t c = from[i];
-		size_t need;
-
-		if (c >= 0xd800 && c < 0xdc00 && i + 1 < count && from[i + 1] >= 0xdc00 &&
-		    from[i + 1] < 0xe000)
-			c = 0x10000 + ((c - 0xd800) << 10) + (from[++i] - 0xdc00u);
-		else if (c >= 0xd800 && c < 0xe000)
-			c = 0xfffd;
-		need = c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
-		if (n + need >= size)
-			break;
-		if (need == 1) {
-			to[n++] = (char)c;
-			continue;
-		}
-		to[n++] = (char)((0xf00u >> need) | (c >> (6 * (need - 1))));
-		for (size_t k = need - 1; k-- > 0;)
-			to[n++] = (char)(0x80 | ((c >> (6 * k)) & 0x3f));
-	}
-	to[n] = '\0';
+	if (!NT_SUCCESS(status))
+		return status == STATUS_NO_MEMORY ? STATUS_INSUFFICIENT_RESOURCES
+						  : STATUS_INVALID_PARAMETER_2;
+	if (n >= sizeof(config->name))
+		for (n = sizeof(config->name) - 1; n && (utf8.Buffer[n] & 0xc0) == 0x80; n--)
+			;
+	memcpy(config->name, utf8.Buffer, n);
+	config->name[n] = '\0';
+	RtlFreeAnsiString(&utf8);
+	return STATUS_SUCCESS;
 }
 
 NTSTATUS VmbChannelInitSetFriendlyName(VMBCHANNEL Channel, PCUNICODE_STRING Name)
 {
 	struct channel *ch = config_begin(Channel, CONFIG_BOTH);
+	NTSTATUS status;
 
 	if (!ch)
 		return STATUS_INVALID_PARAMETER_1;
@@ -227,9 +219,9 @@ NTSTATUS VmbChannelInitSetFriendlyName(VMBCHANNEL Channel, PCUNICODE_STRING Name
 		config_end(ch);
 		return STATUS_INVALID_PARAMETER_2;
 	}
-	config_utf8(ch->config.name, sizeof(ch->config.name), Name->Buffer,
-		    Name->Length / sizeof(WCHAR));
-	return config_end(ch);
+	status = config_set_name(&ch->config, Name);
+	config_end(ch);
+	return status;
 }
 
 NTSTATUS VmbChannelInitSetFlags(VMBCHANNEL Channel, UINT32 Flags)
@@ -476,6 +468,10 @@ VOID VmbChannelGetInterfaceInstance(VMBCHANNEL Channel, LPGUID InterfaceInstance
 	pthread_mutex_unlock(&ch->lock);
 }
 
+/* Space above all memory of a guest on x86-64, a slot a channel; an offer asks for 65535 MiB at most. */
+#define CONFIG_MMIO_BASE (1ull << 47)
+#define CONFIG_MMIO_SLOT (64ull << 30)
+
 VOID VmbChannelGetMmioSpace(VMBCHANNEL Channel, UINT64 *MmioAddress, UINT64 *MmioSize)
 {
 	struct channel *ch = channel_of(Channel);
@@ -485,8 +481,8 @@ VOID VmbChannelGetMmioSpace(VMBCHANNEL Channel, UINT64 *MmioAddress, UINT64 *Mmi
 	if (!ch)
 		return;
 	pthread_mutex_lock(&ch->lock);
-	if (ch->phase >= CHANNEL_OPENING && ch->mmio_address) {
-		*MmioAddress = ch->mmio_address;
+	if (!ch->server && ch->phase >= CHANNEL_OPENING && ch->bus_offer.mmio_megabytes) {
+		*MmioAddress = CONFIG_MMIO_BASE + ch->bus_offer.channel_id * CONFIG_MMIO_SLOT;
 		*MmioSize = (uint64_t)ch->bus_offer.mmio_megabytes << 20;
 	}
 	pthread_mutex_unlock(&ch->lock);

@@ -134,53 +134,31 @@ static NTSTATUS source_resolve(struct extdata_source *source)
 
 /* ---- building the header ---- */
 
-struct header_writer {
-	uint8_t *at;
-	uint8_t *end;
-	uint32_t ranges;
-};
-
-static bool header_put(struct header_writer *w, const void *bytes, size_t size)
-{
-	if (size > (size_t)(w->end - w->at))
-		return false;
-	memcpy(w->at, bytes, size);
-	w->at += size;
-	return true;
-}
-
 /* STATUS_INVALID_USER_BUFFER: a page that the host cannot see. */
-static NTSTATUS header_add_piece(struct header_writer *w, struct channel *ch,
+static NTSTATUS header_add_piece(struct wire_gpa_writer *w, struct channel *ch,
 				 const struct extdata_cursor *piece)
 {
-	struct wire_gpa_range range = { piece->byte_count, piece->byte_offset };
 	uint64_t pages = wire_pages_spanned(piece->byte_offset, piece->byte_count);
+	uint64_t *gpns = wire_gpa_write_range(w, piece->byte_offset, piece->byte_count);
 
-	if (!header_put(w, &range, sizeof(range)))
+	if (!gpns)
 		return STATUS_INVALID_BUFFER_SIZE;
 	for (uint64_t i = 0; i < pages; i++) {
-		uint64_t gpn = guest_page(ch, (void *)(uintptr_t)(piece->pfns[i] << PAGE_SHIFT));
-
-		if (gpn == PARTITION_NO_PAGE)
+		gpns[i] = guest_page(ch, (void *)(uintptr_t)(piece->pfns[i] << PAGE_SHIFT));
+		if (gpns[i] == PARTITION_NO_PAGE)
 			return STATUS_INVALID_USER_BUFFER;
-		if (!header_put(w, &gpn, sizeof(gpn)))
-			return STATUS_INVALID_BUFFER_SIZE;
 	}
-	w->ranges++;
 	return STATUS_SUCCESS;
 }
 
 static NTSTATUS header_write(struct packet *packet, const struct extdata_source *source)
 {
-	struct {
-		uint32_t reserved;
-		uint32_t range_count;
-	} head = { 0, 0 };
-	struct header_writer w = { packet->header, packet->header + packet->header_capacity, 0 };
+	struct wire_gpa_writer w;
 	struct extdata_cursor piece;
 	NTSTATUS status;
 
-	if (!header_put(&w, &head, sizeof(head)) || !source_first(source, &piece))
+	if (!wire_gpa_write_begin(&w, packet->header, packet->header_capacity) ||
+	    !source_first(source, &piece))
 		return STATUS_INVALID_BUFFER_SIZE;
 	do {
 		status = header_add_piece(&w, packet->channel, &piece);
@@ -189,9 +167,7 @@ static NTSTATUS header_write(struct packet *packet, const struct extdata_source 
 	} while (cursor_next(&piece));
 	if (w.ranges > packet->channel->config.chain_max)
 		return STATUS_INVALID_BUFFER_SIZE;
-	head.range_count = w.ranges;
-	memcpy(packet->header, &head, sizeof(head));
-	packet->header_size = (uint32_t)(w.at - packet->header);
+	packet->header_size = wire_gpa_write_end(&w);
 	return STATUS_SUCCESS;
 }
 

@@ -118,15 +118,20 @@ NTSTATUS VmbChannelCreateGpadlFromMdl(VMBCHANNEL Channel, UINT32 Flags, PMDL Mdl
 NTSTATUS VmbChannelCreateGpadlFromBuffer(VMBCHANNEL Channel, UINT32 Flags, PVOID Buffer,
 					 UINT32 ByteCount, PUINT32 GpadlHandle)
 {
+	struct channel *ch = channel_of(Channel);
 	PMDL mdl;
 	NTSTATUS status;
 
+	if (!ch || ch->server)
+		return STATUS_INVALID_PARAMETER_1;
 	if (!Buffer)
 		return STATUS_INVALID_PARAMETER_3;
 	if (ByteCount == 0)
 		return STATUS_INVALID_PARAMETER_4;
 	if (!GpadlHandle)
 		return STATUS_INVALID_PARAMETER_5;
+	if (!nt_irql_at_most(PASSIVE_LEVEL, __func__, ch->config.name))
+		return STATUS_INVALID_DEVICE_STATE;
 	mdl = IoAllocateMdl(Buffer, ByteCount, FALSE, FALSE, NULL);
 	if (!mdl)
 		return STATUS_INSUFFICIENT_RESOURCES;

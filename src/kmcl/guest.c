@@ -19,6 +19,7 @@
 #define GUEST_ANSWER_TIMEOUT_MS 10000u
 #define GUEST_PATIENCE_MS	1500u /* between complaints, where there is no limit */
 #define GUEST_OFFERS_MAX       2047u
+#define GUEST_VTL_MAX	       2u
 
 /* What the guest shares with the host beside rings and data. An address of 0 would mean "none" to the
  * host, so the first page, which may be the guest's very first, stays unused. */
@@ -713,15 +714,15 @@ void guest_close_channel(struct channel *ch)
 void guest_detach(struct channel *ch)
 {
 	struct partition_link *link;
-	KIRQL irql;
 
 	dispatcher_detach(ch);
-	KeAcquireSpinLock(&ch->out.lock, &irql);
+	spin_lock(&ch->out.lock);
 	link = ch->out.link;
 	ch->out.link = NULL;
 	ch->out.interrupt_bits = NULL;
 	ch->out.monitor_pending = NULL;
-	KeReleaseSpinLock(&ch->out.lock, irql);
+	spin_unlock(&ch->out.lock);
+	outgoing_wait_signalled(ch);
 	if (link)
 		partition_disconnect(link);
 	if (ch->port)
@@ -782,7 +783,7 @@ static void guest_fill_contact(struct guest *guest, const struct kmcl_guest_opti
 	contact->version_max = options && options->version_max ? options->version_max
 							       : WIRE_VERSION_6_0;
 	contact->message_sint = WIRE_SINT_DEFAULT;
-
+	contact->vtl = options ? options->vtl : 0;
 }
 
 static NTSTATUS guest_open_partition(struct guest *guest, const char *uri)
@@ -827,6 +828,19 @@ static NTSTATUS guest_wait_connected(struct guest *guest, uint32_t timeout_ms)
 	return status;
 }
 
+static bool guest_options_good(const struct kmcl_guest_options *options)
+{
+	uint32_t version = WIRE_VERSION_6_0;
+
+	if (options->size != sizeof(*options))
+		return false;
+	if (options->version_max)
+		version = options->version_max;
+	if (options->vtl > GUEST_VTL_MAX || (options->vtl && version < WIRE_VERSION_5_1))
+		return false;
+	return wire_version_known(version);
+}
+
 NTSTATUS kmcl_guest_open_ex(const char *partition, const struct kmcl_guest_options *options,
 			    PDEVICE_OBJECT *bus)
 {
@@ -836,13 +850,14 @@ NTSTATUS kmcl_guest_open_ex(const char *partition, const struct kmcl_guest_optio
 
 	if (!partition)
 		return STATUS_INVALID_PARAMETER_1;
-	if (options && (options->size != sizeof(*options) ||
-			(options->version_max && !wire_version_known(options->version_max))))
+	if (options && !guest_options_good(options))
 		return STATUS_INVALID_PARAMETER_2;
 	if (options && options->timeout_ms)
 		timeout = options->timeout_ms;
 	if (!bus)
 		return STATUS_INVALID_PARAMETER_3;
+	if (!nt_irql_at_most(PASSIVE_LEVEL, "kmcl_guest_open", partition))
+		return STATUS_INVALID_DEVICE_STATE;
 	guest = guest_create();
 	if (!guest)
 		return STATUS_INSUFFICIENT_RESOURCES;
@@ -869,7 +884,7 @@ void kmcl_guest_close(PDEVICE_OBJECT bus)
 	struct timespec deadline = guest_deadline(GUEST_OPEN_TIMEOUT_MS);
 	int rc = 0;
 
-	if (!guest)
+	if (!guest || !nt_irql_at_most(PASSIVE_LEVEL, __func__, "bus"))
 		return;
 	guest_enter(guest);
 	if (guest->channels || guest->waiting)
@@ -897,6 +912,8 @@ NTSTATUS kmcl_guest_tl_connect(PDEVICE_OBJECT bus, LPCGUID endpoint, LPCGUID ser
 		return STATUS_INVALID_PARAMETER_2;
 	if (!service)
 		return STATUS_INVALID_PARAMETER_3;
+	if (!nt_irql_at_most(PASSIVE_LEVEL, __func__, "bus"))
+		return STATUS_INVALID_DEVICE_STATE;
 	memcpy(e.bytes, endpoint, sizeof(e));
 	memcpy(s.bytes, service, sizeof(s));
 	guest_enter(guest);
@@ -920,6 +937,8 @@ NTSTATUS kmcl_client_channel_set_target_vp(VMBCHANNEL channel, uint32_t vp)
 
 	if (!ch || ch->server)
 		return STATUS_INVALID_PARAMETER_1;
+	if (!nt_irql_at_most(PASSIVE_LEVEL, __func__, ch->config.name))
+		return STATUS_INVALID_DEVICE_STATE;
 	pthread_mutex_lock(&ch->lock);
 	ch->config.target_vp = vp;
 	open = ch->phase >= CHANNEL_PAUSED && ch->phase < CHANNEL_CLOSING;

@@ -278,12 +278,12 @@ static struct partition_link *host_link(struct host *host, const struct server_o
 static void host_set_link(struct channel *ch, struct partition_link *link)
 {
 	struct partition_link *old;
-	KIRQL irql;
 
-	KeAcquireSpinLock(&ch->out.lock, &irql);
+	spin_lock(&ch->out.lock);
 	old = ch->out.link;
 	ch->out.link = link;
-	KeReleaseSpinLock(&ch->out.lock, irql);
+	spin_unlock(&ch->out.lock);
+	outgoing_wait_signalled(ch);
 	if (old)
 		partition_disconnect(old);
 }
@@ -499,6 +499,10 @@ NTSTATUS kmcl_host_open_ex(const char *partition, const struct kmcl_host_options
 		version = options->version_max;
 	if (!wire_version_known(version))
 		return STATUS_INVALID_PARAMETER_2;
+	if (!vmbus)
+		return STATUS_INVALID_PARAMETER_3;
+	if (!nt_irql_at_most(PASSIVE_LEVEL, "kmcl_host_open", partition))
+		return STATUS_INVALID_DEVICE_STATE;
 	host = calloc(1, sizeof(*host));
 	if (!host)
 		return STATUS_INSUFFICIENT_RESOURCES;
@@ -524,6 +528,8 @@ NTSTATUS VmbConvertVmbusHandleToKernelHandle(HANDLE VmbusHandle, PHANDLE KernelH
 {
 	if (!KernelHandle)
 		return STATUS_INVALID_PARAMETER_2;
+	if (!nt_irql_at_most(PASSIVE_LEVEL, __func__, "host"))
+		return STATUS_INVALID_DEVICE_STATE;
 	return nt_handle_duplicate(VmbusHandle, HOST_KIND, KernelHandle);
 }
 
@@ -599,6 +605,7 @@ static void host_fill_offer(const struct channel *ch, struct bus_offer *offer)
 	offer->mmio_megabytes = config->mmio_megabytes;
 	offer->mmio_megabytes_optional = config->mmio_megabytes_optional;
 	offer->subchannel_index = config->subchannel;
+	offer->vtl = config->vtl;
 	offer->monitor_allocated = config->monitored;
 	offer->dedicated_interrupt = config->dedicated_interrupt;
 }

@@ -36,6 +36,7 @@ void info_of_offer(const struct bus_offer *offer, struct kmcl_channel_info *info
 	info->offer_flags = offer->flags;
 	info->mmio_megabytes = offer->mmio_megabytes;
 	info->mmio_megabytes_optional = offer->mmio_megabytes_optional;
+	memcpy(info->offer_data, offer->user_defined, sizeof(info->offer_data));
 	info->dedicated_interrupt = offer->dedicated_interrupt;
 	info->monitored = offer->monitor_allocated;
 	info->monitor_id = offer->monitor_id;
@@ -52,14 +53,13 @@ static uint32_t info_ring_bytes(const struct ring_map *map)
 static uint32_t info_outstanding_out(struct channel *ch)
 {
 	uint32_t count = 0;
-	KIRQL irql;
 
-	KeAcquireSpinLock(&ch->out.lock, &irql);
+	spin_lock(&ch->out.lock);
 	for (uint32_t slot = 0; slot < ch->out.slot_count; slot++)
 		count += packet_in_flight(ch, slot);
 	for (struct outgoing_item *item = ch->out.head; item; item = item->next)
 		count++;
-	KeReleaseSpinLock(&ch->out.lock, irql);
+	spin_unlock(&ch->out.lock);
 	return count;
 }
 

@@ -18,49 +18,85 @@ void outgoing_init(struct channel *ch)
 {
 	struct outgoing *out = &ch->out;
 
-	KeInitializeSpinLock(&out->lock);
 	out->tail = &out->head;
 	out->flush.routine = outgoing_flush;
 }
 
-void outgoing_signal(struct channel *ch)
-{
-	struct outgoing *out = &ch->out;
-	uint32_t id = ch->bus_offer.channel_id;
+/*
+ * A signal is a system call, and the other end may have answered before it returns: it is sent without
+ * the lock, to where the lock's holder saw that it goes. `signalling` keeps that in being.
+ */
+struct signal_target {
+	struct partition_link *link;
+	_Atomic(uint64_t) *interrupt_bits;
+	_Atomic(uint32_t) *monitor_pending;
+	bool wanted;
+};
 
-	counter_add_shared(&ch->statistics.signals_out, 1);
-	if (out->interrupt_bits)
-		atomic_fetch_or(&out->interrupt_bits[id / 64], 1ull << id % 64);
-	if (out->monitor_pending)
-		atomic_fetch_or(out->monitor_pending, 1u << ch->bus_offer.monitor_id % 32);
-	else if (out->link)
-		partition_signal(out->link);
+static struct signal_target outgoing_signal_begin_locked(struct outgoing *out)
+{
+	atomic_fetch_add_explicit(&out->signalling, 1, memory_order_relaxed);
+	return (struct signal_target){ out->link, out->interrupt_bits, out->monitor_pending, true };
 }
 
-static void outgoing_publish_locked(struct channel *ch)
+/* Afterwards the channel may be gone, if nothing else keeps it. */
+static void outgoing_signal_end(struct channel *ch, const struct signal_target *target)
 {
-	if (ring_write_publish(&ch->out.ring))
-		outgoing_signal(ch);
+	uint32_t id;
+
+	if (!target->wanted)
+		return;
+	id = ch->bus_offer.channel_id;
+	counter_add_shared(&ch->statistics.signals_out, 1);
+	if (target->interrupt_bits)
+		atomic_fetch_or(&target->interrupt_bits[id / 64], 1ull << id % 64);
+	if (target->monitor_pending)
+		atomic_fetch_or(target->monitor_pending, 1u << ch->bus_offer.monitor_id % 32);
+	else if (target->link)
+		partition_signal(target->link);
+	atomic_fetch_sub_explicit(&ch->out.signalling, 1, memory_order_release);
+}
+
+void outgoing_signal(struct channel *ch)
+{
+	struct signal_target target;
+
+	spin_lock(&ch->out.lock);
+	target = outgoing_signal_begin_locked(&ch->out);
+	spin_unlock(&ch->out.lock);
+	outgoing_signal_end(ch, &target);
+}
+
+void outgoing_wait_signalled(struct channel *ch)
+{
+	while (atomic_load_explicit(&ch->out.signalling, memory_order_acquire))
+		sched_yield();
+}
+
+static void outgoing_publish_locked(struct channel *ch, struct signal_target *target)
+{
+	if (ring_write_publish(&ch->out.ring) && !target->wanted)
+		*target = outgoing_signal_begin_locked(&ch->out);
 }
 
 /* At the end of a batch. */
 static void outgoing_flush(struct nt_deferred *deferred)
 {
 	struct channel *ch = CONTAINING_RECORD(deferred, struct channel, out.flush);
-	KIRQL irql;
+	struct signal_target target = { 0 };
 
-	KeAcquireSpinLock(&ch->out.lock, &irql);
+	spin_lock(&ch->out.lock);
 	if (ch->out.open)
-		outgoing_publish_locked(ch);
+		outgoing_publish_locked(ch, &target);
 	atomic_store(&ch->out.flush_queued, false);
-	KeReleaseSpinLock(&ch->out.lock, irql);
+	spin_unlock(&ch->out.lock);
+	outgoing_signal_end(ch, &target);
 }
 
-/* `irql` is what it was before the lock was taken. */
-static void outgoing_commit_locked(struct channel *ch, KIRQL irql)
+static void outgoing_commit_locked(struct channel *ch, struct signal_target *target)
 {
-	if (irql < DISPATCH_LEVEL) {
-		outgoing_publish_locked(ch);
+	if (KeGetCurrentIrql() < DISPATCH_LEVEL) {
+		outgoing_publish_locked(ch, target);
 	} else if (!atomic_load_explicit(&ch->out.flush_queued, memory_order_relaxed)) {
 		atomic_store_explicit(&ch->out.flush_queued, true, memory_order_relaxed);
 		nt_defer(&ch->out.flush);
@@ -183,14 +219,14 @@ NTSTATUS outgoing_send(struct channel *ch, struct packet *packet, bool now_only)
 	struct outgoing *out = &ch->out;
 	enum ring_status ring = RING_FULL;
 	bool waits = packet->waits, done = false;
-	KIRQL irql;
+	struct signal_target target = { 0 };
 
 	packet->item.done = packet_item_done;
-	KeAcquireSpinLock(&out->lock, &irql);
+	spin_lock(&out->lock);
 	if (outgoing_may_write_locked(out) && !out->head)
 		ring = outgoing_write_locked(ch, &packet->item);
 	if (ring == RING_OK) {
-		outgoing_commit_locked(ch, irql);
+		outgoing_commit_locked(ch, &target);
 		done = !waits;
 		if (done && !packet->completion && !packet->bounce.pages) {
 			packet_release_locked(packet);
@@ -200,7 +236,8 @@ NTSTATUS outgoing_send(struct channel *ch, struct packet *packet, bool now_only)
 		packet_keep_payload(packet);
 		outgoing_append_locked(ch, &packet->item);
 	}
-	KeReleaseSpinLock(&out->lock, irql);
+	spin_unlock(&out->lock);
+	outgoing_signal_end(ch, &target);
 
 	if (ring == RING_OK) {
 		if (done)
@@ -229,8 +266,8 @@ void outgoing_answer(struct incoming_packet *packet, const void *buffer, uint32_
 	struct outgoing *out = &ch->out;
 	struct outgoing_item *item = &packet->item;
 	enum ring_status ring = RING_FULL;
+	struct signal_target target = { 0 };
 	bool queued = false;
-	KIRQL irql;
 
 	item->done = outgoing_answer_done;
 	item->wire = (struct wire_packet){
@@ -240,11 +277,11 @@ void outgoing_answer(struct incoming_packet *packet, const void *buffer, uint32_
 	};
 	item->spans[0] = (struct ring_span){ buffer, size };
 	item->span_count = 1;
-	KeAcquireSpinLock(&out->lock, &irql);
+	spin_lock(&out->lock);
 	if (outgoing_may_write_locked(out) && !out->head)
 		ring = outgoing_write_locked(ch, item);
 	if (ring == RING_OK) {
-		outgoing_commit_locked(ch, irql);
+		outgoing_commit_locked(ch, &target);
 	} else if (ring == RING_FULL && out->open) {
 		if (size)
 			memmove(packet->payload, buffer, size);
@@ -252,7 +289,8 @@ void outgoing_answer(struct incoming_packet *packet, const void *buffer, uint32_
 		outgoing_append_locked(ch, item);
 		queued = true;
 	}
-	KeReleaseSpinLock(&out->lock, irql);
+	spin_unlock(&out->lock);
+	outgoing_signal_end(ch, &target);
 	if (ring == RING_MALFORMED)
 		outgoing_fault(ch);
 	if (queued)
@@ -288,12 +326,12 @@ uint32_t outgoing_drain(struct channel *ch)
 	struct outgoing *out = &ch->out;
 	struct outgoing_list done = { .last = &done.first }, refused = { .last = &refused.first };
 	struct outgoing_item *item, *next;
+	struct signal_target target = { 0 };
 	enum ring_status ring = RING_OK;
 	uint32_t count = 0;
 	bool signal = false, ends;
-	KIRQL irql;
 
-	KeAcquireSpinLock(&out->lock, &irql);
+	spin_lock(&out->lock);
 	while (outgoing_may_write_locked(out) && out->head) {
 		item = out->head;
 		next = item->next;
@@ -316,10 +354,11 @@ uint32_t outgoing_drain(struct channel *ch)
 	if (out->open && !out->head)
 		ring_write_wait_end(&out->ring);
 	if (count)
-		outgoing_commit_locked(ch, irql);
-	if (signal)
-		outgoing_signal(ch);
-	KeReleaseSpinLock(&out->lock, irql);
+		outgoing_commit_locked(ch, &target);
+	if (signal && !target.wanted)
+		target = outgoing_signal_begin_locked(out);
+	spin_unlock(&out->lock);
+	outgoing_signal_end(ch, &target);
 
 	if (ring == RING_MALFORMED)
 		outgoing_fault(ch);
@@ -332,9 +371,8 @@ bool outgoing_remove(struct channel *ch, struct packet *packet)
 {
 	struct outgoing *out = &ch->out;
 	bool found = false;
-	KIRQL irql;
 
-	KeAcquireSpinLock(&out->lock, &irql);
+	spin_lock(&out->lock);
 	for (struct outgoing_item **p = &out->head; *p; p = &(*p)->next) {
 		if (*p != &packet->item)
 			continue;
@@ -348,7 +386,7 @@ bool outgoing_remove(struct channel *ch, struct packet *packet)
 		out->tail = &out->head;
 		atomic_store(&out->waiting, false);
 	}
-	KeReleaseSpinLock(&out->lock, irql);
+	spin_unlock(&out->lock);
 	return found;
 }
 
@@ -356,21 +394,19 @@ bool outgoing_remove(struct channel *ch, struct packet *packet)
 
 void outgoing_open(struct channel *ch)
 {
-	KIRQL irql;
 
-	KeAcquireSpinLock(&ch->out.lock, &irql);
+	spin_lock(&ch->out.lock);
 	ch->out.open = true;
-	KeReleaseSpinLock(&ch->out.lock, irql);
+	spin_unlock(&ch->out.lock);
 	outgoing_drain(ch);
 }
 
 void outgoing_freeze(struct channel *ch, bool frozen)
 {
-	KIRQL irql;
 
-	KeAcquireSpinLock(&ch->out.lock, &irql);
+	spin_lock(&ch->out.lock);
 	ch->out.frozen = frozen;
-	KeReleaseSpinLock(&ch->out.lock, irql);
+	spin_unlock(&ch->out.lock);
 	if (!frozen)
 		outgoing_drain(ch);
 }
@@ -386,18 +422,19 @@ static void outgoing_wait_flushed(struct channel *ch)
 void outgoing_close(struct channel *ch, NTSTATUS status)
 {
 	struct outgoing *out = &ch->out;
+	struct signal_target target = { 0 };
 	struct outgoing_item *list;
-	KIRQL irql;
 
-	KeAcquireSpinLock(&out->lock, &irql);
+	spin_lock(&out->lock);
 	if (out->open)
-		outgoing_publish_locked(ch);
+		outgoing_publish_locked(ch, &target);
 	out->open = false;
 	list = out->head;
 	out->head = NULL;
 	out->tail = &out->head;
 	atomic_store(&out->waiting, false);
-	KeReleaseSpinLock(&out->lock, irql);
+	spin_unlock(&out->lock);
+	outgoing_signal_end(ch, &target);
 
 	outgoing_wait_flushed(ch);
 	outgoing_end_all(list, status);

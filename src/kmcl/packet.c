@@ -112,10 +112,9 @@ static struct packet *transaction_claim(struct transaction *t, uint64_t id)
 static void tsan_after_send(struct channel *ch)
 {
 #ifdef KMCL_TSAN
-	KIRQL irql;
 
-	KeAcquireSpinLock(&ch->out.lock, &irql);
-	KeReleaseSpinLock(&ch->out.lock, irql);
+	spin_lock(&ch->out.lock);
+	spin_unlock(&ch->out.lock);
 #endif
 }
 
@@ -181,12 +180,11 @@ NTSTATUS packet_restore_flight(struct packet *packet, uint64_t id)
 	struct channel *ch = packet->channel;
 	uint32_t idle = PACKET_IDLE;
 	bool moved;
-	KIRQL irql;
 
 	if (packet_is_unset(packet) ||
 	    !atomic_compare_exchange_strong(&packet->state, &idle, PACKET_SENT))
 		return STATUS_INVALID_PARAMETER_1;
-	KeAcquireSpinLock(&ch->out.lock, &irql);
+	spin_lock(&ch->out.lock);
 	moved = packet->slot == transaction_slot(id) ||
 		transaction_move_locked(ch, packet, transaction_slot(id));
 	if (moved) {
@@ -197,7 +195,7 @@ NTSTATUS packet_restore_flight(struct packet *packet, uint64_t id)
 		t->sends = (uint32_t)(id >> 32);
 		atomic_store(&t->id, id);
 	}
-	KeReleaseSpinLock(&ch->out.lock, irql);
+	spin_unlock(&ch->out.lock);
 	if (!moved)
 		atomic_store(&packet->state, PACKET_IDLE);
 	return moved ? STATUS_SUCCESS : STATUS_INVALID_PARAMETER_2;
@@ -284,13 +282,12 @@ VMBPACKET VmbPacketAllocate(VMBCHANNEL Channel)
 	struct channel *ch = channel_of(Channel);
 	struct packet *packet;
 	bool reserved;
-	KIRQL irql;
 
 	if (!ch)
 		return NULL;
-	KeAcquireSpinLock(&ch->out.lock, &irql);
+	spin_lock(&ch->out.lock);
 	packet = packet_take_kept_locked(ch);
-	KeReleaseSpinLock(&ch->out.lock, irql);
+	spin_unlock(&ch->out.lock);
 	if (packet)
 		return (VMBPACKET)packet;
 
@@ -298,9 +295,9 @@ VMBPACKET VmbPacketAllocate(VMBCHANNEL Channel)
 	if (!packet)
 		return NULL;
 	packet_layout(packet, ch);
-	KeAcquireSpinLock(&ch->out.lock, &irql);
+	spin_lock(&ch->out.lock);
 	reserved = transaction_reserve_locked(ch, packet);
-	KeReleaseSpinLock(&ch->out.lock, irql);
+	spin_unlock(&ch->out.lock);
 	if (!reserved) {
 		free(packet);
 		return NULL;
@@ -319,7 +316,6 @@ NTSTATUS VmbPacketInitialize(VMBCHANNEL Channel, VMBPACKET VmbPacket, UINT32 Byt
 	struct channel *ch = channel_of(Channel);
 	struct packet *packet = (struct packet *)VmbPacket;
 	bool reserved;
-	KIRQL irql;
 
 	if (!ch)
 		return STATUS_INVALID_PARAMETER_1;
@@ -330,9 +326,9 @@ NTSTATUS VmbPacketInitialize(VMBCHANNEL Channel, VMBPACKET VmbPacket, UINT32 Byt
 	packet_layout(packet, ch);
 	packet->callers_memory = true;
 	packet->completion = packet_completion_unset;
-	KeAcquireSpinLock(&ch->out.lock, &irql);
+	spin_lock(&ch->out.lock);
 	reserved = transaction_reserve_locked(ch, packet);
-	KeReleaseSpinLock(&ch->out.lock, irql);
+	spin_unlock(&ch->out.lock);
 	if (!reserved)
 		return STATUS_INSUFFICIENT_RESOURCES;
 	packet->magic = PACKET_MAGIC;
@@ -357,7 +353,6 @@ VOID VmbPacketFree(VMBPACKET VmbPacket)
 {
 	struct packet *packet = packet_of(VmbPacket);
 	struct channel *ch;
-	KIRQL irql;
 
 	if (!packet)
 		return;
@@ -366,19 +361,18 @@ VOID VmbPacketFree(VMBPACKET VmbPacket)
 		nt_misuse(__func__, ch->config.name, "the packet is free already, or being sent");
 		return;
 	}
-	KeAcquireSpinLock(&ch->out.lock, &irql);
+	spin_lock(&ch->out.lock);
 	packet_release_locked(packet);
-	KeReleaseSpinLock(&ch->out.lock, irql);
+	spin_unlock(&ch->out.lock);
 }
 
 void packets_free_all(struct channel *ch)
 {
 	struct outgoing *out = &ch->out;
 	struct packet *packet;
-	KIRQL irql;
 
 	outgoing_close(ch, STATUS_CANCELLED);
-	KeAcquireSpinLock(&out->lock, &irql);
+	spin_lock(&out->lock);
 	while ((packet = out->free_packets) != NULL) {
 		out->free_packets = packet->next_free;
 		packet_destroy_locked(packet);
@@ -387,7 +381,7 @@ void packets_free_all(struct channel *ch)
 		free(atomic_load(&out->chunks[i]));
 		atomic_store(&out->chunks[i], NULL);
 	}
-	KeReleaseSpinLock(&out->lock, irql);
+	spin_unlock(&out->lock);
 }
 
 VOID VmbPacketSetPointer(VMBPACKET PacketObject, PVOID Pointer)
@@ -458,7 +452,6 @@ static void packet_finish(struct packet *packet, void *buffer, uint32_t size)
 {
 	struct channel *ch = packet->channel;
 	PFN_VMB_PACKET_COMPLETION_ROUTINE completion = packet->completion;
-	KIRQL irql;
 
 	extdata_finish(packet, packet_serve_caller(packet));
 	if (completion) {
@@ -466,9 +459,9 @@ static void packet_finish(struct packet *packet, void *buffer, uint32_t size)
 		completion((VMBPACKET)packet, packet->status, buffer, size);
 		return;
 	}
-	KeAcquireSpinLock(&ch->out.lock, &irql);
+	spin_lock(&ch->out.lock);
 	packet_release_locked(packet);
-	KeReleaseSpinLock(&ch->out.lock, irql);
+	spin_unlock(&ch->out.lock);
 }
 
 /*

@@ -233,9 +233,8 @@ static NTSTATUS save_collect(struct channel *ch, struct save *save)
 {
 	struct outgoing *out = &ch->out;
 	uint32_t most = 0;
-	KIRQL irql;
 
-	KeAcquireSpinLock(&out->lock, &irql);
+	spin_lock(&out->lock);
 	for (struct outgoing_item *item = out->head; item; item = item->next)
 		most++;
 	most += out->slot_count;
@@ -249,7 +248,7 @@ static NTSTATUS save_collect(struct channel *ch, struct save *save)
 		if (packet && !packet->synchronous)
 			save->packets[save->count++] = packet;
 	}
-	KeReleaseSpinLock(&out->lock, irql);
+	spin_unlock(&out->lock);
 	return save->packets ? STATUS_SUCCESS : STATUS_INSUFFICIENT_RESOURCES;
 }
 
@@ -299,6 +298,8 @@ NTSTATUS VmbChannelSaveContinue(VMBCHANNEL Channel, PVOID SaveBuffer, ULONG Save
 		return !BytesFilled ? STATUS_INVALID_PARAMETER_4 : STATUS_INVALID_PARAMETER_5;
 	*BytesFilled = 0;
 	*BytesRequired = 0;
+	if (!nt_irql_at_most(PASSIVE_LEVEL, __func__, ch->config.name))
+		return STATUS_INVALID_DEVICE_STATE;
 	save = ch->save;
 	if (!save)
 		return STATUS_INVALID_DEVICE_STATE;
@@ -324,7 +325,7 @@ VOID VmbChannelSaveEnd(VMBCHANNEL Channel)
 	struct channel *ch = channel_of(Channel);
 	struct save *save;
 
-	if (!ch)
+	if (!ch || !nt_irql_at_most(PASSIVE_LEVEL, __func__, ch->config.name))
 		return;
 	pthread_mutex_lock(&ch->lock);
 	save = ch->save;
@@ -551,6 +552,8 @@ NTSTATUS VmbPacketRestore(VMBPACKET PacketObject, PVOID Buffer, ULONG BufferSize
 		return STATUS_INVALID_PARAMETER_1;
 	if (!Buffer)
 		return STATUS_INVALID_PARAMETER_2;
+	if (!nt_irql_at_most(PASSIVE_LEVEL, __func__, packet->channel->config.name))
+		return STATUS_INVALID_DEVICE_STATE;
 	status = restore_check_library(packet->channel, Buffer, BufferSize);
 	if (!NT_SUCCESS(status))
 		return status;

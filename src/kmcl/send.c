@@ -46,13 +46,15 @@ static void send_format(struct packet *packet, const void *buffer, uint32_t size
 	send_add_span(packet, buffer, size);
 }
 
-/* The driver owns an idle packet; this makes it the library's until its completion routine runs. */
+/* The driver owns an idle packet; this makes it the library's until its completion routine runs. Two
+ * sends of one packet at a time are a fault that is seen as a rule, not at any cost. */
 static bool send_take(struct packet *packet)
 {
-	uint32_t idle = PACKET_IDLE;
-
-	return !packet_is_unset(packet) &&
-	       atomic_compare_exchange_strong(&packet->state, &idle, PACKET_SENT);
+	if (atomic_load_explicit(&packet->state, memory_order_relaxed) != PACKET_IDLE ||
+	    packet_is_unset(packet))
+		return false;
+	atomic_store_explicit(&packet->state, PACKET_SENT, memory_order_relaxed);
+	return true;
 }
 
 static NTSTATUS send_packet(struct packet *packet, const void *buffer, uint32_t size,

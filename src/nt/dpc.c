@@ -70,35 +70,34 @@ static struct nt_latch *finish(unsigned its_epoch)
 	return waiting;
 }
 
-static void post(struct nt_latch *latch)
+/* With the lock held, and without it in between. */
+static void run_first(void)
 {
-	if (latch)
-		nt_latch_post(latch);
+	PRKDPC dpc = CONTAINING_RECORD(nt_self.dpcs.Flink, KDPC, DpcListEntry);
+	KDPC copy = *dpc; /* the routine may queue or free it */
+	struct nt_latch *waiting;
+
+	take_off(dpc);
+	nt_lock_release(&lock);
+	copy.DeferredRoutine(dpc, copy.DeferredContext, copy.SystemArgument1, copy.SystemArgument2);
+	if (unlikely(nt_self.irql != DISPATCH_LEVEL))
+		nt_die("a DPC routine returned at IRQL %u", nt_self.irql);
+	nt_lock_acquire(&lock);
+	waiting = finish(copy.Epoch);
+	if (unlikely(waiting)) {
+		nt_lock_release(&lock);
+		nt_latch_post(waiting);
+		nt_lock_acquire(&lock);
+	}
 }
 
 void nt_dpc_run(void)
 {
-	struct nt_latch *waiting;
-
 	if (__atomic_load_n(&nt_self.dpc_count, __ATOMIC_RELAXED) == 0)
 		return;
 	nt_lock_acquire(&lock);
-	while (!IsListEmpty(&nt_self.dpcs)) {
-		PRKDPC dpc = CONTAINING_RECORD(nt_self.dpcs.Flink, KDPC, DpcListEntry);
-		KDPC copy = *dpc; /* the routine may queue or free it */
-
-		take_off(dpc);
-		nt_lock_release(&lock);
-		copy.DeferredRoutine(dpc, copy.DeferredContext, copy.SystemArgument1,
-		                     copy.SystemArgument2);
-		if (unlikely(nt_self.irql != DISPATCH_LEVEL))
-			nt_die("a DPC routine returned at IRQL %u", nt_self.irql);
-		nt_lock_acquire(&lock);
-		waiting = finish(copy.Epoch);
-		nt_lock_release(&lock);
-		post(waiting);
-		nt_lock_acquire(&lock);
-	}
+	while (!IsListEmpty(&nt_self.dpcs))
+		run_first();
 	nt_lock_release(&lock);
 }
 
@@ -123,7 +122,8 @@ BOOLEAN KeRemoveQueueDpc(PRKDPC dpc)
 		waiting = finish(dpc->Epoch);
 	}
 	nt_lock_release(&lock);
-	post(waiting);
+	if (waiting)
+		nt_latch_post(waiting);
 	return removed;
 }
 

@@ -21,9 +21,10 @@ void ring_pages_in(const struct ring_memory *memory, uint32_t offset, const void
                    uint32_t size);
 void ring_pages_out(const struct ring_memory *memory, uint32_t offset, void *to, uint32_t size);
 
+/* Packed: at any address. (aligned(1) alone does not lower what its members need.) */
 struct ring_two_words {
 	uint64_t words[2];
-} __attribute__((aligned(1), may_alias));
+} __attribute__((packed, may_alias));
 
 static inline void ring_copy16(uint8_t *to, const uint8_t *from)
 {
@@ -34,7 +35,8 @@ static inline void ring_copy16(uint8_t *to, const uint8_t *from)
 static inline void ring_copy(uint8_t *to, const uint8_t *from, uint32_t size)
 {
 	if (size < 16 || size > 128) {
-		__builtin_memcpy(to, from, size);
+		if (size != 0) /* an empty span may have no address */
+			__builtin_memcpy(to, from, size);
 		return;
 	}
 	/* From both ends towards the middle, where they may meet or overlap. */

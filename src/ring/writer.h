@@ -12,7 +12,7 @@
 #define RING_PACKET_MAX (UINT16_MAX * 8u + WIRE_PACKET_FOOTER_SIZE)
 
 /* Unpublished bytes at which ring_write() publishes by itself; a quarter of a small ring. */
-#define RING_PUBLISH_MAX 4096u
+#define RING_PUBLISH_MAX 1536u
 
 /* The first line is what a packet touches. All of it is private to this end: what it says of the
  * reader's index was checked when it was loaded. */

@@ -97,29 +97,35 @@ bool wire_gpa_ranges_next(struct wire_gpa_ranges *ranges, struct wire_gpa_extent
 	return true;
 }
 
-uint32_t wire_gpa_direct_encode(void *headers, uint32_t room, const struct wire_gpa_extent *extents,
-                                uint32_t count)
+bool wire_gpa_write_begin(struct wire_gpa_writer *w, void *headers, uint32_t room)
 {
-	uint64_t size = HEAD_SIZE;
-	uint8_t *at = headers;
+	*w = (struct wire_gpa_writer){ .start = headers };
+	if (room < HEAD_SIZE)
+		return false;
+	w->at = w->start + HEAD_SIZE;
+	w->end = w->start + room;
+	return true;
+}
 
-	for (uint32_t i = 0; i < count; i++)
-		size += sizeof(struct wire_gpa_range) +
-		        extents[i].pfn_count * (uint64_t)sizeof(uint64_t);
-	if (count == 0 || size > room)
-		return 0;
-	__builtin_memset(at, 0, HEAD_SIZE);
-	__builtin_memcpy(at + 4, &count, sizeof(count));
-	at += HEAD_SIZE;
-	for (uint32_t i = 0; i < count; i++) {
-		struct wire_gpa_range range = { extents[i].byte_count, extents[i].byte_offset };
+uint64_t *wire_gpa_write_range(struct wire_gpa_writer *w, uint32_t byte_offset, uint32_t byte_count)
+{
+	struct wire_gpa_range range = { byte_count, byte_offset };
+	uint64_t pages = wire_pages_spanned(byte_offset, byte_count);
+	uint8_t *at = w->at;
 
-		__builtin_memcpy(at, &range, sizeof(range));
-		at += sizeof(range);
-		__builtin_memcpy(at, extents[i].pfns, extents[i].pfn_count * sizeof(uint64_t));
-		at += extents[i].pfn_count * sizeof(uint64_t);
-	}
-	return (uint32_t)size;
+	if (sizeof(range) + pages * sizeof(uint64_t) > (uint64_t)(w->end - at))
+		return NULL;
+	__builtin_memcpy(at, &range, sizeof(range));
+	w->at += sizeof(range) + pages * sizeof(uint64_t);
+	w->ranges++;
+	return (uint64_t *)(void *)(at + sizeof(range));
+}
+
+uint32_t wire_gpa_write_end(struct wire_gpa_writer *w)
+{
+	__builtin_memset(w->start, 0, HEAD_SIZE);
+	__builtin_memcpy(w->start + 4, &w->ranges, sizeof(w->ranges));
+	return (uint32_t)(w->at - w->start);
 }
 
 bool wire_transfer_check(struct wire_transfer *transfer, const void *headers, uint32_t size,

@@ -167,9 +167,19 @@ static inline uint64_t wire_gpa_direct_size(uint32_t count, uint32_t pages)
 	       count * (uint64_t)sizeof(struct wire_gpa_range) + pages * (uint64_t)sizeof(uint64_t);
 }
 
-/* Writes them. How many bytes, or 0: more than `room`, or nothing to write. */
-uint32_t wire_gpa_direct_encode(void *headers, uint32_t room, const struct wire_gpa_extent *extents,
-                                uint32_t count);
+/* Writes them, a range at a time. */
+struct wire_gpa_writer {
+	uint8_t *start, *at, *end;
+	uint32_t ranges;
+};
+
+/* False: less room than a header without ranges takes. */
+bool wire_gpa_write_begin(struct wire_gpa_writer *w, void *headers, uint32_t room);
+/* One more range. Its page numbers go where this returns, 8-aligned if `headers` is;
+ * wire_pages_spanned(byte_offset, byte_count) of them. NULL: no room. */
+uint64_t *wire_gpa_write_range(struct wire_gpa_writer *w, uint32_t byte_offset, uint32_t byte_count);
+/* How many bytes it took. */
+uint32_t wire_gpa_write_end(struct wire_gpa_writer *w);
 
 struct wire_transfer {
 	uint16_t pageset_id;

@@ -52,10 +52,10 @@ struct pair_end {
 	NTSTATUS last_status;
 	NTSTATUS pnp_status;
 	uint32_t passive_packets;
-	uint8_t last[8192];
+	_Alignas(8) uint8_t last[8192];
 	uint32_t last_size;
 	uint32_t last_flags;
-	uint8_t answer[8192];
+	_Alignas(8) uint8_t answer[8192];
 	uint32_t answer_size;
 };
 

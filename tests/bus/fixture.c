@@ -60,8 +60,6 @@ static void count_release(void *context, void *memory, size_t size)
 	free(memory);
 }
 
-static const struct bus_memory count_memory = { count_allocate, count_release };
-
 static void note_fault(void *context, const struct bus_fault *fault)
 {
 	note(context, "fault %s: %s", fault->message, fault->what);
@@ -203,7 +201,7 @@ static void on_monitor_pages(void *context, const uint64_t pages[2])
 }
 
 static const struct server_ops server_ops = {
-	.memory = count_memory,
+	.memory = { count_allocate, count_release },
 	.send = on_server_send,
 	.contact = on_contact,
 	.disconnected = on_disconnected,
@@ -577,7 +575,7 @@ static void on_unloaded(void *context)
 }
 
 static const struct client_ops client_ops = {
-	.memory = count_memory,
+	.memory = { count_allocate, count_release },
 	.send = on_client_send,
 	.connected = on_connected,
 	.offer = on_offer,

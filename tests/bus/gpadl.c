@@ -2,6 +2,7 @@
 
 /* GPADLs put together by the server, taken apart by the client, and how many there may be. */
 
+#include "bus/client_private.h" /* nobody makes four thousand million GPADLs */
 #include "fixture.h"
 
 #include <stdio.h>
@@ -457,6 +458,20 @@ static void the_client_splits_at_240_bytes(void **state)
 	fixture_end(f);
 }
 
+static void ids_wrap_around_past_those_in_use(void **state)
+{
+	struct fixture *f = client_fixture();
+
+	(void)state;
+	client_connect_at(f, WIRE_VERSION_5_3);
+	host_offer(f, 1);
+	assert_int_equal(client_gpadl_of(f, 1, 1), 1);
+	f->client->last_gpadl = UINT32_MAX - 1;
+	assert_int_equal(client_gpadl_of(f, 1, 1), UINT32_MAX);
+	assert_int_equal(client_gpadl_of(f, 1, 1), 2); /* not 0, and 1 is in use */
+	fixture_end(f);
+}
+
 static void the_client_refuses_what_cannot_be_described(void **state)
 {
 	static uint64_t pfns[WIRE_GPADL_WORDS_MAX];
@@ -506,6 +521,7 @@ int main(void)
 		cmocka_unit_test(quotas_start_afresh_with_a_connection),
 		cmocka_unit_test(ids_of_any_shape_are_found),
 		cmocka_unit_test(the_client_splits_at_240_bytes),
+		cmocka_unit_test(ids_wrap_around_past_those_in_use),
 		cmocka_unit_test(the_client_refuses_what_cannot_be_described),
 	};
 

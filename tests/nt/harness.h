@@ -105,7 +105,7 @@ static inline void expect_death(void (*body)(void), const char *text)
 
 static inline void harness_keep(int level, const char *channel, const char *text, void *context)
 {
-	snprintf(context, 1024, "%s", text);
+	snprintf(context, 1024, "%s: %s", channel ? channel : "", text);
 }
 
 /* Misuse stops a debug build; a release build says so and refuses the call. */

@@ -47,13 +47,13 @@ static void items_run_in_order_one_at_a_time(void **state)
 	nt_strand_drain(&strand); /* nothing to wait for */
 }
 
-static unsigned again;
+static LONG again;
 
 static void queue_again(void *context)
 {
 	struct item *item = context;
 
-	if (++again < 500)
+	if (InterlockedIncrement(&again) < 500)
 		nt_strand_queue(item->strand, &item->item);
 }
 
@@ -65,7 +65,7 @@ static void an_item_may_be_used_again_from_its_routine_on(void **state)
 
 	nt_strand_init(&strand);
 	nt_strand_queue(&strand, &item.item);
-	while (__atomic_load_n(&again, __ATOMIC_RELAXED) < 500)
+	while (ReadAcquire(&again) < 500)
 		nt_strand_drain(&strand);
 	nt_strand_drain(&strand);
 	assert_int_equal(again, 500);

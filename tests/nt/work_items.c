@@ -82,7 +82,8 @@ static void routines_may_wait(void **state)
 	}
 	while (ReadAcquire(&blocked) < MANY)
 		sleep_ms(1);
-	assert_int_equal(threads_named("nt-work"), MANY);
+	/* at most one more: the last test's may not have been idle yet */
+	assert_in_range(threads_named("nt-work"), MANY, MANY + 1);
 	KeSetEvent(&go, 0, FALSE);
 	for (unsigned i = 0; i < 2000 && threads_named("nt-work") > 4; i++)
 		sleep_ms(1);

@@ -118,7 +118,7 @@ static inline uint32_t ring_fixture_total(uint32_t payload)
 /* Consumes one, which has that id. */
 static inline void ring_fixture_read(struct ring_reader *r, uint64_t id)
 {
-	struct ring_packet packet;
+	struct ring_packet packet = { 0 };
 
 	assert_int_equal(ring_read_next(r, &packet), RING_OK);
 	assert_int_equal(packet.transaction_id, id);

@@ -21,7 +21,7 @@ static void open_ends(struct ends *e, enum ring_mode mode, uint32_t index)
 
 static void expect_refused(struct ends *e, const char *what, uint64_t expected, uint64_t actual)
 {
-	struct ring_packet packet;
+	struct ring_packet packet = { 0 };
 	bool signal;
 
 	for (int i = 0; i < 3; i++)
@@ -154,7 +154,7 @@ static void every_known_type_passes(void **state)
 {
 	static const uint16_t known[] = { 6, 7, 9, 10, 11 };
 	struct ends e;
-	struct ring_packet packet;
+	struct ring_packet packet = { 0 };
 
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
 		open_ends(&e, MIRRORED, SIZE - 8);
@@ -189,7 +189,7 @@ static void good_ones_before_it_are_read(void **state)
 static void a_packet_changed_after_the_check(void **state)
 {
 	struct ends e;
-	struct ring_packet packet;
+	struct ring_packet packet = { 0 };
 
 	open_ends(&e, MIRRORED, 0);
 	plant(&e, 0, (struct wire_packet){ 6, 2, 4, 0, 7 }, 40);

@@ -13,7 +13,7 @@ static void fill(uint8_t *bytes, uint32_t size, uint32_t seed)
 static void expect_packet(struct ring_reader *r, uint64_t id, const uint8_t *payload, uint32_t size)
 {
 	static uint8_t got[SIZE];
-	struct ring_packet packet;
+	struct ring_packet packet = { 0 };
 
 	assert_true(ring_read_pending(r));
 	assert_int_equal(ring_read_next(r, &packet), RING_OK);
@@ -145,7 +145,7 @@ static void gathers_spans(void **state)
 		struct ring_fixture f;
 		struct ring_writer w;
 		struct ring_reader r;
-		struct ring_packet packet;
+		struct ring_packet packet = { 0 };
 		char got[26];
 
 		ring_fixture_open(&f, mode, SIZE);

@@ -96,7 +96,7 @@ static bool payload_right(const uint8_t *payload, uint32_t i)
 /* Drains the ring. The number of the next packet. */
 static uint32_t read_some(struct stream *s, uint32_t i)
 {
-	struct ring_packet packet;
+	struct ring_packet packet = { 0 };
 	uint8_t payload[1100];
 
 	while (ring_read_next(&s->r, &packet) == RING_OK) {

@@ -11,6 +11,25 @@
 
 static const struct wire_gpa_limits generous = { 16, 1024, UINT32_MAX };
 
+/* The headers for some ranges. */
+static uint32_t encode(void *headers, uint32_t room, const struct wire_gpa_extent *extents,
+                       uint32_t count)
+{
+	struct wire_gpa_writer w;
+
+	if (!wire_gpa_write_begin(&w, headers, room))
+		return 0;
+	for (uint32_t i = 0; i < count; i++) {
+		uint64_t *pfns = wire_gpa_write_range(&w, extents[i].byte_offset,
+		                                      extents[i].byte_count);
+
+		if (!pfns)
+			return 0;
+		memcpy(pfns, extents[i].pfns, extents[i].pfn_count * sizeof(*pfns));
+	}
+	return wire_gpa_write_end(&w);
+}
+
 /* A copy that ends where it ends, for the sanitizers to watch. */
 static void *exactly(const void *bytes, uint32_t size)
 {
@@ -130,10 +149,9 @@ static void gpa_encoded_is_read_back(void **state)
 	struct wire_packet_fault fault;
 
 	memset(headers, 0xff, sizeof(headers));
-	assert_int_equal(wire_gpa_direct_encode(headers, size - 1, extents, 2), 0);
-	assert_int_equal(wire_gpa_direct_encode(headers, size, extents, 0), 0);
-	assert_int_equal(headers[0], UINT64_MAX);
-	assert_int_equal(wire_gpa_direct_encode(headers, size, extents, 2), size);
+	assert_int_equal(encode(headers, size - 1, extents, 2), 0);
+	assert_int_equal(encode(headers, 7, extents, 0), 0);
+	assert_int_equal(encode(headers, size, extents, 2), size);
 	assert_int_equal(size, 8 + 8 + 24 + 8 + 8);
 	assert_int_equal(headers[size / 8], UINT64_MAX);
 	assert_true(wire_gpa_ranges_check(&ranges, headers, size, &generous, &fault));
