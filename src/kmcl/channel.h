@@ -108,7 +108,9 @@ struct outgoing_item {
 	unsigned span_count;
 };
 
-/* A transaction in flight. Whoever takes `id` back to 0 owns its end. */
+/* A transaction in flight. Whoever takes `id` back to 0 owns its end, which nobody does while the packet
+ * is being written: the other end may guess an id, and complete a packet that it has not seen. */
+#define TRANSACTION_WRITING 0x80000000ull /* a bit that no id has */
 struct transaction {
 	_Atomic(uint64_t) id;
 	struct packet *packet;
@@ -404,9 +406,7 @@ static inline struct packet *packet_of(VMBPACKET handle)
 }
 
 /* The packet of a transaction that the other end completes, taken out of flight; or NULL. */
-struct packet *packet_claim(struct channel *ch, uint64_t transaction_id);
-/* Takes it out of flight, if it is in it: the caller owns its end then. */
-bool packet_ground(struct packet *packet);
+struct packet *packet_claim(struct channel *ch, uint64_t id);
 /* The caller of a synchronous request goes; false: too late, it is being served. */
 bool packet_abandon(struct packet *packet);
 bool packet_caller_is_gone(const struct packet *packet);
@@ -422,8 +422,10 @@ bool packet_is_unset(const struct packet *packet);
 void packet_cancel_all(struct channel *ch, NTSTATUS status);
 /* Ends one: completion routine, or free. Without locks, at any IRQL up to DISPATCH_LEVEL. */
 void packet_done(struct packet *packet, NTSTATUS status, void *buffer, uint32_t size);
-/* Caller holds out.lock. Gives the packet its transaction id; the other end may complete it. */
+/* Caller holds out.lock. Gives the packet its transaction id; and, if it could be written, lets the other
+ * end complete it: from then on it may be gone. */
 void packet_take_flight(struct packet *packet);
+void packet_end_writing(struct packet *packet, bool written);
 void packet_release_locked(struct packet *packet);
 void packets_free_all(struct channel *ch);
 

@@ -183,10 +183,10 @@ static enum ring_status outgoing_write_locked(struct channel *ch, struct outgoin
 		packet_take_flight(packet);
 	tsan_before_write(ch->rings.out_gpn);
 	status = ring_write(&ch->out.ring, item->wire, item->spans, item->span_count);
+	if (waits)
+		packet_end_writing(packet, status == RING_OK);
 	if (status == RING_OK)
 		outgoing_count_locked(ch, packet, payload, external);
-	else if (waits)
-		packet_ground(packet);
 	return status;
 }
 

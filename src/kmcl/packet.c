@@ -77,7 +77,25 @@ void packet_take_flight(struct packet *packet)
 	t->sends++;
 	id = (uint64_t)t->sends << 32 | (packet->slot + 1);
 	packet->item.wire.transaction_id = id;
-	atomic_store_explicit(&t->id, id, memory_order_release);
+	atomic_store_explicit(&t->id, id | TRANSACTION_WRITING, memory_order_relaxed);
+}
+
+void packet_end_writing(struct packet *packet, bool written)
+{
+	struct transaction *t = transaction_at(packet->channel, packet->slot);
+
+	atomic_store_explicit(&t->id, written ? packet->item.wire.transaction_id : 0,
+			      memory_order_release);
+}
+
+/* A writer holds a lock and will not be long. */
+static uint64_t transaction_id(struct transaction *t)
+{
+	uint64_t id;
+
+	while ((id = atomic_load_explicit(&t->id, memory_order_acquire)) & TRANSACTION_WRITING)
+		YieldProcessor();
+	return id;
 }
 
 /* The id that came from outside must be the one in flight; the exchange makes one caller its owner. */
@@ -100,21 +118,16 @@ static void tsan_after_send(struct channel *ch)
 #endif
 }
 
-struct packet *packet_claim(struct channel *ch, uint64_t transaction_id)
+struct packet *packet_claim(struct channel *ch, uint64_t id)
 {
-	struct transaction *t = transaction_at(ch, (uint32_t)transaction_id - 1);
-	struct packet *packet = t ? transaction_claim(t, transaction_id) : NULL;
+	struct transaction *t = transaction_at(ch, (uint32_t)id - 1);
+	struct packet *packet = NULL;
 
+	if (t && transaction_id(t) == id)
+		packet = transaction_claim(t, id);
 	if (packet)
 		tsan_after_send(ch);
 	return packet;
-}
-
-bool packet_ground(struct packet *packet)
-{
-	struct transaction *t = transaction_at(packet->channel, packet->slot);
-
-	return transaction_claim(t, atomic_load(&t->id)) != NULL;
 }
 
 struct packet *packet_at(struct channel *ch, uint32_t slot)
@@ -197,7 +210,7 @@ void packet_cancel_all(struct channel *ch, NTSTATUS status)
 {
 	for (uint32_t slot = 0; slot < ch->out.slot_count; slot++) {
 		struct transaction *t = transaction_at(ch, slot);
-		struct packet *packet = transaction_claim(t, atomic_load(&t->id));
+		struct packet *packet = transaction_claim(t, transaction_id(t));
 
 		if (packet)
 			packet_done(packet, status, NULL, 0);
