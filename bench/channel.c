@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 
 /*
- * The API: transactions there and back, and packets one way, between two ends in one process or across
- * two. All of it runs on dispatchers that poll: one in each process, each pinned to a core of its own;
- * in one process both.
+ * The API: transactions there and back, and packets one way, between two ends in one process or
+ * across two. All of it runs on dispatchers that poll: one in each process, each pinned to a core
+ * of its own; in one process both.
  */
 
 #include "rows.h"
@@ -21,7 +21,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define WAIT	     VMBUS_CHANNEL_FORMAT_FLAG_WAIT_FOR_COMPLETION
+#define WAIT         VMBUS_CHANNEL_FORMAT_FLAG_WAIT_FOR_COMPLETION
 #define STREAM_DEPTH 64
 
 static const GUID echo_type = { 0x6b6d636c, 0xbe, 1, { 0 } };
@@ -46,9 +46,9 @@ static void check(NTSTATUS status, const char *what)
 
 static void poll_always(uint32_t dispatchers)
 {
-	struct kmcl_dispatch_settings settings = {
-		.size = sizeof(settings), .dispatchers = dispatchers, .spin_us = 100000
-	};
+	struct kmcl_dispatch_settings settings = { .size = sizeof(settings),
+		                                   .dispatchers = dispatchers,
+		                                   .spin_us = 100000 };
 
 	check(kmcl_dispatch_configure(&settings), "configuring the dispatchers");
 }
@@ -56,13 +56,13 @@ static void poll_always(uint32_t dispatchers)
 /* ---- the server's end ---- */
 
 static VOID echo_packet(VMBCHANNEL channel, VMBPACKETCOMPLETION packet, PVOID buffer, UINT32 size,
-			UINT32 flags)
+                        UINT32 flags)
 {
 	VmbChannelPacketComplete(packet, buffer, size);
 }
 
 static VOID sink_packet(VMBCHANNEL channel, VMBPACKETCOMPLETION packet, PVOID buffer, UINT32 size,
-			UINT32 flags)
+                        UINT32 flags)
 {
 	VmbChannelPacketComplete(packet, NULL, 0);
 }
@@ -75,7 +75,8 @@ static void serve(HANDLE vmbus, const GUID *type, PFN_VMB_CHANNEL_PROCESS_PACKET
 	check(VmbChannelAllocate(NULL, TRUE, &channel), "allocating a server's channel");
 	check(VmbConvertVmbusHandleToKernelHandle(vmbus, &kernel), "converting the handle");
 	check(VmbServerChannelInitSetVmbusHandle(channel, kernel), "setting the handle");
-	check(VmbServerChannelInitSetTargetInterfaceId(channel, *type, *type), "naming the channel");
+	check(VmbServerChannelInitSetTargetInterfaceId(channel, *type, *type),
+	      "naming the channel");
 	check(VmbChannelInitSetProcessPacketCallbacks(channel, process, NULL), "setting callbacks");
 	check(VmbChannelInitSetMaximumPacketSize(channel, BENCH_PAYLOAD), "setting the size");
 	check(VmbChannelEnable(channel), "offering");
@@ -134,7 +135,8 @@ static VMBCHANNEL client_open(struct client *c, const GUID *type)
 	check(VmbChannelAllocate(c->bus, FALSE, &channel), "allocating a client's channel");
 	VmbChannelSetPointer(channel, c);
 	check(VmbClientChannelInitSetTargetPnp(channel, type, NULL, NULL), "naming the channel");
-	check(VmbChannelInitSetProcessPacketCallbacks(channel, sink_packet, NULL), "setting callbacks");
+	check(VmbChannelInitSetProcessPacketCallbacks(channel, sink_packet, NULL),
+	      "setting callbacks");
 	check(VmbChannelInitSetStateChangeCallbacks(channel, &callbacks), "setting callbacks");
 	check(VmbChannelInitSetMaximumPacketSize(channel, BENCH_PAYLOAD), "setting the size");
 	check(VmbChannelEnable(channel), "opening");
@@ -154,7 +156,7 @@ static void client_connect(struct client *c, const char *uri)
 
 struct run {
 	VMBCHANNEL channel;
-	uint64_t left;	/* to be sent */
+	uint64_t left; /* to be sent */
 	uint64_t flying;
 	uint32_t size;
 	uint32_t flags;
@@ -178,7 +180,7 @@ static VOID run_again(VMBPACKET packet, NTSTATUS status, PVOID buffer, UINT32 si
 
 /* Everything after the first sends happens on the channel's dispatcher. */
 static double run_packets(VMBCHANNEL channel, uint64_t count, uint32_t size, uint32_t depth,
-			  uint32_t flags)
+                          uint32_t flags)
 {
 	struct run r = { .channel = channel, .left = count, .size = size, .flags = flags };
 	double began = bench_now();
@@ -291,7 +293,7 @@ double channel_unix_request(uint64_t count, uint32_t size)
 		uint32_t answer = BENCH_PAYLOAD;
 
 		check(VmbChannelSendSynchronousRequest(channel, bench_source, size, NULL, WAIT,
-						       bench_target, &answer, NULL),
+		                                       bench_target, &answer, NULL),
 		      "a request");
 	}
 	return bench_now() - began;

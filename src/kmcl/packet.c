@@ -22,7 +22,7 @@ static struct transaction *transaction_at(struct channel *ch, uint32_t slot)
 	if (slot >= TRANSACTION_CHUNK * TRANSACTION_CHUNKS)
 		return NULL;
 	chunk = atomic_load_explicit(&ch->out.chunks[slot / TRANSACTION_CHUNK],
-				     memory_order_acquire);
+	                             memory_order_acquire);
 	return chunk ? &chunk[slot % TRANSACTION_CHUNK] : NULL;
 }
 
@@ -85,7 +85,7 @@ void packet_end_writing(struct packet *packet, bool written)
 	struct transaction *t = transaction_at(packet->channel, packet->slot);
 
 	atomic_store_explicit(&t->id, written ? packet->item.wire.transaction_id : 0,
-			      memory_order_release);
+	                      memory_order_release);
 }
 
 /* A writer holds a lock and will not be long. */
@@ -98,7 +98,8 @@ static uint64_t transaction_id(struct transaction *t)
 	return id;
 }
 
-/* The id that came from outside must be the one in flight; the exchange makes one caller its owner. */
+/* The id that came from outside must be the one in flight; the exchange makes one caller its owner.
+ */
 static struct packet *transaction_claim(struct transaction *t, uint64_t id)
 {
 	uint64_t expected = id;
@@ -186,7 +187,7 @@ NTSTATUS packet_restore_flight(struct packet *packet, uint64_t id)
 		return STATUS_INVALID_PARAMETER_1;
 	spin_lock(&ch->out.lock);
 	moved = packet->slot == transaction_slot(id) ||
-		transaction_move_locked(ch, packet, transaction_slot(id));
+	        transaction_move_locked(ch, packet, transaction_slot(id));
 	if (moved) {
 		struct transaction *t = transaction_at(ch, packet->slot);
 
@@ -268,7 +269,7 @@ static struct packet *packet_take_kept_locked(struct channel *ch)
 			packet->pointer = NULL;
 			packet->synchronous = false;
 			atomic_store_explicit(&packet->caller, PACKET_CALLER_WAITS,
-					      memory_order_relaxed);
+			                      memory_order_relaxed);
 			atomic_store_explicit(&packet->state, PACKET_IDLE, memory_order_relaxed);
 			return packet;
 		}
@@ -407,7 +408,7 @@ VMBCHANNEL VmbPacketGetChannel(VMBPACKET PacketObject)
 }
 
 VOID VmbPacketSetCompletionRoutine(VMBPACKET PacketObject,
-				   PFN_VMB_PACKET_COMPLETION_ROUTINE CompletionRoutine)
+                                   PFN_VMB_PACKET_COMPLETION_ROUTINE CompletionRoutine)
 {
 	struct packet *packet = packet_of(PacketObject);
 
@@ -466,7 +467,8 @@ static void packet_finish(struct packet *packet, void *buffer, uint32_t size)
 
 /*
  * Completion routines send again, and a send without WAIT completes at once: without care that is a
- * recursion as deep as the ring is long. So one that comes up inside another waits for it to return.
+ * recursion as deep as the ring is long. So one that comes up inside another waits for it to
+ * return.
  */
 static _Thread_local struct packet_endings {
 	bool running;
