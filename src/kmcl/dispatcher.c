@@ -51,7 +51,7 @@ static struct dispatchers {
 	bool started;
 	uint32_t count;
 	uint32_t next; /* round robin */
-	uint64_t spin_ns;
+	_Atomic(uint64_t) spin_ns; /* also read by threads that wait before there is a dispatcher */
 	bool spin_set;
 	bool embedded;
 	struct dispatcher *list[DISPATCHERS_MAX];
