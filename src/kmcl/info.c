@@ -44,11 +44,15 @@ void info_of_offer(const struct bus_offer *offer, struct kmcl_channel_info *info
 	info->state = KMCL_CHANNEL_OFFERED;
 }
 
-static uint32_t info_ring_bytes(const struct ring_map *map)
+/* The rings are made and unmade without the lock, but not in these phases. */
+static bool info_has_rings(const struct channel *ch)
 {
-	size_t pages = map->pages; /* it may be unmapped meanwhile */
+	return ch->phase >= CHANNEL_PAUSED && ch->phase < CHANNEL_CLOSING;
+}
 
-	return pages ? (uint32_t)(pages - 1) * WIRE_PAGE_SIZE : 0;
+static uint32_t info_ring_bytes(const struct channel *ch, const struct ring_map *map)
+{
+	return info_has_rings(ch) ? (uint32_t)(map->pages - 1) * WIRE_PAGE_SIZE : 0;
 }
 
 static uint32_t info_outstanding_out(struct channel *ch)
@@ -85,8 +89,8 @@ void kmcl_channel_info(VMBCHANNEL channel, struct kmcl_channel_info *info)
 	info->state = info_state(ch->phase);
 	info->target_vp = ch->server ? ch->open.target_vp : ch->config.target_vp;
 	memcpy(info->name, ch->config.name, sizeof(info->name));
-	info->ring_in_bytes = info_ring_bytes(&ch->rings.in);
-	info->ring_out_bytes = info_ring_bytes(&ch->rings.out);
+	info->ring_in_bytes = info_ring_bytes(ch, &ch->rings.in);
+	info->ring_out_bytes = info_ring_bytes(ch, &ch->rings.out);
 	info->gpadls = ch->gpadl_count;
 	info->outstanding_in = atomic_load(&ch->in.owed) & INCOMING_OWED_COUNT;
 	info_statistics(ch, &info->statistics);

@@ -275,7 +275,7 @@ void outgoing_answer(struct incoming_packet *packet, const void *buffer, uint32_
 		.offset8 = sizeof(struct wire_packet) / 8,
 		.transaction_id = packet->transaction_id,
 	};
-	item->spans[0] = (struct ring_span){ buffer, size };
+	item->spans[0] = (struct ring_span){ size ? buffer : packet->payload, size };
 	item->span_count = 1;
 	spin_lock(&out->lock);
 	if (outgoing_may_write_locked(out) && !out->head)

@@ -44,7 +44,7 @@ static void send_format(struct packet *packet, const void *buffer, uint32_t size
 		send_add_span(packet, &packet->pipe, sizeof(packet->pipe));
 	}
 	packet->payload_size = size;
-	send_add_span(packet, buffer, size);
+	send_add_span(packet, size ? buffer : packet->payload, size);
 }
 
 /* The driver owns an idle packet; this makes it the library's until its completion routine runs.
