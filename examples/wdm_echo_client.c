@@ -120,6 +120,7 @@ static VOID EchoSendWaiting(PDEVICE_OBJECT DeviceObject, PVOID Context)
 	PECHO_DEVICE Device = DeviceObject->DeviceExtension;
 	PIRP Irp;
 
+	UNREFERENCED_PARAMETER(Context);
 	while ((Irp = EchoTakeWaiting(Device)) != NULL) {
 		NTSTATUS Status = EchoSend(Device, Irp);
 
