@@ -134,7 +134,7 @@ static void the_counters(void **state)
 
 	pair->server.process = hold;
 	assert_int_equal(pair_send(&pair->client, bytes, 8, WAIT), STATUS_SUCCESS);
-	pair_wait(pair_traced(&pair->server, "h"));
+	pair_wait(strchr(pair->server.trace, 'h'));
 	kmcl_channel_info(pair->server.channel, &s);
 	kmcl_channel_info(pair->client.channel, &c);
 	assert_int_equal(s.outstanding_in, 1);

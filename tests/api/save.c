@@ -342,7 +342,9 @@ static uint32_t held_count;
 static void hold(struct pair_end *end, VMBPACKETCOMPLETION packet, void *buffer, uint32_t size,
                  uint32_t flags)
 {
+	pair_lock();
 	held[held_count++ % MOST] = packet;
+	pair_unlock();
 	pair_trace(end, 'h');
 }
 

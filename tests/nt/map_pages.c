@@ -49,7 +49,10 @@ static struct foreign foreign_make(void)
 	struct foreign f = { .fd = memfd_create("foreign", MFD_CLOEXEC) };
 
 	assert_int_equal(ftruncate(f.fd, 6 * PAGE_SIZE), 0);
-	f.base = mmap(NULL, 4 * PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, f.fd, 2 * PAGE_SIZE);
+	/* a page more, so that nothing else, another region perhaps, follows right behind it */
+	f.base = mmap(NULL, 5 * PAGE_SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	f.base = mmap(f.base, 4 * PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, f.fd,
+	              2 * PAGE_SIZE);
 	for (unsigned i = 0; i < 4; i++)
 		memset(f.base + i * PAGE_SIZE, 0x10 + (int)i, PAGE_SIZE);
 	return f;
@@ -57,7 +60,7 @@ static struct foreign foreign_make(void)
 
 static void foreign_free(struct foreign *f)
 {
-	munmap(f->base, 4 * PAGE_SIZE);
+	munmap(f->base, 5 * PAGE_SIZE);
 	close(f->fd);
 }
 
