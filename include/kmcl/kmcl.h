@@ -62,7 +62,7 @@ NTKERNELAPI NTSTATUS kmcl_guest_open(const char *partition, PDEVICE_OBJECT *bus)
 NTKERNELAPI NTSTATUS kmcl_guest_open_ex(const char *partition,
                                         const struct kmcl_guest_options *options,
                                         PDEVICE_OBJECT *bus);
-/* After the last channel's cleanup. Says UNLOAD to the host. */
+/* After the last channel's cleanup. Says UNLOAD to the host, and waits up to 5 s for its answer. */
 NTKERNELAPI void kmcl_guest_close(PDEVICE_OBJECT bus);
 
 /* The tables through which newer drivers reach the API (WdfFdoQueryForInterface on Windows).
