@@ -304,8 +304,8 @@ NTKERNELAPI UINT32 VmbChannelSizeofPacket(_In_ VMBCHANNEL Channel);
 NTKERNELAPI NTSTATUS VmbChannelEnable(_In_ VMBCHANNEL Channel);
 
 /* P. Server: revokes the offer; client: closes the channel. Returns when all of it is torn down and
- * Suspend and Closed have run. A client waits up to 10 s for a host that does not answer; the memory of
- * its rings is then not used again. Not from a callback of the same channel. */
+ * Suspend and Closed have run. A client waits up to 10 s for a host that does not answer; the
+ * memory of its rings is then not used again. Not from a callback of the same channel. */
 NTKERNELAPI VOID VmbChannelDisable(_In_ VMBCHANNEL Channel);
 
 /* P. Out of, and into, the paused state, between Enable and Disable. Pause returns when Suspend has
