@@ -152,6 +152,7 @@ static VOID pair_process_packet(VMBCHANNEL channel, VMBPACKETCOMPLETION packet, 
                                 UINT32 size, UINT32 flags)
 {
 	struct pair_end *end = VmbChannelGetPointer(channel);
+	pair_process *process = end->process;
 
 	pthread_mutex_lock(&lock);
 	end->packets++;
@@ -162,8 +163,8 @@ static VOID pair_process_packet(VMBCHANNEL channel, VMBPACKETCOMPLETION packet, 
 	end->last_flags = flags;
 	pthread_cond_broadcast(&changed);
 	pthread_mutex_unlock(&lock);
-	if (end->process)
-		end->process(end, packet, buffer, size, flags);
+	if (process)
+		process(end, packet, buffer, size, flags);
 	else
 		VmbChannelPacketComplete(packet, buffer, size);
 }

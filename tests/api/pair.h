@@ -35,7 +35,7 @@ struct pair_end {
 	bool server;
 	/* what the test wants done; NULL: complete with the packet's own bytes, succeed, do nothing
 	 */
-	pair_process *process;
+	pair_process *_Atomic process; /* may change while packets come */
 	pair_hook *on_opened;
 	pair_hook *on_started;
 	pair_hook *on_post_started;
