@@ -399,7 +399,9 @@ static void sends_at_dispatch_level_are_one_batch(void **state)
 	for (int i = 0; i < 10; i++)
 		assert_int_equal(pair_send(&pair->client, &word, sizeof(word), 0), STATUS_SUCCESS);
 	KeStallExecutionProcessor(20000);
+	pair_lock();
 	assert_int_equal(pair->server.packets, 0); /* not visible yet */
+	pair_unlock();
 	KeLowerIrql(irql);
 	pair_wait(pair->server.packets == 10);
 	kmcl_channel_info(pair->client.channel, &after);
