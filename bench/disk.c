@@ -2,8 +2,9 @@
 
 /*
  * Random reads of 4 KiB from an image in the page cache: through our disk from another process, by
- * io_uring on the same file in this process, and through nbdkit's file plugin over a Unix socket with
- * libnbd. Each at queue depth 1 and 32, interleaved; a ratio is the median of the runs' ratios.
+ * io_uring on the same file in this process, and through nbdkit's file plugin over a Unix socket
+ * with libnbd. Each at queue depth 1 and 32, interleaved; a ratio is the median of the runs'
+ * ratios.
  */
 
 #include "bench.h"
@@ -26,7 +27,7 @@
 #include <unistd.h>
 
 #define IMAGE_BYTES (256ull << 20)
-#define BLOCK	    4096u
+#define BLOCK       4096u
 #define DEPTH_MAX   32u
 
 static const GUID instance = { 0x6b6d636c, 0xd15c, 1, { 0 } };
@@ -85,8 +86,8 @@ static void remove_image(void)
 static void poll_always(void)
 {
 	struct kmcl_dispatch_settings settings = { .size = sizeof(settings),
-						   .dispatchers = 1,
-						   .spin_us = 100000 };
+		                                   .dispatchers = 1,
+		                                   .spin_us = 100000 };
 
 	check(kmcl_dispatch_configure(&settings), "configuring the dispatcher");
 }
@@ -105,8 +106,9 @@ static void host_main(const char *uri, const char *path)
 	poll_always();
 	check(kmcl_host_open(uri, &vmbus), "becoming the host");
 	check(storvsp_create(vmbus, &options, &controller), "making a controller");
-	check(storvsp_add_disk(controller, 0, 0, path, &(struct storvsp_disk_options){ .read_only = true },
-			       why, sizeof(why)),
+	check(storvsp_add_disk(controller, 0, 0, path,
+	                       &(struct storvsp_disk_options){ .read_only = true }, why,
+	                       sizeof(why)),
 	      why);
 	if (write(STDOUT_FILENO, "", 1) != 1)
 		exit(1);
@@ -249,7 +251,8 @@ static double uring_run(uint64_t count, unsigned depth)
 
 		if (io_uring_submit_and_wait(&u.ring, 1) < 0)
 			fail("submitting");
-		io_uring_for_each_cqe(&u.ring, head, cqe) {
+		io_uring_for_each_cqe(&u.ring, head, cqe)
+		{
 			if (cqe->res != (int)BLOCK)
 				fail("a read by io_uring");
 			n++;
@@ -315,8 +318,8 @@ static void nbd_queue(struct nbd_run *n, struct nbd_slot *slot)
 {
 	nbd_completion_callback done = { .callback = nbd_done, .user_data = slot };
 
-	if (nbd_aio_pread(n->nbd, n->buffers + slot->index * BLOCK, BLOCK, random_place(&n->seed), done,
-			  0) < 0)
+	if (nbd_aio_pread(n->nbd, n->buffers + slot->index * BLOCK, BLOCK, random_place(&n->seed),
+	                  done, 0) < 0)
 		fail("reading by nbdkit");
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 
-/* The machine's own limits: cache lines that travel, memory that is copied, and a ring with nothing of
- * VMBus in it. */
+/* The machine's own limits: cache lines that travel, memory that is copied, and a ring with nothing
+ * of VMBus in it. */
 
 #include "rows.h"
 
@@ -102,7 +102,8 @@ static void slots_write(void *arg)
 			if (SLOTS - (next - read) < need)
 				bench_pause();
 		}
-		slots_put(s->data + next % SLOTS * BENCH_LINE, s->size, (SLOTS - (next - read)) * BENCH_LINE);
+		slots_put(s->data + next % SLOTS * BENCH_LINE, s->size,
+		          (SLOTS - (next - read)) * BENCH_LINE);
 		next += need;
 		if (next - shown >= SLOT_PUBLISH)
 			__atomic_store_n(&s->written, shown = next, __ATOMIC_RELEASE);
@@ -124,7 +125,8 @@ static void slots_read(void *arg)
 			if (written - next < need)
 				bench_pause();
 		}
-		slots_take(s->data + next % SLOTS * BENCH_LINE, s->size, (written - next) * BENCH_LINE);
+		slots_take(s->data + next % SLOTS * BENCH_LINE, s->size,
+		           (written - next) * BENCH_LINE);
 		next += need;
 		if (next - shown >= SLOTS / 4)
 			__atomic_store_n(&s->read, shown = next, __ATOMIC_RELEASE);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 
 /*
- * Packets: the raw ring and the API, next to the machine's limits and to what one would use instead. A
- * row's ratio is the median over the runs of its ratio to another row in the same run.
+ * Packets: the raw ring and the API, next to the machine's limits and to what one would use
+ * instead. A row's ratio is the median over the runs of its ratio to another row in the same run.
  */
 
 #include "rows.h"
@@ -75,7 +75,8 @@ int main(int argc, char **argv)
 	memset(bench_source, 0x5a, sizeof(bench_source));
 	status = bench_main(argc, argv, rows, sizeof(rows) / sizeof(rows[0]));
 	if (channel_signals_per_million() >= 0)
-		fprintf(stderr, "signals a million packets, streaming across processes: %.0f (<= 1000)\n",
-			channel_signals_per_million());
+		fprintf(stderr,
+		        "signals a million packets, streaming across processes: %.0f (<= 1000)\n",
+		        channel_signals_per_million());
 	return status;
 }

@@ -16,8 +16,8 @@ struct ring_memory bench_ring_map(void)
 
 	if (fd < 0 || ftruncate(fd, WIRE_PAGE_SIZE + BENCH_RING_BYTES) != 0)
 		abort();
-	at = mmap(NULL, WIRE_PAGE_SIZE + 2 * BENCH_RING_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
-	          0);
+	at = mmap(NULL, WIRE_PAGE_SIZE + 2 * BENCH_RING_BYTES, PROT_NONE,
+	          MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (at == MAP_FAILED ||
 	    mmap(at, WIRE_PAGE_SIZE + BENCH_RING_BYTES, PROT_READ | PROT_WRITE,
 	         MAP_SHARED | MAP_FIXED | MAP_POPULATE, fd, 0) == MAP_FAILED ||

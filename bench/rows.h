@@ -8,8 +8,8 @@
 #include "ring/ring.h"
 
 #define BENCH_RING_BYTES 65536u
-#define BENCH_LINE	 64u
-#define BENCH_PAYLOAD	 16384u
+#define BENCH_LINE       64u
+#define BENCH_PAYLOAD    16384u
 
 /* What is sent, and where it is copied to. */
 extern uint8_t bench_source[BENCH_PAYLOAD];

@@ -113,7 +113,11 @@ static VOID on_packet(VMBCHANNEL channel, VMBPACKETCOMPLETION packet, PVOID buff
 	touch(buffer, size);
 	if (flags & VMBUS_CHANNEL_PROCESS_PACKET_FLAG_EXTERNAL_DATA)
 		touch_external(packet);
-	if (size && *(uint8_t *)buffer % 4 == 1 && fuzz.held_count < HELD_MAX)
+	if (KeGetCurrentIrql() == PASSIVE_LEVEL) /* on a thread of the library's */
+		VmbChannelPacketComplete(packet, buffer, size);
+	else if (size && *(uint8_t *)buffer % 4 == 2)
+		VmbChannelPacketDeferToPassive(packet);
+	else if (size && *(uint8_t *)buffer % 4 == 1 && fuzz.held_count < HELD_MAX)
 		fuzz.held[fuzz.held_count++] = packet;
 	else
 		VmbChannelPacketComplete(packet, buffer, size);

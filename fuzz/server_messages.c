@@ -98,7 +98,8 @@ static void host_contact(void *context, const struct server_contact *contact)
 {
 	(void)context;
 	must(!host.contact_asked && !host.contact);
-	must(wire_version_known(contact->version) && contact->vtl == 0);
+	must(wire_version_known(contact->version));
+	must(contact->vtl == 0 || (contact->vtl == 2 && contact->version >= WIRE_VERSION_5_1));
 	must(contact->version < WIRE_VERSION_2_4 || !contact->interrupt_page);
 	must(contact->version >= WIRE_VERSION_6_0 || !contact->feature_flags);
 	must(!contact->monitor_pages[0] == !contact->monitor_pages[1]);

@@ -23,43 +23,42 @@ extern "C" {
 #endif
 
 /* Exactly one type each, so that the compiler tells them apart. */
-DECLARE_HANDLE(VMBCHANNEL);	     /* one end of a channel */
-DECLARE_HANDLE(VMBPACKET);	     /* an outgoing packet */
+DECLARE_HANDLE(VMBCHANNEL);          /* one end of a channel */
+DECLARE_HANDLE(VMBPACKET);           /* an outgoing packet */
 DECLARE_HANDLE(VMBPACKETCOMPLETION); /* an incoming packet that is still to be completed */
 
 /* ---- constants ---- */
 
 #define VMBUS_CHANNEL_FORMAT_FLAG_WAIT_FOR_COMPLETION 0x1 /* done when completed over there */
 #define VMBUS_CHANNEL_FORMAT_FLAG_FORCE_MDL_LENGTH    0x2 /* MdlLength may pass ByteCount */
-#define VMBUS_CHANNEL_FORMAT_FLAG_PAGED_BUFFER	      0x4 /* copy Buffer at PASSIVE */
-#define VMBUS_CHANNEL_FORMAT_FLAGS                                                                 \
-	(VMBUS_CHANNEL_FORMAT_FLAG_WAIT_FOR_COMPLETION |                                           \
+#define VMBUS_CHANNEL_FORMAT_FLAG_PAGED_BUFFER        0x4 /* copy Buffer at PASSIVE */
+#define VMBUS_CHANNEL_FORMAT_FLAGS                       \
+	(VMBUS_CHANNEL_FORMAT_FLAG_WAIT_FOR_COMPLETION | \
 	 VMBUS_CHANNEL_FORMAT_FLAG_FORCE_MDL_LENGTH | VMBUS_CHANNEL_FORMAT_FLAG_PAGED_BUFFER)
 
 #define VMBUS_CHANNEL_GPADL_FLAG_READ_ONLY 0x1
-#define VMBUS_CHANNEL_GPADL_FLAGS	   (VMBUS_CHANNEL_GPADL_FLAG_READ_ONLY)
+#define VMBUS_CHANNEL_GPADL_FLAGS          (VMBUS_CHANNEL_GPADL_FLAG_READ_ONLY)
 
 #define VMBUS_CHANNEL_INIT_FLAG_IS_PIPE 0x1 /* a pipe header in front of each payload */
-#define VMBUS_CHANNEL_INIT_FLAGS	(VMBUS_CHANNEL_INIT_FLAG_IS_PIPE)
+#define VMBUS_CHANNEL_INIT_FLAGS        (VMBUS_CHANNEL_INIT_FLAG_IS_PIPE)
 
-#define VMBUS_SERVER_CHANNEL_INIT_FLAG_LOOPBACK_OFFER		  0x1
+#define VMBUS_SERVER_CHANNEL_INIT_FLAG_LOOPBACK_OFFER             0x1
 #define VMBUS_SERVER_CHANNEL_INIT_FLAG_ENUMERATE_DEVICE_INTERFACE 0x2
-#define VMBUS_SERVER_CHANNEL_INIT_FLAG_OFFER_AS_PIPE		  0x4
-#define VMBUS_SERVER_CHANNEL_INIT_FLAG_FORCE_NEW_CHANNEL	  0x8
-#define VMBUS_SERVER_CHANNEL_INIT_FLAG_TLNPI_PROVIDER_OFFER	  0x10
-#define VMBUS_SERVER_CHANNEL_INIT_FLAGS                                                            \
-	(VMBUS_SERVER_CHANNEL_INIT_FLAG_LOOPBACK_OFFER |                                           \
-	 VMBUS_SERVER_CHANNEL_INIT_FLAG_ENUMERATE_DEVICE_INTERFACE |                               \
-	 VMBUS_SERVER_CHANNEL_INIT_FLAG_OFFER_AS_PIPE |                                            \
-	 VMBUS_SERVER_CHANNEL_INIT_FLAG_FORCE_NEW_CHANNEL |                                        \
+#define VMBUS_SERVER_CHANNEL_INIT_FLAG_OFFER_AS_PIPE              0x4
+#define VMBUS_SERVER_CHANNEL_INIT_FLAG_FORCE_NEW_CHANNEL          0x8
+#define VMBUS_SERVER_CHANNEL_INIT_FLAG_TLNPI_PROVIDER_OFFER       0x10
+#define VMBUS_SERVER_CHANNEL_INIT_FLAGS                              \
+	(VMBUS_SERVER_CHANNEL_INIT_FLAG_LOOPBACK_OFFER |             \
+	 VMBUS_SERVER_CHANNEL_INIT_FLAG_ENUMERATE_DEVICE_INTERFACE | \
+	 VMBUS_SERVER_CHANNEL_INIT_FLAG_OFFER_AS_PIPE |              \
+	 VMBUS_SERVER_CHANNEL_INIT_FLAG_FORCE_NEW_CHANNEL |          \
 	 VMBUS_SERVER_CHANNEL_INIT_FLAG_TLNPI_PROVIDER_OFFER)
 
 #define VMBUS_CHANNEL_PROCESS_PACKET_FLAG_EXTERNAL_DATA 0x1
-#define VMBUS_CHANNEL_PROCESS_PACKET_FLAGS		(VMBUS_CHANNEL_PROCESS_PACKET_FLAG_EXTERNAL_DATA)
+#define VMBUS_CHANNEL_PROCESS_PACKET_FLAGS              (VMBUS_CHANNEL_PROCESS_PACKET_FLAG_EXTERNAL_DATA)
 
 #define VMBUS_CHANNEL_PACKET_EXTERNAL_DATA_FLAG_READ_ONLY 0x1
-#define VMBUS_CHANNEL_PACKET_EXTERNAL_DATA_FLAGS                                                   \
-	(VMBUS_CHANNEL_PACKET_EXTERNAL_DATA_FLAG_READ_ONLY)
+#define VMBUS_CHANNEL_PACKET_EXTERNAL_DATA_FLAGS          (VMBUS_CHANNEL_PACKET_EXTERNAL_DATA_FLAG_READ_ONLY)
 
 #define VMBUS_SERVER_CHANNEL_INIT_MAXIMUM_OFFER_DATA 120
 
@@ -95,27 +94,28 @@ typedef EVT_VMB_CHANNEL_POST_STARTED *PFN_VMB_CHANNEL_POST_STARTED;
  * be answered exactly once, now or later, with VmbChannelPacketComplete (or ...Fail,
  * ...DeferToPassive). Calls for one channel never overlap.
  */
-typedef _IRQL_requires_max_(DISPATCH_LEVEL) VOID EVT_VMB_CHANNEL_PROCESS_PACKET(
-	_In_ VMBCHANNEL Channel, _In_ VMBPACKETCOMPLETION Packet,
-	_In_reads_bytes_(BufferLength) PVOID Buffer, _In_ UINT32 BufferLength, _In_ UINT32 Flags);
+typedef _IRQL_requires_max_(DISPATCH_LEVEL) VOID
+	EVT_VMB_CHANNEL_PROCESS_PACKET(_In_ VMBCHANNEL Channel, _In_ VMBPACKETCOMPLETION Packet,
+                                       _In_reads_bytes_(BufferLength) PVOID Buffer,
+                                       _In_ UINT32 BufferLength, _In_ UINT32 Flags);
 typedef EVT_VMB_CHANNEL_PROCESS_PACKET *PFN_VMB_CHANNEL_PROCESS_PACKET;
 
 /* D. Delivery pauses, usually because the ring went empty, after PacketCount packets. */
 typedef _IRQL_requires_max_(DISPATCH_LEVEL) VOID
-EVT_VMB_CHANNEL_PROCESSING_COMPLETE(_In_ VMBCHANNEL Channel, _In_ UINT32 PacketCount);
+	EVT_VMB_CHANNEL_PROCESSING_COMPLETE(_In_ VMBCHANNEL Channel, _In_ UINT32 PacketCount);
 typedef EVT_VMB_CHANNEL_PROCESSING_COMPLETE *PFN_VMB_CHANNEL_PROCESSING_COMPLETE;
 
 /* P. The awaited device was found, but connecting to it failed with FailureStatus. */
-typedef _IRQL_requires_(PASSIVE_LEVEL) VOID EVT_VMB_CHANNEL_PNP_FAILURE(_In_ VMBCHANNEL Channel,
-									_In_ NTSTATUS FailureStatus);
+typedef _IRQL_requires_(PASSIVE_LEVEL) VOID
+	EVT_VMB_CHANNEL_PNP_FAILURE(_In_ VMBCHANNEL Channel, _In_ NTSTATUS FailureStatus);
 typedef EVT_VMB_CHANNEL_PNP_FAILURE *PFN_VMB_CHANNEL_PNP_FAILURE;
 
 /* P. Saves what the driver knows of a packet in use. First called with SaveBufSize 0: success means
  * there is nothing to save; a failure with *BytesNeeded set brings a second call with that much. */
-typedef _IRQL_requires_(PASSIVE_LEVEL) NTSTATUS EVT_VMB_CHANNEL_SAVE_PACKET(
-	_In_ VMBCHANNEL Channel, _In_ VMBPACKET Packet,
-	_Out_writes_bytes_(SaveBufSize) PVOID SaveBuf, _In_ UINT32 SaveBufSize,
-	_Out_ PUINT32 BytesNeeded);
+typedef _IRQL_requires_(PASSIVE_LEVEL) NTSTATUS
+	EVT_VMB_CHANNEL_SAVE_PACKET(_In_ VMBCHANNEL Channel, _In_ VMBPACKET Packet,
+                                    _Out_writes_bytes_(SaveBufSize) PVOID SaveBuf,
+                                    _In_ UINT32 SaveBufSize, _Out_ PUINT32 BytesNeeded);
 typedef EVT_VMB_CHANNEL_SAVE_PACKET *PFN_VMB_CHANNEL_SAVE_PACKET;
 
 /* P. Restores such a packet: allocate one, hand LibBuf to VmbPacketRestore, take SaveBuf back. */
@@ -129,9 +129,10 @@ typedef EVT_VMB_CHANNEL_RESTORE_PACKET *PFN_VMB_CHANNEL_RESTORE_PACKET;
  * what it answered (valid during the call); without, it is in the ring. Status: STATUS_SUCCESS, or
  * STATUS_CANCELLED when the channel closed first. The packet may be freed or sent again from here.
  */
-typedef _IRQL_requires_max_(DISPATCH_LEVEL) VOID EVT_VMB_PACKET_COMPLETION_ROUTINE(
-	_In_ VMBPACKET Packet, _In_ NTSTATUS Status, _In_reads_bytes_(BufferLength) PVOID Buffer,
-	_In_ UINT32 BufferLength);
+typedef _IRQL_requires_max_(DISPATCH_LEVEL) VOID
+	EVT_VMB_PACKET_COMPLETION_ROUTINE(_In_ VMBPACKET Packet, _In_ NTSTATUS Status,
+                                          _In_reads_bytes_(BufferLength) PVOID Buffer,
+                                          _In_ UINT32 BufferLength);
 typedef EVT_VMB_PACKET_COMPLETION_ROUTINE *PFN_VMB_PACKET_COMPLETION_ROUTINE;
 
 /* ---- the structure ---- */
@@ -139,10 +140,10 @@ typedef EVT_VMB_PACKET_COMPLETION_ROUTINE *PFN_VMB_PACKET_COMPLETION_ROUTINE;
 #define VMB_CHANNEL_STATE_CHANGE_CALLBACKS_VERSION 1
 
 /* Each member may be NULL. The documentation calls them both EvtChannel... and EvtVmbChannel... */
-#define KMCL_TWO_NAMES(type, a, b)                                                                 \
-	union {                                                                                    \
-		type a;                                                                            \
-		type b;                                                                            \
+#define KMCL_TWO_NAMES(type, a, b) \
+	union {                    \
+		type a;            \
+		type b;            \
 	}
 typedef struct _VMB_CHANNEL_STATE_CHANGE_CALLBACKS {
 	ULONG Version;
@@ -152,7 +153,7 @@ typedef struct _VMB_CHANNEL_STATE_CHANGE_CALLBACKS {
 	KMCL_TWO_NAMES(PFN_VMB_CHANNEL_SUSPEND, EvtChannelSuspend, EvtVmbChannelSuspend);
 	KMCL_TWO_NAMES(PFN_VMB_CHANNEL_STARTED, EvtChannelStarted, EvtVmbChannelStarted);
 	KMCL_TWO_NAMES(PFN_VMB_CHANNEL_POST_STARTED, EvtChannelPostStarted,
-		       EvtVmbChannelPostStarted);
+	               EvtVmbChannelPostStarted);
 } VMB_CHANNEL_STATE_CHANGE_CALLBACKS, *PVMB_CHANNEL_STATE_CHANGE_CALLBACKS;
 
 /* Prepares it for VmbChannelInitSetStateChangeCallbacks: all callbacks NULL. Any IRQL. */
@@ -168,10 +169,10 @@ VMB_CHANNEL_STATE_CHANGE_CALLBACKS_INIT(_Out_ PVMB_CHANNEL_STATE_CHANGE_CALLBACK
 
 /* P. Makes one end of a channel, disabled, with defaults for everything. A client's parent is the
  * bus object from kmcl_guest_open(); a server's may be NULL.
- * STATUS_SUCCESS; STATUS_INVALID_PARAMETER_1: a client without a parent; STATUS_INVALID_PARAMETER_3;
- * STATUS_INSUFFICIENT_RESOURCES. */
+ * STATUS_SUCCESS; STATUS_INVALID_PARAMETER_1: a client without a parent;
+ * STATUS_INVALID_PARAMETER_3; STATUS_INSUFFICIENT_RESOURCES. */
 NTKERNELAPI NTSTATUS VmbChannelAllocate(_In_ PDEVICE_OBJECT ParentDeviceObject,
-					_In_ BOOLEAN IsServer, _Out_ VMBCHANNEL *Channel);
+                                        _In_ BOOLEAN IsServer, _Out_ VMBCHANNEL *Channel);
 
 /* P. Frees it. The channel is disabled and all its packets are freed. */
 NTKERNELAPI VOID VmbChannelCleanup(_In_ VMBCHANNEL Channel);
@@ -184,18 +185,19 @@ NTKERNELAPI VOID VmbChannelCleanup(_In_ VMBCHANNEL Channel);
 /* The longest payload that VmbPacketSend will be given and ProcessPacket will take; default 4096.
  * Ring sizes follow from it. STATUS_INVALID_PARAMETER_2: 0 or more than 256 KiB. */
 NTKERNELAPI NTSTATUS VmbChannelInitSetMaximumPacketSize(_In_ VMBCHANNEL Channel,
-							_In_ UINT32 PacketSize);
+                                                        _In_ UINT32 PacketSize);
 
 /* The most external data one packet refers to, and in how many MDLs; default 1 MiB, 32. Rings are
- * made so that such a packet fits. STATUS_INVALID_PARAMETER_2, _3: 0 or past what a packet holds. */
+ * made so that such a packet fits. STATUS_INVALID_PARAMETER_2, _3: 0 or past what a packet holds.
+ */
 NTKERNELAPI NTSTATUS VmbChannelInitSetMaximumExternalData(_In_ VMBCHANNEL Channel,
-							  _In_ UINT32 DataSize,
-							  _In_ UINT32 ChainLength);
+                                                          _In_ UINT32 DataSize,
+                                                          _In_ UINT32 ChainLength);
 
 /* ContextSize bytes of driver context on every incoming packet, zeroed for each; see
  * VmbChannelPacketGetClientContext. STATUS_INVALID_PARAMETER_2: more than 1 MiB. */
 NTKERNELAPI NTSTATUS VmbChannelInitSetClientContextSize(_In_ VMBCHANNEL Channel,
-							_In_ UINT32 ContextSize);
+                                                        _In_ UINT32 ContextSize);
 
 /* ProcessingCompleteCallback may be NULL. STATUS_INVALID_PARAMETER_2: no ProcessPacketCallback. */
 NTKERNELAPI NTSTATUS VmbChannelInitSetProcessPacketCallbacks(
@@ -209,7 +211,7 @@ NTKERNELAPI NTSTATUS VmbChannelInitSetStateChangeCallbacks(
 /* The name used in logs, traces and statistics; copied, at most 63 bytes as UTF-8.
  * STATUS_INVALID_PARAMETER_2: NULL or empty. */
 NTKERNELAPI NTSTATUS VmbChannelInitSetFriendlyName(_In_ VMBCHANNEL Channel,
-						   _In_ PCUNICODE_STRING Name);
+                                                   _In_ PCUNICODE_STRING Name);
 
 /* VMBUS_CHANNEL_INIT_FLAG_*. STATUS_INVALID_PARAMETER_2: another bit is set. */
 NTKERNELAPI NTSTATUS VmbChannelInitSetFlags(_In_ VMBCHANNEL Channel, _In_ UINT32 Flags);
@@ -220,18 +222,18 @@ NTKERNELAPI NTSTATUS VmbServerChannelInitSetFlags(_In_ VMBCHANNEL Channel, _In_ 
 /* Server. MMIO space the guest shall reserve, in MiB, and how much more it may; both go into the
  * offer. STATUS_INVALID_PARAMETER: both are 0. */
 NTKERNELAPI NTSTATUS VmbServerChannelInitSetMmioMegabytes(_In_ VMBCHANNEL Channel,
-							  _In_ UINT16 MmioMegabytes,
-							  _In_ UINT16 MmioMegabytesOptional);
+                                                          _In_ UINT16 MmioMegabytes,
+                                                          _In_ UINT16 MmioMegabytesOptional);
 
 /* Server. What is offered: the protocol and which instance of it. */
 NTKERNELAPI NTSTATUS VmbServerChannelInitSetTargetInterfaceId(_In_ VMBCHANNEL Channel,
-							      _In_ GUID InterfaceType,
-							      _In_ GUID InterfaceInstance);
+                                                              _In_ GUID InterfaceType,
+                                                              _In_ GUID InterfaceInstance);
 
 /* Server. Offer it to clients in this virtual trust level alone; default 0.
  * STATUS_INVALID_PARAMETER_2: more than 2. */
 NTKERNELAPI NTSTATUS VmbServerChannelInitSetTargetVtl(_In_ VMBCHANNEL Channel,
-						      _In_ UINT8 TargetVtl);
+                                                      _In_ UINT8 TargetVtl);
 
 /* Server. Called for each packet in use at save and restore; both may be NULL. */
 NTKERNELAPI NTSTATUS VmbServerChannelInitSetSaveRestorePacketCallbacks(
@@ -241,26 +243,25 @@ NTKERNELAPI NTSTATUS VmbServerChannelInitSetSaveRestorePacketCallbacks(
 /* Server. The guest to offer it to. The channel keeps a reference of its own.
  * STATUS_INVALID_PARAMETER_2: not a handle from VmbConvertVmbusHandleToKernelHandle. */
 NTKERNELAPI NTSTATUS VmbServerChannelInitSetVmbusHandle(_In_ VMBCHANNEL Channel,
-							_In_ HANDLE VmbusHandle);
+                                                        _In_ HANDLE VmbusHandle);
 
 /* P. A counted reference to what kmcl_host_open() gave; the caller closes it with ZwClose.
  * STATUS_INVALID_HANDLE, STATUS_OBJECT_TYPE_MISMATCH, STATUS_INVALID_PARAMETER_2. */
 NTKERNELAPI NTSTATUS VmbConvertVmbusHandleToKernelHandle(_In_ HANDLE VmbusHandle,
-							 _Out_ PHANDLE KernelHandle);
+                                                         _Out_ PHANDLE KernelHandle);
 
 /* Client. Pages of data each ring shall have, its control page not counted; default: from the
  * maximum packet. STATUS_INVALID_PARAMETER_2, _3: 0, or too few for the maximum packet, or more
  * than 4094. */
 NTKERNELAPI NTSTATUS VmbClientChannelInitSetRingBufferPageCount(_In_ VMBCHANNEL Channel,
-								_In_ UINT32 IncomingPageCount,
-								_In_ UINT32 OutgoingPageCount);
+                                                                _In_ UINT32 IncomingPageCount,
+                                                                _In_ UINT32 OutgoingPageCount);
 
 /* Client. The offer it waits for; without InterfaceInstance, the first of that type that no other
  * channel has taken. PnpFailureCallback may be NULL. STATUS_INVALID_PARAMETER_2: no type. */
-NTKERNELAPI NTSTATUS
-VmbClientChannelInitSetTargetPnp(_In_ VMBCHANNEL Channel, _In_ LPCGUID InterfaceType,
-				 _In_opt_ LPCGUID InterfaceInstance,
-				 _In_opt_ PFN_VMB_CHANNEL_PNP_FAILURE PnpFailureCallback);
+NTKERNELAPI NTSTATUS VmbClientChannelInitSetTargetPnp(
+	_In_ VMBCHANNEL Channel, _In_ LPCGUID InterfaceType, _In_opt_ LPCGUID InterfaceInstance,
+	_In_opt_ PFN_VMB_CHANNEL_PNP_FAILURE PnpFailureCallback);
 
 /* D. A pointer of the driver's. */
 NTKERNELAPI VOID VmbChannelSetPointer(_In_ VMBCHANNEL Channel, _In_opt_ PVOID Pointer);
@@ -268,17 +269,17 @@ NTKERNELAPI PVOID VmbChannelGetPointer(_In_ VMBCHANNEL Channel);
 
 /* D. The active instance: what the server set, or what the client found; zeroes before that. */
 NTKERNELAPI VOID VmbChannelGetInterfaceInstance(_In_ VMBCHANNEL Channel,
-						_Out_ LPGUID InterfaceInstance);
+                                                _Out_ LPGUID InterfaceInstance);
 
 /* D, from EvtVmbChannelOpened on. Where the guest reserved the MMIO space, and its bytes; 0 and 0
  * where there is none, and at the server, which is not told. The addresses are guest physical ones;
  * what is behind them is up to the partition. */
 NTKERNELAPI VOID VmbChannelGetMmioSpace(_In_ VMBCHANNEL Channel, _Out_ UINT64 *MmioAddress,
-					_Out_ UINT64 *MmioSize);
+                                        _Out_ UINT64 *MmioSize);
 
 /* D, at any time. TRUE: ProcessPacket is called at PASSIVE_LEVEL only. */
 NTKERNELAPI VOID VmbChannelSetIncomingProcessingAtPassive(_In_ VMBCHANNEL Channel,
-							  _In_ BOOLEAN RequirePassive);
+                                                          _In_ BOOLEAN RequirePassive);
 
 /* D, at any time. How many incoming packets may be outstanding; > 0. Raising it does not restart a
  * queue that is stopped by it, the next completion does. */
@@ -288,17 +289,18 @@ NTKERNELAPI VOID VmbChannelSetTransactionQuota(_In_ VMBCHANNEL Channel, _In_ UIN
  * back, in 100 ns. STATUS_INVALID_PARAMETER_1: a server's channel; STATUS_INVALID_DEVICE_STATE: not
  * open; STATUS_NOT_SUPPORTED: no monitored interrupts. */
 NTKERNELAPI NTSTATUS VmbChannelSetInterruptLatency(_In_ VMBCHANNEL Channel, _In_ UINT16 Latency,
-						   _Out_opt_ PUINT16 OriginalLatency);
+                                                   _Out_opt_ PUINT16 OriginalLatency);
 
 /* D. What VmbPacketInitialize needs; fixed once the channel is configured. */
 NTKERNELAPI UINT32 VmbChannelSizeofPacket(_In_ VMBCHANNEL Channel);
 
 /* ---- channels: running ---- */
 
-/* P. Server: offers the channel; client: opens the offer it waits for, or will when it comes. Returns
- * at once. STATUS_INVALID_PARAMETER_1: not disabled; STATUS_INVALID_DEVICE_STATE: not configured (no
- * ProcessPacket callback, no target, no VMBus handle); STATUS_OBJECT_NAME_COLLISION: that type and
- * instance is offered already; STATUS_INSUFFICIENT_RESOURCES; STATUS_QUOTA_EXCEEDED. */
+/* P. Server: offers the channel; client: opens the offer it waits for, or will when it comes.
+ * Returns at once. STATUS_INVALID_PARAMETER_1: not disabled; STATUS_INVALID_DEVICE_STATE: not
+ * configured (no ProcessPacket callback, no target, no VMBus handle); STATUS_OBJECT_NAME_COLLISION:
+ * that type and instance is offered already; STATUS_INSUFFICIENT_RESOURCES; STATUS_QUOTA_EXCEEDED.
+ */
 NTKERNELAPI NTSTATUS VmbChannelEnable(_In_ VMBCHANNEL Channel);
 
 /* P. Server: revokes the offer; client: closes the channel. Returns when all of it is torn down and
@@ -318,8 +320,8 @@ NTKERNELAPI VOID VmbChannelPause(_In_ VMBCHANNEL Channel);
  * passed the packet is cancelled; 0: a packet that does not fit now is not queued. A server may
  * call it only with *Timeout 0 and without WAIT.
  * STATUS_SUCCESS; STATUS_BUFFER_OVERFLOW: did not fit, not sent; STATUS_CANCELLED: timed out;
- * STATUS_DEVICE_REMOVED: the channel closed; STATUS_INVALID_PARAMETER_2 to _8; STATUS_BUFFER_TOO_SMALL:
- * the answer was longer, its beginning is there.
+ * STATUS_DEVICE_REMOVED: the channel closed; STATUS_INVALID_PARAMETER_2 to _8;
+ * STATUS_BUFFER_TOO_SMALL: the answer was longer, its beginning is there.
  */
 NTKERNELAPI NTSTATUS VmbChannelSendSynchronousRequest(
 	_In_ VMBCHANNEL Channel, _In_reads_bytes_(BufferSize) PVOID Buffer, _In_ UINT32 BufferSize,
@@ -333,11 +335,12 @@ NTKERNELAPI NTSTATUS VmbChannelSendSynchronousRequest(
  * driver's it frees itself; otherwise VmbPacketFree. */
 NTKERNELAPI VMBPACKET VmbPacketAllocate(_In_ VMBCHANNEL Channel);
 
-/* D. Makes a packet of the caller's memory, 8-aligned, ByteCount >= VmbChannelSizeofPacket(); it stays
- * the caller's. A completion routine must be set before it is sent. VmbPacketFree ends its use.
- * STATUS_INVALID_PARAMETER_2; STATUS_INVALID_PARAMETER_3: too small; STATUS_INSUFFICIENT_RESOURCES. */
+/* D. Makes a packet of the caller's memory, 8-aligned, ByteCount >= VmbChannelSizeofPacket(); it
+ * stays the caller's. A completion routine must be set before it is sent. VmbPacketFree ends its
+ * use. STATUS_INVALID_PARAMETER_2; STATUS_INVALID_PARAMETER_3: too small;
+ * STATUS_INSUFFICIENT_RESOURCES. */
 NTKERNELAPI NTSTATUS VmbPacketInitialize(_In_ VMBCHANNEL Channel, _In_ VMBPACKET VmbPacket,
-					 _In_ UINT32 ByteCount);
+                                         _In_ UINT32 ByteCount);
 
 /* D. Not while it is being sent. */
 NTKERNELAPI VOID VmbPacketFree(_In_ VMBPACKET VmbPacket);
@@ -353,9 +356,9 @@ NTKERNELAPI VOID VmbPacketSetCompletionRoutine(
 
 /*
  * D. Sends Buffer, and a reference to the memory that the MDL chain describes. Buffer may be reused
- * when the call returns; the MDLs' memory when the packet is done. A full ring queues the packet, in
- * order. While the channel is not open the packet waits for it; when the channel closes it is done
- * with STATUS_CANCELLED. Flags: VMBUS_CHANNEL_FORMAT_FLAG_*; external data requires WAIT.
+ * when the call returns; the MDLs' memory when the packet is done. A full ring queues the packet,
+ * in order. While the channel is not open the packet waits for it; when the channel closes it is
+ * done with STATUS_CANCELLED. Flags: VMBUS_CHANNEL_FORMAT_FLAG_*; external data requires WAIT.
  * STATUS_SUCCESS: taken, the completion routine will run. Otherwise it will not:
  * STATUS_INVALID_PARAMETER_1: the packet is in use or has no completion routine;
  * STATUS_INVALID_PARAMETER_2: Buffer; _3: longer than the maximum packet; _5 (the last argument): a
@@ -364,46 +367,47 @@ NTKERNELAPI VOID VmbPacketSetCompletionRoutine(
  * STATUS_INSUFFICIENT_RESOURCES: memory for a bounced buffer.
  */
 NTKERNELAPI NTSTATUS VmbPacketSend(_In_ VMBPACKET PacketObject,
-				   _In_reads_bytes_(BufferLength) PVOID Buffer,
-				   _In_ UINT32 BufferLength, _In_opt_ PMDL ExternalDataMdl,
-				   _In_ UINT32 Flags);
+                                   _In_reads_bytes_(BufferLength) PVOID Buffer,
+                                   _In_ UINT32 BufferLength, _In_opt_ PMDL ExternalDataMdl,
+                                   _In_ UINT32 Flags);
 
-/* D. Likewise, with MdlLength bytes from MdlOffset on of what the chain describes; 0: to its end. WAIT
- * is required. FORCE_MDL_LENGTH: only the first MDL counts, and MdlLength may pass its ByteCount up to
- * the end of its last page. STATUS_INVALID_PARAMETER_4: no MDL; _5, _6: offset or length outside the
- * chain. */
+/* D. Likewise, with MdlLength bytes from MdlOffset on of what the chain describes; 0: to its end.
+ * WAIT is required. FORCE_MDL_LENGTH: only the first MDL counts, and MdlLength may pass its
+ * ByteCount up to the end of its last page. STATUS_INVALID_PARAMETER_4: no MDL; _5, _6: offset or
+ * length outside the chain. */
 NTKERNELAPI NTSTATUS VmbPacketSendWithExternalMdl(_In_ VMBPACKET PacketObject,
-						  _In_reads_bytes_(BufferLength) PVOID Buffer,
-						  _In_ UINT32 BufferLength,
-						  _In_ PMDL ExternalDataMdl, _In_ UINT32 MdlOffset,
-						  _In_ UINT32 MdlLength, _In_ UINT32 Flags);
+                                                  _In_reads_bytes_(BufferLength) PVOID Buffer,
+                                                  _In_ UINT32 BufferLength,
+                                                  _In_ PMDL ExternalDataMdl, _In_ UINT32 MdlOffset,
+                                                  _In_ UINT32 MdlLength, _In_ UINT32 Flags);
 
 /* D. Likewise, with PfnLength whole pages. WAIT is required. */
 NTKERNELAPI NTSTATUS VmbPacketSendWithExternalPfns(_In_ VMBPACKET PacketObject,
-						   _In_reads_bytes_(BufferLength) PVOID Buffer,
-						   _In_ UINT32 BufferLength,
-						   _In_reads_(PfnLength) PPFN_NUMBER ExternalDataPfns,
-						   _In_ UINT32 PfnLength, _In_ UINT32 Flags);
+                                                   _In_reads_bytes_(BufferLength) PVOID Buffer,
+                                                   _In_ UINT32 BufferLength,
+                                                   _In_reads_(PfnLength)
+                                                           PPFN_NUMBER ExternalDataPfns,
+                                                   _In_ UINT32 PfnLength, _In_ UINT32 Flags);
 
 /* P, from EvtVmbChannelRestorePacket. Brings the packet back to what the save said: queued, or
  * waiting for its completion; then it goes on as if sent. STATUS_INVALID_PARAMETER_1 to _3;
  * STATUS_REVISION_MISMATCH, STATUS_CRC_ERROR: not what a save wrote. */
 NTKERNELAPI NTSTATUS VmbPacketRestore(_In_ VMBPACKET PacketObject,
-				      _In_reads_bytes_(BufferSize) PVOID Buffer,
-				      _In_ ULONG BufferSize);
+                                      _In_reads_bytes_(BufferSize) PVOID Buffer,
+                                      _In_ ULONG BufferSize);
 
 /* ---- incoming packets ---- */
 
 /* D. Exactly once a packet: unpins and frees, and, if the sender waits for it, answers with BufSize
  * bytes of PacketCompletionBuffer (at most the maximum packet). */
-NTKERNELAPI VOID
-VmbChannelPacketComplete(_In_ VMBPACKETCOMPLETION PacketCompletionContext,
-			 _In_reads_bytes_opt_(BufSize) PVOID PacketCompletionBuffer,
-			 _In_ UINT32 BufSize);
+NTKERNELAPI VOID VmbChannelPacketComplete(_In_ VMBPACKETCOMPLETION PacketCompletionContext,
+                                          _In_reads_bytes_opt_(BufSize)
+                                                  PVOID PacketCompletionBuffer,
+                                          _In_ UINT32 BufSize);
 
-/* D, inside ProcessPacket only: the packet is delivered again, at PASSIVE_LEVEL, before any later one. */
-NTKERNELAPI VOID
-VmbChannelPacketDeferToPassive(_In_ VMBPACKETCOMPLETION PacketCompletionContext);
+/* D, inside ProcessPacket only: the packet is delivered again, at PASSIVE_LEVEL, before any later
+ * one. */
+NTKERNELAPI VOID VmbChannelPacketDeferToPassive(_In_ VMBPACKETCOMPLETION PacketCompletionContext);
 
 /* D. The packet cannot be understood: it is given up unanswered and the channel's incoming queue
  * stops until the channel is closed. */
@@ -412,9 +416,9 @@ NTKERNELAPI VOID VmbChannelPacketFail(_In_ VMBPACKETCOMPLETION PacketCompletionC
 /*
  * D. Server. The guest memory that the packet refers to: locked, not mapped, gone with the packet's
  * completion. Flags: VMBUS_CHANNEL_PACKET_EXTERNAL_DATA_FLAG_*.
- * STATUS_SUCCESS; STATUS_PENDING: return from ProcessPacket, it is called again; STATUS_NOT_FOUND: it
- * refers to none; STATUS_INVALID_PARAMETER_2, _3; STATUS_ACCESS_VIOLATION: pages the guest has not;
- * STATUS_INSUFFICIENT_RESOURCES.
+ * STATUS_SUCCESS; STATUS_PENDING: return from ProcessPacket, it is called again; STATUS_NOT_FOUND:
+ * it refers to none; STATUS_INVALID_PARAMETER_2, _3; STATUS_ACCESS_VIOLATION: pages the guest has
+ * not; STATUS_INSUFFICIENT_RESOURCES.
  */
 NTKERNELAPI NTSTATUS VmbChannelPacketGetExternalData(
 	_In_ VMBPACKETCOMPLETION PacketCompletionContext, _In_ UINT32 Flags, _Out_ PMDL *Mdl);
@@ -426,27 +430,27 @@ VmbChannelPacketGetClientContext(_In_ VMBPACKETCOMPLETION PacketCompletionContex
 
 /* ---- GPADLs ---- */
 
-/* P, client, from EvtVmbChannelOpened to EvtVmbChannelClosed. Describes guest memory to the host, which
- * can map it when this returns. Flags: VMBUS_CHANNEL_GPADL_FLAG_*. The memory must come from the pool
- * and stay until the GPADL is deleted. STATUS_SUCCESS; STATUS_INVALID_PARAMETER_2 and up;
+/* P, client, from EvtVmbChannelOpened to EvtVmbChannelClosed. Describes guest memory to the host,
+ * which can map it when this returns. Flags: VMBUS_CHANNEL_GPADL_FLAG_*. The memory must come from
+ * the pool and stay until the GPADL is deleted. STATUS_SUCCESS; STATUS_INVALID_PARAMETER_2 and up;
  * STATUS_INVALID_DEVICE_STATE: not open; STATUS_INVALID_USER_BUFFER: memory the host cannot see;
  * STATUS_INSUFFICIENT_RESOURCES; or what the host answered. */
 NTKERNELAPI NTSTATUS VmbChannelCreateGpadlFromMdl(_In_ VMBCHANNEL Channel, _In_ UINT32 Flags,
-						  _In_ PMDL Mdl, _In_ UINT32 StartOffsetWithinMdl,
-						  _In_ UINT32 DataLengthWithinMdl,
-						  _Out_ PUINT32 GpadlHandle);
+                                                  _In_ PMDL Mdl, _In_ UINT32 StartOffsetWithinMdl,
+                                                  _In_ UINT32 DataLengthWithinMdl,
+                                                  _Out_ PUINT32 GpadlHandle);
 NTKERNELAPI NTSTATUS VmbChannelCreateGpadlFromBuffer(_In_ VMBCHANNEL Channel, _In_ UINT32 Flags,
-						     _In_ PVOID Buffer, _In_ UINT32 ByteCount,
-						     _Out_ PUINT32 GpadlHandle);
+                                                     _In_ PVOID Buffer, _In_ UINT32 ByteCount,
+                                                     _Out_ PUINT32 GpadlHandle);
 
 /* P, client. Waits while the host has it mapped. */
 NTKERNELAPI VOID VmbChannelDeleteGpadl(_In_ VMBCHANNEL Channel, _In_ UINT32 GpadlHandle);
 
 /* P, server. The guest memory behind a GPADL, one mapping at a time. STATUS_INVALID_PARAMETER_2;
- * STATUS_INVALID_PARAMETER_3: no such GPADL on this channel; STATUS_ACCESS_DENIED: it is read-only and
- * Flags do not say so; STATUS_ALREADY_COMMITTED: mapped already; STATUS_ACCESS_VIOLATION. */
+ * STATUS_INVALID_PARAMETER_3: no such GPADL on this channel; STATUS_ACCESS_DENIED: it is read-only
+ * and Flags do not say so; STATUS_ALREADY_COMMITTED: mapped already; STATUS_ACCESS_VIOLATION. */
 NTKERNELAPI NTSTATUS VmbChannelMapGpadl(_In_ VMBCHANNEL Channel, _In_ UINT32 Flags,
-					_In_ UINT32 GpadlHandle, _Out_ PMDL *Mdl);
+                                        _In_ UINT32 GpadlHandle, _Out_ PMDL *Mdl);
 NTKERNELAPI VOID VmbChannelUnmapGpadl(_In_ VMBCHANNEL Channel, _In_ UINT32 GpadlHandle);
 
 /* ---- save and restore; server, P ---- */
@@ -454,27 +458,27 @@ NTKERNELAPI VOID VmbChannelUnmapGpadl(_In_ VMBCHANNEL Channel, _In_ UINT32 Gpadl
 /* The channel is paused. STATUS_INVALID_DEVICE_STATE: it is not, or is being saved already. */
 NTKERNELAPI NTSTATUS VmbChannelSaveBegin(_In_ VMBCHANNEL Channel);
 
-/* Writes whole chunks. STATUS_SUCCESS: that was all; STATUS_BUFFER_OVERFLOW: *BytesFilled were written,
- * there is more; STATUS_BUFFER_TOO_SMALL: *BytesRequired are needed to go on; or what the driver's save
- * callback answered. STATUS_INVALID_DEVICE_STATE: not between Begin and End; STATUS_INVALID_PARAMETER_1,
- * _2, _4, _5. */
+/* Writes whole chunks. STATUS_SUCCESS: that was all; STATUS_BUFFER_OVERFLOW: *BytesFilled were
+ * written, there is more; STATUS_BUFFER_TOO_SMALL: *BytesRequired are needed to go on; or what the
+ * driver's save callback answered. STATUS_INVALID_DEVICE_STATE: not between Begin and End;
+ * STATUS_INVALID_PARAMETER_1, _2, _4, _5. */
 NTKERNELAPI NTSTATUS VmbChannelSaveContinue(_In_ VMBCHANNEL Channel,
-					    _Out_writes_bytes_(SaveBufferSize) PVOID SaveBuffer,
-					    _In_ ULONG SaveBufferSize, _Out_ PULONG BytesFilled,
-					    _Out_ PULONG BytesRequired);
+                                            _Out_writes_bytes_(SaveBufferSize) PVOID SaveBuffer,
+                                            _In_ ULONG SaveBufferSize, _Out_ PULONG BytesFilled,
+                                            _Out_ PULONG BytesRequired);
 NTKERNELAPI VOID VmbChannelSaveEnd(_In_ VMBCHANNEL Channel);
 
-/* Takes whole chunks into an enabled channel. STATUS_MORE_PROCESSING_REQUIRED until the last one, then
- * STATUS_SUCCESS. STATUS_REVISION_MISMATCH, STATUS_CRC_ERROR, STATUS_INVALID_PARAMETER_2, _3,
+/* Takes whole chunks into an enabled channel. STATUS_MORE_PROCESSING_REQUIRED until the last one,
+ * then STATUS_SUCCESS. STATUS_REVISION_MISMATCH, STATUS_CRC_ERROR, STATUS_INVALID_PARAMETER_2, _3,
  * STATUS_OBJECT_TYPE_MISMATCH (another channel's): the channel is as it was. */
 NTKERNELAPI NTSTATUS VmbChannelRestoreFromBuffer(_In_ VMBCHANNEL Channel,
-						 _In_reads_bytes_(BufferSize) PVOID Buffer,
-						 _In_ ULONG BufferSize);
+                                                 _In_reads_bytes_(BufferSize) PVOID Buffer,
+                                                 _In_ ULONG BufferSize);
 
 /* ---- the function types, and the tables through which newer drivers reach the functions ---- */
 
-#define KMCL_FUNCTION_TYPE(name, function)                                                         \
-	typedef __typeof__(function) FN_##name;                                                    \
+#define KMCL_FUNCTION_TYPE(name, function)      \
+	typedef __typeof__(function) FN_##name; \
 	typedef FN_##name *PFN_##name
 
 /* clang-format off */
@@ -595,11 +599,11 @@ KMCL_FUNCTION_TYPE(VMB_SERVER_CHANNEL_INIT_SET_VMBUS_HANDLE, VmbServerChannelIni
 /* clang-format on */
 
 /* What an INTERFACE holds, as members: C++ has no unnamed members of a named type. */
-#define KMCL_INTERFACE_HEADER                                                                      \
-	USHORT Size;                                                                               \
-	USHORT Version;                                                                            \
-	PVOID Context;                                                                             \
-	PINTERFACE_REFERENCE InterfaceReference;                                                   \
+#define KMCL_INTERFACE_HEADER                    \
+	USHORT Size;                             \
+	USHORT Version;                          \
+	PVOID Context;                           \
+	PINTERFACE_REFERENCE InterfaceReference; \
 	PINTERFACE_DEREFERENCE InterfaceDereference
 
 typedef struct _KMCL_CLIENT_INTERFACE_V1 {
@@ -622,9 +626,9 @@ typedef struct _KMCL_SERVER_INTERFACE_V1 {
 
 /* The documentation names these GUIDs and does not print them; the values are kmcl's own. */
 DEFINE_GUID(KMCL_CLIENT_INTERFACE_TYPE, 0x6b6d636c, 0x0001, 0x4000, 0x80, 0x63, 0x6c, 0x69, 0x65,
-	    0x6e, 0x74, 0x31);
+            0x6e, 0x74, 0x31);
 DEFINE_GUID(KMCL_SERVER_INTERFACE_TYPE, 0x6b6d636c, 0x0002, 0x4000, 0x80, 0x73, 0x65, 0x72, 0x76,
-	    0x65, 0x72, 0x31);
+            0x65, 0x72, 0x31);
 
 #ifdef __cplusplus
 }

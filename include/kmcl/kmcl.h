@@ -26,70 +26,71 @@ extern "C" {
 
 /* Versions of the channel protocol, major in the high half. */
 #define KMCL_BUS_VERSION(major, minor) (((uint32_t)(major) << 16) | (minor))
-#define KMCL_BUS_VERSION_LATEST	       KMCL_BUS_VERSION(6, 0)
+#define KMCL_BUS_VERSION_LATEST        KMCL_BUS_VERSION(6, 0)
 
 struct kmcl_host_options {
-	uint32_t size;	      /* sizeof(struct kmcl_host_options) */
+	uint32_t size;        /* sizeof(struct kmcl_host_options) */
 	uint32_t version_max; /* the newest version agreed to; 0: the latest */
 };
 
 struct kmcl_guest_options {
-	uint32_t size;	      /* sizeof(struct kmcl_guest_options) */
+	uint32_t size;        /* sizeof(struct kmcl_guest_options) */
 	uint32_t version_max; /* the newest version asked for; 0: the latest */
 	uint32_t timeout_ms;  /* how long to wait for the host's answer; 0: 5000 */
-	uint8_t vtl;	      /* the virtual trust level this guest runs in; hosts before 5.1 know 0 only */
+	uint8_t vtl; /* the virtual trust level this guest runs in; hosts before 5.1 know 0 only */
 };
 
 /*
  * Become the host of a guest: "local:NAME" (both ends in this process) or "unix:PATH" (the guest is
  * another process). `options` may be NULL. The handle goes through
  * VmbConvertVmbusHandleToKernelHandle and is closed with ZwClose, after the last channel's cleanup.
- * STATUS_INVALID_PARAMETER_1: no such partition; _2: the options; STATUS_SHARING_VIOLATION: it has a host;
- * STATUS_INSUFFICIENT_RESOURCES; STATUS_ACCESS_DENIED; STATUS_UNSUCCESSFUL with the reason in the log.
+ * STATUS_INVALID_PARAMETER_1: no such partition; _2: the options; STATUS_SHARING_VIOLATION: it has
+ * a host; STATUS_INSUFFICIENT_RESOURCES; STATUS_ACCESS_DENIED; STATUS_UNSUCCESSFUL with the reason
+ * in the log.
  */
 NTKERNELAPI NTSTATUS kmcl_host_open(const char *partition, HANDLE *vmbus);
 NTKERNELAPI NTSTATUS kmcl_host_open_ex(const char *partition,
-				       const struct kmcl_host_options *options, HANDLE *vmbus);
+                                       const struct kmcl_host_options *options, HANDLE *vmbus);
 
 /*
- * Become the guest. Returns when the bus is connected and the offers made so far are known. If the host
- * goes away, channels close; when one comes back, the bus connects again by itself.
- * As above, and STATUS_OBJECT_NAME_NOT_FOUND: it has no host; STATUS_CONNECTION_REFUSED: the host
- * agreed to no version; STATUS_IO_TIMEOUT.
+ * Become the guest. Returns when the bus is connected and the offers made so far are known. If the
+ * host goes away, channels close; when one comes back, the bus connects again by itself. As above,
+ * and STATUS_OBJECT_NAME_NOT_FOUND: it has no host; STATUS_CONNECTION_REFUSED: the host agreed to
+ * no version; STATUS_IO_TIMEOUT.
  */
 NTKERNELAPI NTSTATUS kmcl_guest_open(const char *partition, PDEVICE_OBJECT *bus);
 NTKERNELAPI NTSTATUS kmcl_guest_open_ex(const char *partition,
-					const struct kmcl_guest_options *options,
-					PDEVICE_OBJECT *bus);
+                                        const struct kmcl_guest_options *options,
+                                        PDEVICE_OBJECT *bus);
 /* After the last channel's cleanup. Says UNLOAD to the host. */
 NTKERNELAPI void kmcl_guest_close(PDEVICE_OBJECT bus);
 
 /* The tables through which newer drivers reach the API (WdfFdoQueryForInterface on Windows).
  * STATUS_NOT_SUPPORTED: no such type or version; STATUS_BUFFER_TOO_SMALL. */
 NTKERNELAPI NTSTATUS kmcl_query_interface(LPCGUID type, USHORT size, USHORT version,
-					  void *interface_table);
+                                          void *interface_table);
 
 /* ---- how callbacks are run ---- */
 
 struct kmcl_dispatch_settings {
-	uint32_t size;	     /* sizeof(struct kmcl_dispatch_settings) */
+	uint32_t size;        /* sizeof(struct kmcl_dispatch_settings) */
 	uint32_t dispatchers; /* threads that run callbacks; 0: one per processor */
-	uint32_t spin_us;     /* how long one polls before it sleeps; 0 where there is one processor */
-	uint32_t embedded;    /* not 0: no threads, the caller runs kmcl_dispatch() */
+	uint32_t spin_us;  /* how long one polls before it sleeps; 0 where there is one processor */
+	uint32_t embedded; /* not 0: no threads, the caller runs kmcl_dispatch() */
 };
 /* Before the first channel is enabled in this process. STATUS_INVALID_DEVICE_STATE: later. */
 NTKERNELAPI NTSTATUS kmcl_dispatch_configure(const struct kmcl_dispatch_settings *settings);
 
 /* Embedded: a descriptor that is readable when kmcl_dispatch() has something to do. */
 NTKERNELAPI int kmcl_dispatch_fd(void);
-/* Embedded: runs callbacks at DISPATCH_LEVEL on this thread until there is nothing to do, or for about
- * spin_us after that. Returns how many packets and completions were delivered. */
+/* Embedded: runs callbacks at DISPATCH_LEVEL on this thread until there is nothing to do, or for
+ * about spin_us after that. Returns how many packets and completions were delivered. */
 NTKERNELAPI uint32_t kmcl_dispatch(uint32_t spin_us);
 
 /*
- * Sends are made visible to the other end at once, or, at DISPATCH_LEVEL, when some KiB are written, the
- * dispatcher has finished its round, or the IRQL drops: KeRaiseIrql(DISPATCH_LEVEL) around a burst of
- * sends makes a batch of it.
+ * Sends are made visible to the other end at once, or, at DISPATCH_LEVEL, when some KiB are
+ * written, the dispatcher has finished its round, or the IRQL drops: KeRaiseIrql(DISPATCH_LEVEL)
+ * around a burst of sends makes a batch of it.
  */
 
 /* ---- channels: what the documented API has no function for ---- */
@@ -98,40 +99,41 @@ NTKERNELAPI uint32_t kmcl_dispatch(uint32_t spin_us);
 
 /* Server: the offer's user-defined bytes, n <= VMBUS_SERVER_CHANNEL_INIT_MAXIMUM_OFFER_DATA. */
 NTKERNELAPI NTSTATUS kmcl_server_channel_init_set_offer_data(VMBCHANNEL channel, const void *data,
-							     uint32_t n);
-/* Server: offer it as subchannel `index` of the channel with the same type and instance; client: wait
- * for that one. Default 0, the primary. */
+                                                             uint32_t n);
+/* Server: offer it as subchannel `index` of the channel with the same type and instance; client:
+ * wait for that one. Default 0, the primary. */
 NTKERNELAPI NTSTATUS kmcl_channel_init_set_subchannel(VMBCHANNEL channel, uint16_t index);
 /* Server: signals from the guest go through the monitor page, looked at every latency_100ns. */
 NTKERNELAPI NTSTATUS kmcl_server_channel_init_set_monitored(VMBCHANNEL channel,
-							    uint16_t latency_100ns);
+                                                            uint16_t latency_100ns);
 /* Server: whether the channel has an interrupt of its own; default TRUE. */
 NTKERNELAPI NTSTATUS kmcl_server_channel_init_set_dedicated_interrupt(VMBCHANNEL channel,
-								      BOOLEAN dedicated);
+                                                                      BOOLEAN dedicated);
 /* Client: which virtual processor takes the channel's interrupts. Works on an open channel too
  * (MODIFY_CHANNEL); the host's answer is returned where its version gives one. */
 NTKERNELAPI NTSTATUS kmcl_client_channel_set_target_vp(VMBCHANNEL channel, uint32_t vp);
-/* Client: bytes that the server gets with the open request, n <= 120; server: gets them, from Opened. */
+/* Client: bytes that the server gets with the open request, n <= 120; server: gets them, from
+ * Opened. */
 NTKERNELAPI NTSTATUS kmcl_client_channel_init_set_open_data(VMBCHANNEL channel, const void *data,
-							    uint32_t n);
+                                                            uint32_t n);
 NTKERNELAPI NTSTATUS kmcl_server_channel_get_open_data(VMBCHANNEL channel, void *data, uint32_t n);
-/* Client: asks the host for a connection to a service of a transport layer (hv_sock). Returns what the
- * host answered: STATUS_CONNECTION_REFUSED where nobody listens. */
+/* Client: asks the host for a connection to a service of a transport layer (hv_sock). Returns what
+ * the host answered: STATUS_CONNECTION_REFUSED where nobody listens. */
 NTKERNELAPI NTSTATUS kmcl_guest_tl_connect(PDEVICE_OBJECT bus, LPCGUID endpoint, LPCGUID service);
 
 /* ---- what there is on a bus ---- */
 
 struct kmcl_statistics {
 	uint64_t packets_in, packets_out; /* data packets */
-	uint64_t bytes_in, bytes_out;	  /* their payloads */
+	uint64_t bytes_in, bytes_out;     /* their payloads */
 	uint64_t completions_in, completions_out;
 	uint64_t signals_in, signals_out;
-	uint64_t sends_queued;	     /* packets that found the ring full */
-	uint64_t external_bytes;     /* passed by reference */
-	uint64_t bounced_bytes;	     /* of these: copied, for want of shared memory */
-	uint64_t quota_stops;	     /* deliveries stopped by the transaction quota */
-	uint64_t faults;	     /* malformed things from the other end */
-	uint64_t opens;		     /* times the channel was opened */
+	uint64_t sends_queued;   /* packets that found the ring full */
+	uint64_t external_bytes; /* passed by reference */
+	uint64_t bounced_bytes;  /* of these: copied, for want of shared memory */
+	uint64_t quota_stops;    /* deliveries stopped by the transaction quota */
+	uint64_t faults;         /* malformed things from the other end */
+	uint64_t opens;          /* times the channel was opened */
 };
 
 enum kmcl_channel_state {
@@ -153,9 +155,9 @@ struct kmcl_channel_info {
 	uint8_t monitor_id;
 	uint32_t target_vp;
 	enum kmcl_channel_state state;
-	char name[64];	   /* the friendly name, or "" */
+	char name[64];                          /* the friendly name, or "" */
 	uint32_t ring_in_bytes, ring_out_bytes; /* 0: not open */
-	uint32_t gpadls;   /* beside the rings' own */
+	uint32_t gpadls;                        /* beside the rings' own */
 	uint32_t outstanding_in, outstanding_out;
 	struct kmcl_statistics statistics;
 };
@@ -169,9 +171,9 @@ struct kmcl_bus_info {
 
 /* Fills up to `capacity` entries and returns how many there are. */
 NTKERNELAPI uint32_t kmcl_host_channels(HANDLE vmbus, struct kmcl_channel_info *info,
-					uint32_t capacity);
+                                        uint32_t capacity);
 NTKERNELAPI uint32_t kmcl_guest_channels(PDEVICE_OBJECT bus, struct kmcl_channel_info *info,
-					 uint32_t capacity);
+                                         uint32_t capacity);
 NTKERNELAPI NTSTATUS kmcl_host_info(HANDLE vmbus, struct kmcl_bus_info *info);
 NTKERNELAPI NTSTATUS kmcl_guest_info(PDEVICE_OBJECT bus, struct kmcl_bus_info *info);
 /* D. Waits for nothing: the counters are read one by one while they move. */
@@ -181,11 +183,12 @@ NTKERNELAPI void kmcl_channel_info(VMBCHANNEL channel, struct kmcl_channel_info 
 
 /*
  * D. `length` bytes from `offset` on of what an MDL chain describes, as an iovec for preadv and the
- * like; neighbouring pages are joined, nothing is copied or mapped. Valid as long as the MDL. Returns
- * how many entries that takes; more than `capacity`: only so many were written. 0: out of range.
+ * like; neighbouring pages are joined, nothing is copied or mapped. Valid as long as the MDL.
+ * Returns how many entries that takes; more than `capacity`: only so many were written. 0: out of
+ * range.
  */
 NTKERNELAPI uint32_t kmcl_mdl_iovec(PMDL mdl, uint32_t offset, uint32_t length, struct iovec *iov,
-				    uint32_t capacity);
+                                    uint32_t capacity);
 
 /* ---- log ---- */
 
@@ -193,7 +196,7 @@ enum kmcl_log_level { KMCL_LOG_ERROR, KMCL_LOG_WARNING, KMCL_LOG_INFO, KMCL_LOG_
 
 /* Called from any thread, at any IRQL up to D; `text` has no newline. */
 typedef void kmcl_log_fn(void *context, enum kmcl_log_level level, const char *channel,
-			 const char *text);
+                         const char *text);
 /* Takes over from the default, which writes warnings and errors to stderr; NULL: back to it. */
 NTKERNELAPI void kmcl_log_set(kmcl_log_fn *log, void *context, enum kmcl_log_level level);
 

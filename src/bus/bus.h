@@ -183,7 +183,7 @@ struct client_contact {
 	uint32_t feature_flags; /* asked from version 6.0 on */
 	uint32_t message_vp;
 	uint8_t message_sint;
-	uint8_t vtl;		   /* not 0: versions before 5.1 cannot say so, and are not asked */
+	uint8_t vtl;               /* not 0: versions before 5.1 cannot say so, and are not asked */
 	uint64_t interrupt_page;   /* GPA, for versions before 2.4 */
 	uint64_t monitor_pages[2]; /* GPA: parent to child, child to parent */
 	struct bus_guid client_id;

@@ -171,8 +171,7 @@ static void send_offer(struct server *s, struct server_channel *channel)
 static bool may_be_offered(const struct server *s, const struct server_channel *channel)
 {
 	return s->state == CONNECTION_CONNECTED && s->offers_requested && !channel->known &&
-	       !channel->revoked && !channel->predecessor &&
-	       channel->offer.vtl == s->contact.vtl;
+	       !channel->revoked && !channel->predecessor && channel->offer.vtl == s->contact.vtl;
 }
 
 void server_on_request_offers(struct server *s)

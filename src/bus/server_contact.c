@@ -67,8 +67,8 @@ static void send_version_response(struct server *s, uint32_t version, uint8_t st
 	server_send(s, &message, wire_version_response_size(version));
 }
 
-/* Clients run in VTL 0 and, in a paravisor, 2 (OpenVMM has a server for each, and one hands contacts
- * for the other on; this one has the offers of both). */
+/* Clients run in VTL 0 and, in a paravisor, 2 (OpenVMM has a server for each, and one hands
+ * contacts for the other on; this one has the offers of both). */
 static bool contact_vtl_good(const struct server_contact *contact)
 {
 	return contact->vtl == 0 || contact->vtl == 2;

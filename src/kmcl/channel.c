@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 
 /*
- * The life of a channel. Inputs (the driver's Enable, Disable, Start and Pause; the bus's open, close
- * and revoke; faults) only set fields under ch->lock and kick. One routine, channel_step(), runs on
- * the channel's strand, compares the inputs with the phase, and takes one step at a time towards what
- * they ask for, calling the driver's callbacks on the way. So no callback runs out of order, whichever
- * end asked and however the requests race.
+ * The life of a channel. Inputs (the driver's Enable, Disable, Start and Pause; the bus's open,
+ * close and revoke; faults) only set fields under ch->lock and kick. One routine, channel_step(),
+ * runs on the channel's strand, compares the inputs with the phase, and takes one step at a time
+ * towards what they ask for, calling the driver's callbacks on the way. So no callback runs out of
+ * order, whichever end asked and however the requests race.
  */
 
 #include "kmcl/channel.h"
@@ -469,7 +469,7 @@ static bool channel_step_enabled(struct channel *ch)
 static bool channel_must_close(const struct channel *ch)
 {
 	return ch->server ? ch->close_requested
-			  : channel_wants_close(ch) || atomic_load(&ch->in.failed);
+	                  : channel_wants_close(ch) || atomic_load(&ch->in.failed);
 }
 
 /* Takes one step; false: there is none to take. */

@@ -30,18 +30,18 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#define CHANNEL_MAGIC 0x6c6e6863u
-#define PACKET_MAGIC  0x74656b70u
+#define CHANNEL_MAGIC  0x6c6e6863u
+#define PACKET_MAGIC   0x74656b70u
 #define INCOMING_MAGIC 0x6e496b70u
 
 /* A packet's length, headers included, has 16 bits in units of 8 bytes: half of that each. */
-#define CHANNEL_PACKET_MAX	(256u << 10)
-#define CHANNEL_HEADER_MAX	((256u << 10) - 64)
-#define CHANNEL_EXTERNAL_MAX	(64u << 20)
-#define CHANNEL_CHAIN_MAX	4096u
-#define CHANNEL_CONTEXT_MAX	(1u << 20)
-#define CHANNEL_RING_PAGES_MAX	4094u /* both rings go into one GPADL, whose size has 16 bits */
-#define CHANNEL_USER_DATA	120u
+#define CHANNEL_PACKET_MAX     (256u << 10)
+#define CHANNEL_HEADER_MAX     ((256u << 10) - 64)
+#define CHANNEL_EXTERNAL_MAX   (64u << 20)
+#define CHANNEL_CHAIN_MAX      4096u
+#define CHANNEL_CONTEXT_MAX    (1u << 20)
+#define CHANNEL_RING_PAGES_MAX 4094u /* both rings go into one GPADL, whose size has 16 bits */
+#define CHANNEL_USER_DATA      120u
 
 struct host;
 struct guest;
@@ -92,7 +92,7 @@ enum channel_phase {
 	CHANNEL_DISABLED,
 	CHANNEL_ENABLED,       /* offered, or waiting for the offer */
 	CHANNEL_OPENING,       /* in the Opened callback or before it */
-	CHANNEL_PAUSED,	       /* open, nothing delivered */
+	CHANNEL_PAUSED,        /* open, nothing delivered */
 	CHANNEL_POST_STARTING, /* delivering; PostStarted has not returned */
 	CHANNEL_ACTIVE,
 	CHANNEL_SUSPENDING, /* Suspend has run, packets are still to be completed */
@@ -102,17 +102,21 @@ enum channel_phase {
 /* Something that stands in, or waits for, the outgoing ring. Part of a packet or an incoming. */
 struct outgoing_item {
 	struct outgoing_item *next;
-	void (*done)(struct outgoing_item *item, NTSTATUS status); /* not in the ring: with a failure */
+	void (*done)(struct outgoing_item *item,
+	             NTSTATUS status); /* not in the ring: with a failure */
 	struct wire_packet wire;
 	struct ring_span spans[3]; /* external data header, pipe header, payload */
 	unsigned span_count;
 };
 
-/* A transaction in flight. Whoever takes `id` back to 0 owns its end. */
+/* A transaction in flight. Whoever takes `id` back to 0 owns its end, which nobody does while the
+ * packet is being written: the other end may guess an id, and complete a packet that it has not
+ * seen. */
+#define TRANSACTION_WRITING 0x80000000ull /* a bit that no id has */
 struct transaction {
 	_Atomic(uint64_t) id;
 	struct packet *packet;
-	uint32_t sends;	    /* makes ids of one slot differ */
+	uint32_t sends;     /* makes ids of one slot differ */
 	uint32_t next_free; /* slot + 1 */
 };
 #define TRANSACTION_CHUNK  256u
@@ -133,7 +137,7 @@ enum packet_caller {
 
 /* External data as a sender names it. */
 struct extdata_source {
-	PMDL mdl;		 /* a chain, or */
+	PMDL mdl;               /* a chain, or */
 	const PFN_NUMBER *pfns; /* whole pages */
 	uint32_t pfn_count;
 	uint32_t offset; /* into it */
@@ -156,11 +160,11 @@ struct packet {
 	struct channel *channel;
 	void *pointer;
 	PFN_VMB_PACKET_COMPLETION_ROUTINE completion; /* NULL: frees itself */
-	bool callers_memory; /* VmbPacketInitialize */
-	bool waits;	     /* for the other end's completion */
-	bool synchronous;    /* its caller waits, and may stop waiting */
-	_Atomic(uint32_t) caller; /* enum packet_caller */
-	NTSTATUS status;     /* while it waits for its completion routine */
+	bool callers_memory;                          /* VmbPacketInitialize */
+	bool waits;                                   /* for the other end's completion */
+	bool synchronous;                             /* its caller waits, and may stop waiting */
+	_Atomic(uint32_t) caller;                     /* enum packet_caller */
+	NTSTATUS status; /* while it waits for its completion routine */
 	uint32_t slot;
 	uint32_t payload_capacity;
 	uint32_t header_capacity;
@@ -209,9 +213,9 @@ struct incoming_packet {
 	uint32_t payload_size;
 	uint32_t header_size; /* external data header, 0: none */
 	struct wire_gpa_ranges ranges;
-	uint32_t flags;	      /* VMBUS_CHANNEL_PROCESS_PACKET_FLAG_* */
-	bool answer;	      /* the sender waits for a completion packet */
-	bool deferred;	      /* to PASSIVE_LEVEL */
+	uint32_t flags;          /* VMBUS_CHANNEL_PROCESS_PACKET_FLAG_* */
+	bool answer;             /* the sender waits for a completion packet */
+	bool deferred;           /* to PASSIVE_LEVEL */
 	_Atomic(bool) delivered; /* given to the driver, which owes its completion */
 	PMDL mdl;
 	uint8_t *context;
@@ -222,12 +226,12 @@ struct incoming_packet {
 
 struct incoming {
 	_Atomic(bool) busy; /* somebody delivers, and owns what follows up to `scratch` */
-	bool polled;	    /* the dispatcher polls the ring, which is masked */
+	bool polled;        /* the dispatcher polls the ring, which is masked */
 	struct ring_reader ring;
-	uint32_t batch;			    /* packets delivered since ProcessingComplete */
+	uint32_t batch;                     /* packets delivered since ProcessingComplete */
 	struct incoming_packet *free_local; /* items to use */
 	struct incoming_packet *deferred;   /* to be delivered next, at PASSIVE */
-	uint8_t *scratch;		    /* a completion's payload */
+	uint8_t *scratch;                   /* a completion's payload */
 
 	_Atomic(bool) on;
 	_Atomic(struct incoming_packet *) free_remote; /* items given back by other threads */
@@ -267,8 +271,8 @@ struct dispatcher_entry {
 	struct channel *channel;
 	_Atomic(struct dispatcher *) dispatcher; /* NULL: attached to none */
 	_Atomic(bool) kicked;
-	uint32_t index;	  /* in the dispatcher's table */
-	uint32_t serial;  /* tells it from an earlier one at the same index */
+	uint32_t index;  /* in the dispatcher's table */
+	uint32_t serial; /* tells it from an earlier one at the same index */
 	bool polling;
 	uint64_t busy_at; /* when it last had something, ns */
 };
@@ -284,8 +288,8 @@ struct host_gpadl {
 	bool read_only;
 	uint32_t count;
 	const struct bus_gpa_range *ranges; /* the bus's, until torn down */
-	PMDL mdl;			    /* mapped by the driver */
-	struct partition_pin *pin;	    /* of the mapping */
+	PMDL mdl;                           /* mapped by the driver */
+	struct partition_pin *pin;          /* of the mapping */
 };
 
 struct channel {
@@ -302,11 +306,11 @@ struct channel {
 	bool started;
 	bool open_requested;  /* server: the guest opens */
 	bool close_requested; /* the other end closed or rescinded, or is gone */
-	bool revoked;	      /* server: the bus let go of it */
+	bool revoked;         /* server: the bus let go of it */
 	bool post_returned;
-	bool bus_closed; /* client: CLOSE and the ring's teardown are behind us */
-	bool cancelled;	 /* this close has cancelled what was outstanding */
-	struct save *save;	  /* between SaveBegin and SaveEnd */
+	bool bus_closed;          /* client: CLOSE and the ring's teardown are behind us */
+	bool cancelled;           /* this close has cancelled what was outstanding */
+	struct save *save;        /* between SaveBegin and SaveEnd */
 	uint32_t restored_chunks; /* taken so far */
 	struct nt_strand strand;
 	struct nt_strand_item step;
@@ -341,7 +345,8 @@ struct channel {
 	struct incoming in __attribute__((aligned(64)));
 };
 
-/* Counters are read while they move. One that a lock or an owner guards needs no atomic addition. */
+/* Counters are read while they move. One that a lock or an owner guards needs no atomic addition.
+ */
 static inline void counter_add(uint64_t *counter, uint64_t n)
 {
 	__atomic_store_n(counter, __atomic_load_n(counter, __ATOMIC_RELAXED) + n, __ATOMIC_RELAXED);
@@ -388,7 +393,7 @@ uint32_t rings_data_pages_min(const struct channel_config *config);
 uint32_t rings_data_pages(const struct channel_config *config);
 /* Maps both rings, whose first pages are the control pages, and takes them up. */
 NTSTATUS rings_attach(struct channel *ch, const PFN_NUMBER *in, size_t in_pages,
-		      const PFN_NUMBER *out, size_t out_pages);
+                      const PFN_NUMBER *out, size_t out_pages);
 void rings_detach(struct channel *ch);
 /* Client: likewise, with memory allocated for them; and freed. */
 NTSTATUS rings_create(struct channel *ch);
@@ -404,9 +409,7 @@ static inline struct packet *packet_of(VMBPACKET handle)
 }
 
 /* The packet of a transaction that the other end completes, taken out of flight; or NULL. */
-struct packet *packet_claim(struct channel *ch, uint64_t transaction_id);
-/* Takes it out of flight, if it is in it: the caller owns its end then. */
-bool packet_ground(struct packet *packet);
+struct packet *packet_claim(struct channel *ch, uint64_t id);
 /* The caller of a synchronous request goes; false: too late, it is being served. */
 bool packet_abandon(struct packet *packet);
 bool packet_caller_is_gone(const struct packet *packet);
@@ -422,15 +425,17 @@ bool packet_is_unset(const struct packet *packet);
 void packet_cancel_all(struct channel *ch, NTSTATUS status);
 /* Ends one: completion routine, or free. Without locks, at any IRQL up to DISPATCH_LEVEL. */
 void packet_done(struct packet *packet, NTSTATUS status, void *buffer, uint32_t size);
-/* Caller holds out.lock. Gives the packet its transaction id; the other end may complete it. */
+/* Caller holds out.lock. Gives the packet its transaction id; and, if it could be written, lets the
+ * other end complete it: from then on it may be gone. */
 void packet_take_flight(struct packet *packet);
+void packet_end_writing(struct packet *packet, bool written);
 void packet_release_locked(struct packet *packet);
 void packets_free_all(struct channel *ch);
 
 /* send.c */
 
 NTSTATUS send_request(struct packet *packet, const void *buffer, uint32_t size, PMDL mdl,
-		      uint32_t flags, bool now_only);
+                      uint32_t flags, bool now_only);
 
 /* outgoing.c */
 
@@ -488,13 +493,13 @@ void extdata_finish(struct packet *packet, bool copy_back);
 void extdata_abandon(struct packet *packet);
 /* Host: checks a header that is in private memory. */
 bool extdata_check(const struct channel_config *config, const void *header, uint32_t size,
-		   struct wire_gpa_ranges *ranges, struct wire_packet_fault *fault);
+                   struct wire_gpa_ranges *ranges, struct wire_packet_fault *fault);
 /* Host: the MDL chain of an incoming packet, and its end. */
 NTSTATUS extdata_map_packet(struct incoming_packet *packet);
 void extdata_unmap_packet(struct incoming_packet *packet);
 /* Host: fills in an MDL, with room for the pages behind it, over one range of guest memory. */
 NTSTATUS extdata_fill_mdl(PMDL mdl, const struct partition_pin *pin, uint32_t offset,
-			  uint32_t length, const uint64_t *gpns);
+                          uint32_t length, const uint64_t *gpns);
 
 /* info.c */
 
@@ -551,7 +556,7 @@ void guest_detach(struct channel *ch);
 /* The offer is nobody's again, or, if it was rescinded, the host's. */
 void guest_release_channel(struct channel *ch);
 NTSTATUS guest_gpadl_create(struct channel *ch, const struct bus_gpa_range *ranges, uint32_t count,
-			    bool read_only, uint32_t *gpadl);
+                            bool read_only, uint32_t *gpadl);
 /* STATUS_IO_TIMEOUT: the host has not let go of it yet; `patient`: waits until it has. */
 NTSTATUS guest_gpadl_teardown(struct channel *ch, uint32_t gpadl, bool patient);
 uint64_t guest_page(struct channel *ch, const void *address);

@@ -7,11 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CHANNEL_DEFAULT_PACKET	 4096u
+#define CHANNEL_DEFAULT_PACKET   4096u
 #define CHANNEL_DEFAULT_EXTERNAL (1u << 20)
-#define CHANNEL_DEFAULT_CHAIN	 32u
-#define CHANNEL_DEFAULT_QUOTA	 UINT32_MAX
-#define CHANNEL_VTL_MAX		 2u
+#define CHANNEL_DEFAULT_CHAIN    32u
+#define CHANNEL_DEFAULT_QUOTA    UINT32_MAX
+#define CHANNEL_VTL_MAX          2u
 
 static void config_defaults(struct channel_config *config)
 {
@@ -23,7 +23,8 @@ static void config_defaults(struct channel_config *config)
 	VMB_CHANNEL_STATE_CHANGE_CALLBACKS_INIT(&config->state);
 }
 
-NTSTATUS VmbChannelAllocate(PDEVICE_OBJECT ParentDeviceObject, BOOLEAN IsServer, VMBCHANNEL *Channel)
+NTSTATUS VmbChannelAllocate(PDEVICE_OBJECT ParentDeviceObject, BOOLEAN IsServer,
+                            VMBCHANNEL *Channel)
 {
 	struct channel *ch;
 
@@ -119,7 +120,7 @@ NTSTATUS VmbChannelInitSetMaximumPacketSize(VMBCHANNEL Channel, UINT32 PacketSiz
 }
 
 NTSTATUS VmbChannelInitSetMaximumExternalData(VMBCHANNEL Channel, UINT32 DataSize,
-					      UINT32 ChainLength)
+                                              UINT32 ChainLength)
 {
 	struct channel *ch = config_begin(Channel, CONFIG_BOTH);
 	struct channel_config config;
@@ -133,7 +134,7 @@ NTSTATUS VmbChannelInitSetMaximumExternalData(VMBCHANNEL Channel, UINT32 DataSiz
 	if (DataSize == 0 || DataSize > CHANNEL_EXTERNAL_MAX)
 		status = STATUS_INVALID_PARAMETER_2;
 	else if (ChainLength == 0 || ChainLength > CHANNEL_CHAIN_MAX ||
-		 extdata_header_max(&config) > CHANNEL_HEADER_MAX)
+	         extdata_header_max(&config) > CHANNEL_HEADER_MAX)
 		status = STATUS_INVALID_PARAMETER_3;
 	else
 		ch->config = config;
@@ -174,7 +175,7 @@ VmbChannelInitSetProcessPacketCallbacks(
 }
 
 NTSTATUS VmbChannelInitSetStateChangeCallbacks(VMBCHANNEL Channel,
-					       PVMB_CHANNEL_STATE_CHANGE_CALLBACKS callbacks)
+                                               PVMB_CHANNEL_STATE_CHANGE_CALLBACKS callbacks)
 {
 	struct channel *ch = config_begin(Channel, CONFIG_BOTH);
 
@@ -198,7 +199,7 @@ static NTSTATUS config_set_name(struct channel_config *config, PCUNICODE_STRING 
 
 	if (!NT_SUCCESS(status))
 		return status == STATUS_NO_MEMORY ? STATUS_INSUFFICIENT_RESOURCES
-						  : STATUS_INVALID_PARAMETER_2;
+		                                  : STATUS_INVALID_PARAMETER_2;
 	if (n >= sizeof(config->name))
 		for (n = sizeof(config->name) - 1; n && (utf8.Buffer[n] & 0xc0) == 0x80; n--)
 			;
@@ -253,7 +254,7 @@ NTSTATUS VmbServerChannelInitSetFlags(VMBCHANNEL Channel, UINT32 Flags)
 }
 
 NTSTATUS VmbServerChannelInitSetMmioMegabytes(VMBCHANNEL Channel, UINT16 MmioMegabytes,
-					      UINT16 MmioMegabytesOptional)
+                                              UINT16 MmioMegabytesOptional)
 {
 	struct channel *ch = config_begin(Channel, CONFIG_SERVER);
 
@@ -269,7 +270,7 @@ NTSTATUS VmbServerChannelInitSetMmioMegabytes(VMBCHANNEL Channel, UINT16 MmioMeg
 }
 
 NTSTATUS VmbServerChannelInitSetTargetInterfaceId(VMBCHANNEL Channel, GUID InterfaceType,
-						  GUID InterfaceInstance)
+                                                  GUID InterfaceInstance)
 {
 	struct channel *ch = config_begin(Channel, CONFIG_SERVER);
 
@@ -331,7 +332,7 @@ NTSTATUS VmbServerChannelInitSetVmbusHandle(VMBCHANNEL Channel, HANDLE VmbusHand
 }
 
 NTSTATUS VmbClientChannelInitSetRingBufferPageCount(VMBCHANNEL Channel, UINT32 IncomingPageCount,
-						    UINT32 OutgoingPageCount)
+                                                    UINT32 OutgoingPageCount)
 {
 	struct channel *ch = config_begin(Channel, CONFIG_CLIENT);
 	uint32_t least;
@@ -353,8 +354,8 @@ NTSTATUS VmbClientChannelInitSetRingBufferPageCount(VMBCHANNEL Channel, UINT32 I
 }
 
 NTSTATUS VmbClientChannelInitSetTargetPnp(VMBCHANNEL Channel, LPCGUID InterfaceType,
-					  LPCGUID InterfaceInstance,
-					  PFN_VMB_CHANNEL_PNP_FAILURE PnpFailureCallback)
+                                          LPCGUID InterfaceInstance,
+                                          PFN_VMB_CHANNEL_PNP_FAILURE PnpFailureCallback)
 {
 	struct channel *ch = config_begin(Channel, CONFIG_CLIENT);
 
@@ -468,7 +469,8 @@ VOID VmbChannelGetInterfaceInstance(VMBCHANNEL Channel, LPGUID InterfaceInstance
 	pthread_mutex_unlock(&ch->lock);
 }
 
-/* Space above all memory of a guest on x86-64, a slot a channel; an offer asks for 65535 MiB at most. */
+/* Space above all memory of a guest on x86-64, a slot a channel; an offer asks for 65535 MiB at
+ * most. */
 #define CONFIG_MMIO_BASE (1ull << 47)
 #define CONFIG_MMIO_SLOT (64ull << 30)
 

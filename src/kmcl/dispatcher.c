@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 
 /*
- * Dispatchers: threads that poll open channels at DISPATCH_LEVEL. A channel belongs to one. Woken by a
- * channel's event, a dispatcher polls that channel, its ring masked, until it has been quiet for the
- * spin time; then it unmasks the ring, looks once more, and waits for the next event. With nothing to
- * poll it sleeps without a time limit.
+ * Dispatchers: threads that poll open channels at DISPATCH_LEVEL. A channel belongs to one. Woken
+ * by a channel's event, a dispatcher polls that channel, its ring masked, until it has been quiet
+ * for the spin time; then it unmasks the ring, looks once more, and waits for the next event. With
+ * nothing to poll it sleeps without a time limit.
  */
 
 #include "kmcl/channel.h"
@@ -19,13 +19,13 @@
 #include <time.h>
 #include <unistd.h>
 
-#define DISPATCHERS_MAX	  64u
-#define DISPATCH_BUDGET	  256u
-#define DISPATCH_EVENTS	  64
-#define SPIN_DEFAULT_US	  50u
-#define SPIN_LEAST_NS	  2000u
-#define QUIET_CHECK_MASK  15u /* the clock is read every 16 empty rounds */
-#define EVENT_CHECK_MASK  63u /* events of the other channels are looked for every 64 rounds */
+#define DISPATCHERS_MAX  64u
+#define DISPATCH_BUDGET  256u
+#define DISPATCH_EVENTS  64
+#define SPIN_DEFAULT_US  50u
+#define SPIN_LEAST_NS    2000u
+#define QUIET_CHECK_MASK 15u /* the clock is read every 16 empty rounds */
+#define EVENT_CHECK_MASK 63u /* events of the other channels are looked for every 64 rounds */
 
 struct dispatcher {
 	pthread_t thread;
@@ -50,7 +50,7 @@ static struct dispatchers {
 	pthread_mutex_t lock;
 	bool started;
 	uint32_t count;
-	uint32_t next; /* round robin */
+	uint32_t next;             /* round robin */
 	_Atomic(uint64_t) spin_ns; /* also read by threads that wait before there is a dispatcher */
 	bool spin_set;
 	bool embedded;
@@ -224,8 +224,8 @@ static void dispatcher_adapt(struct dispatcher *d)
 	if (dispatchers.spin_ns == 0)
 		return;
 	if (slept < dispatchers.spin_ns)
-		d->spin_ns = d->spin_ns * 4 < dispatchers.spin_ns ? d->spin_ns * 4
-								   : dispatchers.spin_ns;
+		d->spin_ns =
+			d->spin_ns * 4 < dispatchers.spin_ns ? d->spin_ns * 4 : dispatchers.spin_ns;
 	else if (d->spin_ns > SPIN_LEAST_NS)
 		d->spin_ns /= 2;
 }
@@ -479,7 +479,6 @@ void dispatcher_kick(struct channel *ch)
 		return;
 	atomic_store(&e->kicked, true);
 	atomic_store(&d->any_kicked, true);
-	if (atomic_load(&d->sleeping) &&
-	    write(d->wake, &one, sizeof(one)) < 0 && errno != EAGAIN)
+	if (atomic_load(&d->sleeping) && write(d->wake, &one, sizeof(one)) < 0 && errno != EAGAIN)
 		nt_log(NT_LOG_ERROR, "dispatcher", "waking it: %s", strerror(errno));
 }

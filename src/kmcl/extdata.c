@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 
 /*
- * External data: memory that a packet refers to. The guest turns MDLs or page numbers into the ranges of
- * a GPA direct header; the host turns those into MDLs over the guest's pages. Memory that the host cannot
- * see is bounced: copied into shared pages for the length of the transaction, and back.
+ * External data: memory that a packet refers to. The guest turns MDLs or page numbers into the
+ * ranges of a GPA direct header; the host turns those into MDLs over the guest's pages. Memory that
+ * the host cannot see is bounced: copied into shared pages for the length of the transaction, and
+ * back.
  */
 
 #include "kmcl/channel.h"
@@ -73,8 +74,8 @@ static bool source_is_piece(const struct extdata_source *source)
 static bool source_first(const struct extdata_source *source, struct extdata_cursor *cursor)
 {
 	*cursor = (struct extdata_cursor){ .mdl = source->mdl,
-					   .skip = source->offset,
-					   .left = source->length };
+		                           .skip = source->offset,
+		                           .left = source->length };
 	if (!source_is_piece(source))
 		return cursor_next(cursor);
 	cursor->mdl = NULL;
@@ -129,14 +130,15 @@ static NTSTATUS source_resolve(struct extdata_source *source)
 		source->length = (uint32_t)rest;
 		source->force_length = false;
 	}
-	return source->length <= size - source->offset ? STATUS_SUCCESS : STATUS_INVALID_PARAMETER_6;
+	return source->length <= size - source->offset ? STATUS_SUCCESS
+	                                               : STATUS_INVALID_PARAMETER_6;
 }
 
 /* ---- building the header ---- */
 
 /* STATUS_INVALID_USER_BUFFER: a page that the host cannot see. */
 static NTSTATUS header_add_piece(struct wire_gpa_writer *w, struct channel *ch,
-				 const struct extdata_cursor *piece)
+                                 const struct extdata_cursor *piece)
 {
 	uint64_t pages = wire_pages_spanned(piece->byte_offset, piece->byte_count);
 	uint64_t *gpns = wire_gpa_write_range(w, piece->byte_offset, piece->byte_count);
@@ -183,7 +185,8 @@ static void source_copy(const struct extdata_source *source, uint8_t *flat, bool
 		uint32_t offset = piece.byte_offset, left = piece.byte_count;
 
 		for (const PFN_NUMBER *pfn = piece.pfns; left; pfn++) {
-			uint32_t n = WIRE_PAGE_SIZE - offset < left ? WIRE_PAGE_SIZE - offset : left;
+			uint32_t n =
+				WIRE_PAGE_SIZE - offset < left ? WIRE_PAGE_SIZE - offset : left;
 			uint8_t *page = (uint8_t *)(uintptr_t)(*pfn << PAGE_SHIFT) + offset;
 
 			if (to_flat)
@@ -238,8 +241,7 @@ static bool bounce_writes_back(const struct bounce *bounce)
 {
 	const MDL *mdl = bounce->source.mdl;
 
-	return !mdl || !(mdl->MdlFlags & MDL_PAGES_LOCKED) ||
-	       (mdl->MdlFlags & MDL_WRITE_OPERATION);
+	return !mdl || !(mdl->MdlFlags & MDL_PAGES_LOCKED) || (mdl->MdlFlags & MDL_WRITE_OPERATION);
 }
 
 void extdata_abandon(struct packet *packet)
@@ -282,7 +284,7 @@ NTSTATUS extdata_build(struct packet *packet, const struct extdata_source *given
 /* ---- the host's side ---- */
 
 bool extdata_check(const struct channel_config *config, const void *header, uint32_t size,
-		   struct wire_gpa_ranges *ranges, struct wire_packet_fault *fault)
+                   struct wire_gpa_ranges *ranges, struct wire_packet_fault *fault)
 {
 	const struct wire_gpa_limits limits = {
 		.ranges = config->chain_max,
@@ -294,7 +296,7 @@ bool extdata_check(const struct channel_config *config, const void *header, uint
 }
 
 NTSTATUS extdata_fill_mdl(PMDL mdl, const struct partition_pin *pin, uint32_t offset,
-			  uint32_t length, const uint64_t *gpns)
+                          uint32_t length, const uint64_t *gpns)
 {
 	uint64_t pages = wire_pages_spanned(offset, length);
 	PPFN_NUMBER pfns;
@@ -322,7 +324,7 @@ NTSTATUS extdata_map_packet(struct incoming_packet *packet)
 	while (wire_gpa_ranges_next(&ranges, &extent)) {
 		PMDL mdl = (PMDL)at;
 		NTSTATUS status = extdata_fill_mdl(mdl, packet->channel->pin, extent.byte_offset,
-						   extent.byte_count, extent.pfns);
+		                                   extent.byte_count, extent.pfns);
 
 		if (!NT_SUCCESS(status))
 			return status;
@@ -347,11 +349,13 @@ void extdata_unmap_packet(struct incoming_packet *packet)
 
 /* ---- for everybody ---- */
 
-static void iov_add(struct iovec *iov, uint32_t capacity, uint32_t *count, uint8_t *base, size_t size)
+static void iov_add(struct iovec *iov, uint32_t capacity, uint32_t *count, uint8_t *base,
+                    size_t size)
 {
 	uint32_t last = *count - 1;
 
-	if (*count && last < capacity && (uint8_t *)iov[last].iov_base + iov[last].iov_len == base) {
+	if (*count && last < capacity &&
+	    (uint8_t *)iov[last].iov_base + iov[last].iov_len == base) {
 		iov[last].iov_len += size;
 		return;
 	}
@@ -361,7 +365,7 @@ static void iov_add(struct iovec *iov, uint32_t capacity, uint32_t *count, uint8
 }
 
 uint32_t kmcl_mdl_iovec(PMDL mdl, uint32_t offset, uint32_t length, struct iovec *iov,
-			uint32_t capacity)
+                        uint32_t capacity)
 {
 	struct extdata_source source = { .mdl = mdl, .offset = offset, .length = length };
 	struct extdata_cursor piece;
@@ -377,7 +381,7 @@ uint32_t kmcl_mdl_iovec(PMDL mdl, uint32_t offset, uint32_t length, struct iovec
 			uint32_t n = WIRE_PAGE_SIZE - start < left ? WIRE_PAGE_SIZE - start : left;
 
 			iov_add(iov, capacity, &count,
-				(uint8_t *)(uintptr_t)(*pfn << PAGE_SHIFT) + start, n);
+			        (uint8_t *)(uintptr_t)(*pfn << PAGE_SHIFT) + start, n);
 			left -= n;
 			start = 0;
 		}

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 
-/* GPADLs beside the rings' own: the guest describes memory once, the host maps it as often as it likes. */
+/* GPADLs beside the rings' own: the guest describes memory once, the host maps it as often as it
+ * likes. */
 
 #include "kmcl/channel.h"
 
@@ -21,7 +22,7 @@ static void gpadl_ranges_free(struct gpadl_ranges *r)
 }
 
 static NTSTATUS gpadl_add_range(struct channel *ch, struct gpadl_ranges *r, uint64_t *gpns,
-				const PFN_NUMBER *pfns, uint32_t offset, uint32_t length)
+                                const PFN_NUMBER *pfns, uint32_t offset, uint32_t length)
 {
 	uint64_t pages = wire_pages_spanned(offset, length);
 
@@ -36,7 +37,7 @@ static NTSTATUS gpadl_add_range(struct channel *ch, struct gpadl_ranges *r, uint
 
 /* `length` bytes from `offset` on of the chain; 0: all that is left. */
 static NTSTATUS gpadl_ranges_build(struct channel *ch, PMDL mdl, uint64_t offset, uint64_t length,
-				   struct gpadl_ranges *r)
+                                   struct gpadl_ranges *r)
 {
 	uint64_t mdls = 0, pages = 0, size = 0, used = 0;
 	NTSTATUS status = STATUS_SUCCESS;
@@ -67,8 +68,8 @@ static NTSTATUS gpadl_ranges_build(struct channel *ch, PMDL mdl, uint64_t offset
 		here -= (uint32_t)offset;
 		here = here < length ? here : (uint32_t)length;
 		status = gpadl_add_range(ch, r, r->gpns + used,
-					 MmGetMdlPfnArray(mdl) + start / WIRE_PAGE_SIZE,
-					 start % WIRE_PAGE_SIZE, here);
+		                         MmGetMdlPfnArray(mdl) + start / WIRE_PAGE_SIZE,
+		                         start % WIRE_PAGE_SIZE, here);
 		used += wire_pages_spanned(start % WIRE_PAGE_SIZE, here);
 		length -= here;
 		offset = 0;
@@ -89,8 +90,8 @@ static bool gpadl_channel_open(struct channel *ch)
 }
 
 NTSTATUS VmbChannelCreateGpadlFromMdl(VMBCHANNEL Channel, UINT32 Flags, PMDL Mdl,
-				      UINT32 StartOffsetWithinMdl, UINT32 DataLengthWithinMdl,
-				      PUINT32 GpadlHandle)
+                                      UINT32 StartOffsetWithinMdl, UINT32 DataLengthWithinMdl,
+                                      PUINT32 GpadlHandle)
 {
 	struct channel *ch = channel_of(Channel);
 	struct gpadl_ranges r;
@@ -110,13 +111,13 @@ NTSTATUS VmbChannelCreateGpadlFromMdl(VMBCHANNEL Channel, UINT32 Flags, PMDL Mdl
 	if (!NT_SUCCESS(status))
 		return status;
 	status = guest_gpadl_create(ch, r.ranges, r.count,
-				    Flags & VMBUS_CHANNEL_GPADL_FLAG_READ_ONLY, GpadlHandle);
+	                            Flags & VMBUS_CHANNEL_GPADL_FLAG_READ_ONLY, GpadlHandle);
 	gpadl_ranges_free(&r);
 	return status;
 }
 
 NTSTATUS VmbChannelCreateGpadlFromBuffer(VMBCHANNEL Channel, UINT32 Flags, PVOID Buffer,
-					 UINT32 ByteCount, PUINT32 GpadlHandle)
+                                         UINT32 ByteCount, PUINT32 GpadlHandle)
 {
 	struct channel *ch = channel_of(Channel);
 	PMDL mdl;
@@ -174,8 +175,8 @@ static NTSTATUS gpadl_build_mdls(const struct host_gpadl *gpadl, PMDL *first)
 		uint64_t pages = wire_pages_spanned(range->byte_offset, range->byte_count);
 		PMDL mdl = calloc(1, sizeof(MDL) + pages * sizeof(PFN_NUMBER));
 		NTSTATUS status = mdl ? extdata_fill_mdl(mdl, gpadl->pin, range->byte_offset,
-							 range->byte_count, range->pfns)
-				      : STATUS_INSUFFICIENT_RESOURCES;
+		                                         range->byte_count, range->pfns)
+		                      : STATUS_INSUFFICIENT_RESOURCES;
 
 		if (!NT_SUCCESS(status)) {
 			free(mdl);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 
 /*
- * The guest end of the bus: the client machine, the offers it has heard of, and the channels that wait
- * for one or have one. guest->lock serialises all of it and is taken before any channel's lock. Calls
- * that need the host's answer wait for it here, with a limit: the host may never give one.
+ * The guest end of the bus: the client machine, the offers it has heard of, and the channels that
+ * wait for one or have one. guest->lock serialises all of it and is taken before any channel's
+ * lock. Calls that need the host's answer wait for it here, with a limit: the host may never give
+ * one.
  */
 
 #include "kmcl/channel.h"
@@ -14,15 +15,15 @@
 #include <string.h>
 #include <time.h>
 
-#define GUEST_MAGIC	       0x74736575u
-#define GUEST_OPEN_TIMEOUT_MS  5000u
+#define GUEST_MAGIC             0x74736575u
+#define GUEST_OPEN_TIMEOUT_MS   5000u
 #define GUEST_ANSWER_TIMEOUT_MS 10000u
-#define GUEST_PATIENCE_MS	1500u /* between complaints, where there is no limit */
-#define GUEST_OFFERS_MAX       2047u
-#define GUEST_VTL_MAX	       2u
+#define GUEST_PATIENCE_MS       1500u /* between complaints, where there is no limit */
+#define GUEST_OFFERS_MAX        2047u
+#define GUEST_VTL_MAX           2u
 
-/* What the guest shares with the host beside rings and data. An address of 0 would mean "none" to the
- * host, so the first page, which may be the guest's very first, stays unused. */
+/* What the guest shares with the host beside rings and data. An address of 0 would mean "none" to
+ * the host, so the first page, which may be the guest's very first, stays unused. */
 enum guest_pages {
 	GUEST_PAGE_UNUSED,
 	GUEST_PAGE_INTERRUPT,
@@ -31,8 +32,13 @@ enum guest_pages {
 	GUEST_PAGES,
 };
 
-enum guest_answer { ANSWER_OPENED, ANSWER_GPADL_CREATED, ANSWER_GPADL_TORNDOWN, ANSWER_MODIFIED,
-		    ANSWER_TL };
+enum guest_answer {
+	ANSWER_OPENED,
+	ANSWER_GPADL_CREATED,
+	ANSWER_GPADL_TORNDOWN,
+	ANSWER_MODIFIED,
+	ANSWER_TL
+};
 
 /* Somebody waits for an answer of the host's; lives on that one's stack. */
 struct guest_wait {
@@ -50,7 +56,7 @@ struct guest_offer {
 	struct channel *owner;
 	bool rescinded;
 	bool release_due; /* nobody had it: the host may have it back at once */
-	bool gone;	  /* the machine has forgotten it with the connection */
+	bool gone;        /* the machine has forgotten it with the connection */
 };
 
 struct guest {
@@ -70,7 +76,7 @@ struct guest {
 	struct guest_offer *offers;
 	uint32_t offer_count;
 	bool releases_due;
-	struct channel *waiting; /* for an offer; through ch->next */
+	struct channel *waiting;  /* for an offer; through ch->next */
 	struct channel *channels; /* that have one; likewise. Changed under channels_lock too */
 	pthread_mutex_t channels_lock;
 	struct guest_wait *waits;
@@ -147,7 +153,7 @@ static bool guest_matches(const struct channel *ch, const struct bus_offer *offe
 
 	return memcmp(&config->type, offer->type.bytes, sizeof(GUID)) == 0 &&
 	       (config->any_instance ||
-		memcmp(&config->instance, offer->instance.bytes, sizeof(GUID)) == 0) &&
+	        memcmp(&config->instance, offer->instance.bytes, sizeof(GUID)) == 0) &&
 	       config->subchannel == offer->subchannel_index;
 }
 
@@ -305,7 +311,7 @@ static void guest_connected(void *context, uint32_t version, uint32_t features)
 	guest->features = features;
 	if (version && client_hears_shared_interrupt(guest->client) && !guest->interrupts)
 		guest->interrupts = interrupts_open(guest->partition, 0, page->to_guest,
-						    guest_raised_channel, guest);
+		                                    guest_raised_channel, guest);
 	pthread_cond_broadcast(&guest->changed);
 }
 
@@ -363,7 +369,7 @@ static void guest_rescind(void *context, uint32_t channel_id)
 }
 
 static void guest_answer(struct guest *guest, enum guest_answer answer, uint32_t channel_id,
-			 uint32_t gpadl, uint32_t status)
+                         uint32_t gpadl, uint32_t status)
 {
 	for (struct guest_wait *wait = guest->waits; wait; wait = wait->next) {
 		if (wait->done || wait->answer != answer || wait->channel_id != channel_id ||
@@ -397,7 +403,7 @@ static void guest_modified(void *context, uint32_t channel_id, uint32_t status)
 }
 
 static void guest_tl_result(void *context, const struct bus_guid *endpoint,
-			    const struct bus_guid *service, uint32_t status)
+                            const struct bus_guid *service, uint32_t status)
 {
 	guest_answer(context, ANSWER_TL, 0, 0, status);
 }
@@ -413,8 +419,7 @@ static void guest_unloaded(void *context)
 static void guest_fault(void *context, const struct bus_fault *fault)
 {
 	nt_log(NT_LOG_WARNING, "bus", "host's %s: %s: expected %#llx, got %#llx", fault->message,
-	       fault->what, (unsigned long long)fault->expected,
-	       (unsigned long long)fault->actual);
+	       fault->what, (unsigned long long)fault->expected, (unsigned long long)fault->actual);
 }
 
 static const struct client_ops guest_ops = {
@@ -562,11 +567,11 @@ static NTSTATUS guest_answer_status(const struct channel *ch, NTSTATUS status)
 }
 
 NTSTATUS guest_gpadl_create(struct channel *ch, const struct bus_gpa_range *ranges, uint32_t count,
-			    bool read_only, uint32_t *gpadl)
+                            bool read_only, uint32_t *gpadl)
 {
 	struct guest *guest = ch->guest;
 	struct guest_wait wait = { .answer = ANSWER_GPADL_CREATED,
-				   .channel_id = ch->bus_offer.channel_id };
+		                   .channel_id = ch->bus_offer.channel_id };
 	NTSTATUS status = STATUS_DEVICE_REMOVED;
 
 	guest_enter(guest);
@@ -584,16 +589,16 @@ NTSTATUS guest_gpadl_teardown(struct channel *ch, uint32_t gpadl, bool patient)
 {
 	struct guest *guest = ch->guest;
 	struct guest_wait wait = { .answer = ANSWER_GPADL_TORNDOWN,
-				   .channel_id = ch->bus_offer.channel_id,
-				   .gpadl = gpadl };
+		                   .channel_id = ch->bus_offer.channel_id,
+		                   .gpadl = gpadl };
 	NTSTATUS status = STATUS_SUCCESS;
 
 	guest_enter(guest);
 	guest_wait_add(guest, &wait);
 	if (client_gpadl_teardown(guest->client, wait.channel_id, gpadl) == 0) {
 		while (patient && !guest_wait_some(guest, &wait, GUEST_PATIENCE_MS))
-			nt_log(NT_LOG_WARNING, ch->config.name, "the host has GPADL %#x still mapped",
-			       gpadl);
+			nt_log(NT_LOG_WARNING, ch->config.name,
+			       "the host has GPADL %#x still mapped", gpadl);
 		status = guest_wait_for(guest, &wait);
 	} else /* the connection is gone, and the host's hold on the memory with it */
 		guest_wait_remove(guest, &wait);
@@ -611,7 +616,8 @@ uint64_t guest_page(struct channel *ch, const void *address)
 static NTSTATUS guest_share_rings(struct channel *ch)
 {
 	struct channel_rings *rings = &ch->rings;
-	struct bus_gpa_range range = { .byte_count = (uint32_t)rings->memory_pages * WIRE_PAGE_SIZE };
+	struct bus_gpa_range range = { .byte_count =
+		                               (uint32_t)rings->memory_pages * WIRE_PAGE_SIZE };
 	uint64_t *gpns = calloc(rings->memory_pages, sizeof(*gpns));
 	NTSTATUS status;
 
@@ -653,8 +659,7 @@ static NTSTATUS guest_listen(struct channel *ch)
 	shared = client_uses_shared_interrupt(guest->client, &ch->bus_offer);
 	hears = client_hears_shared_interrupt(guest->client);
 	guest_leave(guest);
-	if (!hears &&
-	    partition_listen(guest->partition, ch->bus_offer.channel_id, &ch->port) != 0)
+	if (!hears && partition_listen(guest->partition, ch->bus_offer.channel_id, &ch->port) != 0)
 		return STATUS_INSUFFICIENT_RESOURCES;
 	if (partition_connect(guest->partition, to, &ch->out.link) != 0)
 		return STATUS_INSUFFICIENT_RESOURCES;
@@ -668,10 +673,11 @@ static NTSTATUS guest_listen(struct channel *ch)
 static NTSTATUS guest_open_and_wait(struct channel *ch)
 {
 	struct guest *guest = ch->guest;
-	struct guest_wait wait = { .answer = ANSWER_OPENED, .channel_id = ch->bus_offer.channel_id };
+	struct guest_wait wait = { .answer = ANSWER_OPENED,
+		                   .channel_id = ch->bus_offer.channel_id };
 	struct client_open open = { .ring_gpadl = ch->rings.gpadl,
-				    .ring_offset = (uint32_t)ch->rings.out_pages,
-				    .target_vp = ch->config.target_vp };
+		                    .ring_offset = (uint32_t)ch->rings.out_pages,
+		                    .target_vp = ch->config.target_vp };
 	NTSTATUS status = STATUS_DEVICE_REMOVED;
 
 	memcpy(open.user_data, ch->config.open_data, sizeof(open.user_data));
@@ -780,8 +786,8 @@ static void guest_fill_contact(struct guest *guest, const struct kmcl_guest_opti
 {
 	struct client_contact *contact = &guest->contact;
 
-	contact->version_max = options && options->version_max ? options->version_max
-							       : WIRE_VERSION_6_0;
+	contact->version_max =
+		options && options->version_max ? options->version_max : WIRE_VERSION_6_0;
 	contact->message_sint = WIRE_SINT_DEFAULT;
 	contact->vtl = options ? options->vtl : 0;
 }
@@ -792,9 +798,9 @@ static NTSTATUS guest_open_partition(struct guest *guest, const char *uri)
 	struct partition_settings settings = {
 		.end = PARTITION_GUEST,
 		.upcalls = { .message = guest_on_message,
-			     .writable = guest_on_writable,
-			     .presence = guest_on_presence,
-			     .log = guest_on_log },
+		             .writable = guest_on_writable,
+		             .presence = guest_on_presence,
+		             .log = guest_on_log },
 		.context = guest,
 	};
 	char why[256] = "";
@@ -842,7 +848,7 @@ static bool guest_options_good(const struct kmcl_guest_options *options)
 }
 
 NTSTATUS kmcl_guest_open_ex(const char *partition, const struct kmcl_guest_options *options,
-			    PDEVICE_OBJECT *bus)
+                            PDEVICE_OBJECT *bus)
 {
 	uint32_t timeout = GUEST_OPEN_TIMEOUT_MS;
 	struct guest *guest;

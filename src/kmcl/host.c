@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 
 /*
- * The host end of a guest's bus: feeds the server machine what comes from the partition and from the
- * channels, and does what it asks for. host->lock serialises all of that; it is taken before any
- * channel's lock.
+ * The host end of a guest's bus: feeds the server machine what comes from the partition and from
+ * the channels, and does what it asks for. host->lock serialises all of that; it is taken before
+ * any channel's lock.
  */
 
 #include "kmcl/channel.h"
@@ -40,13 +40,14 @@ struct host {
 	struct host_due due;
 	struct message_read_only read_only[HOST_READ_ONLY_MAX];
 	uint32_t read_only_count;
-	/* The channels; changed under both locks. Threads that report interrupts take this one only. */
+	/* The channels; changed under both locks. Threads that report interrupts take this one
+	 * only. */
 	pthread_mutex_t channels_lock;
 	struct channel *channels;
 	/* the connection */
 	struct server_contact contact;
 	struct partition_pin *pin; /* of the shared pages */
-	void *region;		   /* the guest's memory, where it is foreign */
+	void *region;              /* the guest's memory, where it is foreign */
 	struct interrupt_page *interrupt_page;
 	struct monitor_page *monitor_page;
 	struct interrupts *interrupts; /* guests before 2.4: all signals */
@@ -106,11 +107,11 @@ static bool host_answer_one(struct host *host)
 		ch = due->refuse_on;
 		due->refuse_on = NULL;
 		server_gpadl_done(host->server, ch->offer, due->refuse_gpadl,
-				  BUS_STATUS_INSUFFICIENT_RESOURCES);
+		                  BUS_STATUS_INSUFFICIENT_RESOURCES);
 	} else if (due->tl) {
 		due->tl = false;
 		server_tl_result(host->server, &due->tl_endpoint, &due->tl_service,
-				 BUS_STATUS_CONNECTION_REFUSED);
+		                 BUS_STATUS_CONNECTION_REFUSED);
 	} else {
 		return false;
 	}
@@ -195,9 +196,9 @@ static bool host_take_over_pages(struct host *host, const struct server_contact 
 	host->interrupt_page = interrupt;
 	host->monitor_page = monitor;
 	if (interrupt && contact->version < WIRE_VERSION_2_4) {
-		host->interrupts = interrupts_open(host->partition, WIRE_CONNECTION_EVENT,
-						   host->interrupt_page->to_host,
-						   host_raised_channel, host);
+		host->interrupts =
+			interrupts_open(host->partition, WIRE_CONNECTION_EVENT,
+		                        host->interrupt_page->to_host, host_raised_channel, host);
 		if (!host->interrupts)
 			return false;
 	}
@@ -206,7 +207,8 @@ static bool host_take_over_pages(struct host *host, const struct server_contact 
 	return !monitor || host->monitor;
 }
 
-/* So that its pages can be mapped in other orders. With both ends in one process they can already. */
+/* So that its pages can be mapped in other orders. With both ends in one process they can already.
+ */
 static void host_add_region(struct host *host)
 {
 	struct partition_ram ram = partition_pin_memory(host->pin);
@@ -263,8 +265,8 @@ static void host_close(void *context, void *owner)
 static struct partition_link *host_link(struct host *host, const struct server_open *open)
 {
 	struct partition_address to = { .id = open->event_flag,
-					.vp = open->target_vp,
-					.sint = host->contact.message_sint };
+		                        .vp = open->target_vp,
+		                        .sint = host->contact.message_sint };
 	struct partition_link *link = NULL;
 
 	if (host->contact.version < WIRE_VERSION_2_4)
@@ -304,7 +306,8 @@ static void host_modify(void *context, void *owner, uint32_t target_vp)
 static bool host_take_read_only(struct host *host, uint32_t channel_id, uint32_t gpadl)
 {
 	for (uint32_t i = 0; i < host->read_only_count; i++) {
-		if (host->read_only[i].channel_id != channel_id || host->read_only[i].gpadl != gpadl)
+		if (host->read_only[i].channel_id != channel_id ||
+		    host->read_only[i].gpadl != gpadl)
 			continue;
 		host->read_only[i] = host->read_only[--host->read_only_count];
 		return true;
@@ -325,7 +328,7 @@ static void host_on_read_only(struct host *host, const void *payload, size_t siz
 }
 
 static void host_gpadl(void *context, void *owner, uint32_t id, const struct bus_gpa_range *ranges,
-		       uint32_t count)
+                       uint32_t count)
 {
 	struct host *host = context;
 	struct channel *ch = owner;
@@ -375,7 +378,7 @@ static void host_revoked(void *context, void *owner)
 }
 
 static void host_tl_connect(void *context, const struct bus_guid *endpoint,
-			    const struct bus_guid *service, const struct bus_guid *silo)
+                            const struct bus_guid *service, const struct bus_guid *silo)
 {
 	struct host *host = context;
 
@@ -387,8 +390,7 @@ static void host_tl_connect(void *context, const struct bus_guid *endpoint,
 static void host_fault(void *context, const struct bus_fault *fault)
 {
 	nt_log(NT_LOG_WARNING, "bus", "guest's %s: %s: expected %#llx, got %#llx", fault->message,
-	       fault->what, (unsigned long long)fault->expected,
-	       (unsigned long long)fault->actual);
+	       fault->what, (unsigned long long)fault->expected, (unsigned long long)fault->actual);
 }
 
 static const struct server_ops host_ops = {
@@ -469,9 +471,9 @@ static NTSTATUS host_open_partition(struct host *host, const char *uri)
 	struct partition_settings settings = {
 		.end = PARTITION_HOST,
 		.upcalls = { .message = host_on_message,
-			     .writable = host_on_writable,
-			     .presence = host_on_presence,
-			     .log = host_on_log },
+		             .writable = host_on_writable,
+		             .presence = host_on_presence,
+		             .log = host_on_log },
 		.context = host,
 	};
 	char why[256] = "";
@@ -485,7 +487,7 @@ static NTSTATUS host_open_partition(struct host *host, const char *uri)
 }
 
 NTSTATUS kmcl_host_open_ex(const char *partition, const struct kmcl_host_options *options,
-			   HANDLE *vmbus)
+                           HANDLE *vmbus)
 {
 	uint32_t version = WIRE_VERSION_6_0;
 	struct host *host;
@@ -510,8 +512,8 @@ NTSTATUS kmcl_host_open_ex(const char *partition, const struct kmcl_host_options
 	pthread_mutex_init(&host->channels_lock, NULL);
 	messages_init(&host->messages);
 	host->server = server_create(&host_ops, host, &server_limits_default, version);
-	status = host->server ? host_open_partition(host, partition)
-			      : STATUS_INSUFFICIENT_RESOURCES;
+	status =
+		host->server ? host_open_partition(host, partition) : STATUS_INSUFFICIENT_RESOURCES;
 	if (NT_SUCCESS(status))
 		status = nt_handle_create(HOST_KIND, host, host_destroy, vmbus);
 	if (!NT_SUCCESS(status))
@@ -580,7 +582,8 @@ static void host_remove_channel(struct host *host, struct channel *ch)
 	pthread_mutex_unlock(&host->channels_lock);
 }
 
-/* A pipe's offer says so in its first bytes: messages, not a stream (OpenVMM vmbus_core, PipeType). */
+/* A pipe's offer says so in its first bytes: messages, not a stream (OpenVMM vmbus_core, PipeType).
+ */
 #define HOST_PIPE_TYPE_MESSAGE 4u
 
 static void host_fill_offer(const struct channel *ch, struct bus_offer *offer)

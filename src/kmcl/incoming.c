@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 
 /*
- * Receiving: the only reader of a channel's incoming ring. One thread at a time delivers, mostly the
- * channel's dispatcher; `busy` says that somebody does. Each packet is checked and copied out of shared
- * memory once, into an item that the driver owns until it completes it.
+ * Receiving: the only reader of a channel's incoming ring. One thread at a time delivers, mostly
+ * the channel's dispatcher; `busy` says that somebody does. Each packet is checked and copied out
+ * of shared memory once, into an item that the driver owns until it completes it.
  */
 
 #include "kmcl/channel.h"
@@ -83,8 +83,8 @@ static struct incoming_packet *incoming_take(struct channel *ch)
 	struct incoming_packet *packet;
 
 	if (!in->free_local)
-		in->free_local = atomic_exchange_explicit(&in->free_remote, NULL,
-							  memory_order_acquire);
+		in->free_local =
+			atomic_exchange_explicit(&in->free_remote, NULL, memory_order_acquire);
 	packet = in->free_local;
 	if (!packet)
 		return incoming_allocate(ch);
@@ -103,7 +103,7 @@ static void incoming_give_back(struct incoming_packet *packet)
 	}
 	packet->next = atomic_load_explicit(&in->free_remote, memory_order_relaxed);
 	while (!atomic_compare_exchange_weak_explicit(&in->free_remote, &packet->next, packet,
-						      memory_order_release, memory_order_relaxed))
+	                                              memory_order_release, memory_order_relaxed))
 		;
 }
 
@@ -190,7 +190,7 @@ static bool incoming_completion(struct channel *ch, const struct ring_packet *ri
 	packet = packet_claim(ch, ring->transaction_id);
 	if (!packet) {
 		incoming_fault(ch, "transaction id of a completion", ch->out.slot_count,
-			       ring->transaction_id);
+		               ring->transaction_id);
 		return false;
 	}
 	counter_add(&ch->statistics.completions_in, 1);
@@ -200,7 +200,7 @@ static bool incoming_completion(struct channel *ch, const struct ring_packet *ri
 
 /* The pipe header says how much of the padded payload counts. */
 static bool incoming_pipe_header(struct channel *ch, const struct ring_packet *ring,
-				 uint32_t *offset, uint32_t *size)
+                                 uint32_t *offset, uint32_t *size)
 {
 	struct wire_pipe_header pipe = { 0 };
 	struct wire_packet_fault fault;
@@ -216,14 +216,14 @@ static bool incoming_pipe_header(struct channel *ch, const struct ring_packet *r
 }
 
 static bool incoming_external_header(struct channel *ch, const struct ring_packet *ring,
-				     struct incoming_packet *packet)
+                                     struct incoming_packet *packet)
 {
 	uint32_t size = ring->payload_offset - sizeof(struct wire_packet);
 	struct wire_packet_fault fault;
 
 	if (size > extdata_header_max(&ch->config)) {
 		incoming_fault(ch, "external data header size", extdata_header_max(&ch->config),
-			       size);
+		               size);
 		return false;
 	}
 	ring_read_copy(&ch->in.ring, ring, sizeof(struct wire_packet), packet->header, size);
@@ -238,7 +238,7 @@ static bool incoming_external_header(struct channel *ch, const struct ring_packe
 
 /* Fills an item from the ring; on failure the channel is stopped and the item goes back. */
 static bool incoming_fill(struct channel *ch, const struct ring_packet *ring,
-			  struct incoming_packet *packet)
+                          struct incoming_packet *packet)
 {
 	uint32_t offset = ring->payload_offset;
 	uint32_t size = ring->size - offset;
@@ -272,7 +272,7 @@ static void incoming_call(struct channel *ch, struct incoming_packet *packet)
 	atomic_fetch_add_explicit(&ch->in.owed, 1, memory_order_relaxed);
 	atomic_store_explicit(&packet->delivered, true, memory_order_relaxed);
 	ch->config.process(channel_handle(ch), (VMBPACKETCOMPLETION)packet, packet->payload,
-			   packet->payload_size, packet->flags);
+	                   packet->payload_size, packet->flags);
 }
 
 static bool incoming_data(struct channel *ch, const struct ring_packet *ring)
@@ -312,7 +312,7 @@ static bool incoming_next(struct channel *ch)
 		return false;
 	if (status != RING_OK) {
 		incoming_fault(ch, in->ring.fault.what, in->ring.fault.expected,
-			       in->ring.fault.actual);
+		               in->ring.fault.actual);
 		return false;
 	}
 	tsan_after_read(ch->rings.in_gpn);
@@ -537,7 +537,7 @@ static bool incoming_retire(struct incoming_packet *packet, const char *function
 	if (packet && atomic_exchange_explicit(&packet->delivered, false, memory_order_acq_rel))
 		return true;
 	nt_misuse(function, packet ? packet->channel->config.name : "(unknown)",
-		  "a packet is completed exactly once");
+	          "a packet is completed exactly once");
 	return false;
 }
 
@@ -574,7 +574,7 @@ static void incoming_one_less(struct channel *ch)
 }
 
 VOID VmbChannelPacketComplete(VMBPACKETCOMPLETION PacketCompletionContext,
-			      PVOID PacketCompletionBuffer, UINT32 BufSize)
+                              PVOID PacketCompletionBuffer, UINT32 BufSize)
 {
 	struct incoming_packet *packet = incoming_of(PacketCompletionContext);
 	struct channel *ch;
@@ -584,7 +584,7 @@ VOID VmbChannelPacketComplete(VMBPACKETCOMPLETION PacketCompletionContext,
 	ch = packet->channel;
 	if (BufSize > ch->config.packet_max) {
 		nt_misuse(__func__, ch->config.name,
-			  "a completion is at most as long as the maximum packet");
+		          "a completion is at most as long as the maximum packet");
 		BufSize = 0;
 	}
 	if (packet->answer)
@@ -625,7 +625,7 @@ VOID VmbChannelPacketFail(VMBPACKETCOMPLETION PacketCompletionContext)
 }
 
 NTSTATUS VmbChannelPacketGetExternalData(VMBPACKETCOMPLETION PacketCompletionContext, UINT32 Flags,
-					 PMDL *Mdl)
+                                         PMDL *Mdl)
 {
 	struct incoming_packet *packet = incoming_of(PacketCompletionContext);
 	NTSTATUS status = STATUS_SUCCESS;

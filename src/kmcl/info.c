@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 
-/* What there is on a bus, for people and programs that look at it from outside the drivers; and the log. */
+/* What there is on a bus, for people and programs that look at it from outside the drivers; and the
+ * log. */
 
 #include "kmcl/channel.h"
 

@@ -68,7 +68,8 @@ static const KMCL_SERVER_INTERFACE_V1 server_interface = {
 	.VmbPacketRestore = VmbPacketRestore,
 	.VmbServerChannelInitSetFlags = VmbServerChannelInitSetFlags,
 	.VmbServerChannelInitSetMmioMegabytes = VmbServerChannelInitSetMmioMegabytes,
-	.VmbServerChannelInitSetSaveRestorePacketCallbacks = VmbServerChannelInitSetSaveRestorePacketCallbacks,
+	.VmbServerChannelInitSetSaveRestorePacketCallbacks =
+		VmbServerChannelInitSetSaveRestorePacketCallbacks,
 	.VmbServerChannelInitSetTargetInterfaceId = VmbServerChannelInitSetTargetInterfaceId,
 	.VmbServerChannelInitSetTargetVtl = VmbServerChannelInitSetTargetVtl,
 	.VmbServerChannelInitSetVmbusHandle = VmbServerChannelInitSetVmbusHandle,
@@ -76,7 +77,7 @@ static const KMCL_SERVER_INTERFACE_V1 server_interface = {
 
 /* The client's table is the beginning of the server's. */
 C_ASSERT(sizeof(KMCL_CLIENT_INTERFACE_V1) ==
-	 FIELD_OFFSET(KMCL_SERVER_INTERFACE_V1, VmbChannelMapGpadl));
+         FIELD_OFFSET(KMCL_SERVER_INTERFACE_V1, VmbChannelMapGpadl));
 
 NTSTATUS kmcl_query_interface(LPCGUID type, USHORT size, USHORT version, void *interface_table)
 {
@@ -89,7 +90,7 @@ NTSTATUS kmcl_query_interface(LPCGUID type, USHORT size, USHORT version, void *i
 	    version == KMCL_CLIENT_INTERFACE_VERSION_V1)
 		needed = sizeof(KMCL_CLIENT_INTERFACE_V1);
 	else if (IsEqualGUID(type, &KMCL_SERVER_INTERFACE_TYPE) &&
-		 version == KMCL_SERVER_INTERFACE_VERSION_V1)
+	         version == KMCL_SERVER_INTERFACE_VERSION_V1)
 		needed = sizeof(KMCL_SERVER_INTERFACE_V1);
 	else
 		return STATUS_NOT_SUPPORTED;

@@ -65,7 +65,7 @@ static void interrupts_free(struct interrupts *i)
 }
 
 struct interrupts *interrupts_open(struct partition *p, uint32_t id, _Atomic(uint64_t) *bits,
-				   interrupts_raised *raised, void *context)
+                                   interrupts_raised *raised, void *context)
 {
 	struct interrupts *i = calloc(1, sizeof(*i));
 
@@ -106,7 +106,8 @@ struct monitor {
 	void *context;
 };
 
-/* The shortest of the latencies that the guest may have changed; it is not trusted with the range. */
+/* The shortest of the latencies that the guest may have changed; it is not trusted with the range.
+ */
 static uint32_t monitor_latency(struct monitor *m)
 {
 	uint32_t least = MONITOR_LATENCY_MAX;
@@ -115,7 +116,7 @@ static uint32_t monitor_latency(struct monitor *m)
 		for (uint32_t set = m->watched[group]; set; set &= set - 1) {
 			uint32_t bit = (uint32_t)__builtin_ctz(set);
 			uint32_t latency = atomic_load_explicit(&m->page->latency[group][bit],
-								memory_order_relaxed);
+			                                        memory_order_relaxed);
 
 			if (latency < least)
 				least = latency;
@@ -127,8 +128,8 @@ static void monitor_look(struct monitor *m)
 {
 	for (uint32_t group = 0; group < 4; group++) {
 		uint32_t set = atomic_load_explicit(&m->page->trigger[group].pending,
-						    memory_order_relaxed) &
-			       m->watched[group];
+		                                    memory_order_relaxed) &
+		               m->watched[group];
 
 		if (set)
 			set &= atomic_fetch_and(&m->page->trigger[group].pending, ~set);

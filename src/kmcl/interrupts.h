@@ -4,11 +4,12 @@
 
 /*
  * Shared pages through which interrupts travel. The interrupt page has a bit a channel in each
- * direction (host to guest in its first half); the monitor page has a bit a monitored channel, which
- * the host looks at from time to time.
+ * direction (host to guest in its first half); the monitor page has a bit a monitored channel,
+ * which the host looks at from time to time.
  *
  * Sources: Linux drivers/hv/connection.c (vmbus_connect, vmbus_set_event), hyperv_vmbus.h (struct
- * hv_monitor_page); TLFS, Hyper-V monitored notification facility; OpenVMM vmbus_server/src/monitor.rs.
+ * hv_monitor_page); TLFS, Hyper-V monitored notification facility; OpenVMM
+ * vmbus_server/src/monitor.rs.
  */
 
 #include "bus/bus.h"
@@ -51,18 +52,18 @@ static_assert(offsetof(struct monitor_page, parameter) == 1088, "ABI");
 static_assert(sizeof(struct monitor_page) == WIRE_PAGE_SIZE, "ABI");
 
 /*
- * A thread that waits for signals on `id` and calls `raised` for each channel whose bit is set. Signals
- * that come after interrupts_close() has returned are not reported.
+ * A thread that waits for signals on `id` and calls `raised` for each channel whose bit is set.
+ * Signals that come after interrupts_close() has returned are not reported.
  */
 struct interrupts;
 typedef void interrupts_raised(void *context, uint32_t channel_id);
 struct interrupts *interrupts_open(struct partition *p, uint32_t id, _Atomic(uint64_t) *bits,
-				   interrupts_raised *raised, void *context);
+                                   interrupts_raised *raised, void *context);
 void interrupts_close(struct interrupts *i);
 
 /*
- * A thread that looks at a monitor page, each channel as often as its latency says, and calls `raised`
- * with the monitor id of those that are pending.
+ * A thread that looks at a monitor page, each channel as often as its latency says, and calls
+ * `raised` with the monitor id of those that are pending.
  */
 struct monitor;
 struct monitor *monitor_open(struct monitor_page *page, interrupts_raised *raised, void *context);

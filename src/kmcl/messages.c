@@ -13,7 +13,7 @@ void messages_init(struct messages *m)
 }
 
 static int messages_keep(struct messages *m, struct partition_address to, const void *payload,
-			 size_t size)
+                         size_t size)
 {
 	struct message *message = malloc(sizeof(*message));
 
@@ -29,7 +29,7 @@ static int messages_keep(struct messages *m, struct partition_address to, const 
 }
 
 int messages_post(struct messages *m, struct partition *p, struct partition_address to,
-		  const void *payload, size_t size)
+                  const void *payload, size_t size)
 {
 	int rc = m->first ? -EAGAIN : partition_post(p, to, payload, size);
 

@@ -8,8 +8,8 @@
 
 /*
  * kmcl's own message between two ends that are both kmcl's: VMBus has no way to say that a GPADL is
- * read-only, so the guest says it here, right before the GPADL's header. On a hypervisor there is no
- * such connection, and nobody posts to it.
+ * read-only, so the guest says it here, right before the GPADL's header. On a hypervisor there is
+ * no such connection, and nobody posts to it.
  */
 #define MESSAGES_KMCL_CONNECTION 0x6b6d63u
 struct message_read_only {
@@ -32,7 +32,7 @@ struct messages {
 void messages_init(struct messages *m);
 /* Posts it, or keeps it for messages_flush(). -ENOMEM: it is lost. */
 int messages_post(struct messages *m, struct partition *p, struct partition_address to,
-		  const void *payload, size_t size);
+                  const void *payload, size_t size);
 void messages_flush(struct messages *m, struct partition *p);
 void messages_drop(struct messages *m);
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 
 /*
- * Sending: the only writer of a channel's outgoing ring. Packets and completion packets go through the
- * same queue, so their order is the order of the calls. What is written is published at once, or, at
- * DISPATCH_LEVEL, when the IRQL drops: that is what makes a burst of sends one batch.
+ * Sending: the only writer of a channel's outgoing ring. Packets and completion packets go through
+ * the same queue, so their order is the order of the calls. What is written is published at once,
+ * or, at DISPATCH_LEVEL, when the IRQL drops: that is what makes a burst of sends one batch.
  */
 
 #include "kmcl/channel.h"
@@ -23,8 +23,8 @@ void outgoing_init(struct channel *ch)
 }
 
 /*
- * A signal is a system call, and the other end may have answered before it returns: it is sent without
- * the lock, to where the lock's holder saw that it goes. `signalling` keeps that in being.
+ * A signal is a system call, and the other end may have answered before it returns: it is sent
+ * without the lock, to where the lock's holder saw that it goes. `signalling` keeps that in being.
  */
 struct signal_target {
 	struct partition_link *link;
@@ -158,7 +158,7 @@ static bool outgoing_item_ends(struct outgoing_item *item)
 }
 
 static void outgoing_count_locked(struct channel *ch, const struct packet *packet, uint32_t payload,
-				  uint32_t external)
+                                  uint32_t external)
 {
 	if (!packet) {
 		counter_add(&ch->statistics.completions_out, 1);
@@ -183,10 +183,10 @@ static enum ring_status outgoing_write_locked(struct channel *ch, struct outgoin
 		packet_take_flight(packet);
 	tsan_before_write(ch->rings.out_gpn);
 	status = ring_write(&ch->out.ring, item->wire, item->spans, item->span_count);
+	if (waits)
+		packet_end_writing(packet, status == RING_OK);
 	if (status == RING_OK)
 		outgoing_count_locked(ch, packet, payload, external);
-	else if (waits)
-		packet_ground(packet);
 	return status;
 }
 
@@ -394,7 +394,6 @@ bool outgoing_remove(struct channel *ch, struct packet *packet)
 
 void outgoing_open(struct channel *ch)
 {
-
 	spin_lock(&ch->out.lock);
 	ch->out.open = true;
 	spin_unlock(&ch->out.lock);
@@ -403,7 +402,6 @@ void outgoing_open(struct channel *ch)
 
 void outgoing_freeze(struct channel *ch, bool frozen)
 {
-
 	spin_lock(&ch->out.lock);
 	ch->out.frozen = frozen;
 	spin_unlock(&ch->out.lock);

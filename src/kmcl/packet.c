@@ -22,7 +22,7 @@ static struct transaction *transaction_at(struct channel *ch, uint32_t slot)
 	if (slot >= TRANSACTION_CHUNK * TRANSACTION_CHUNKS)
 		return NULL;
 	chunk = atomic_load_explicit(&ch->out.chunks[slot / TRANSACTION_CHUNK],
-				     memory_order_acquire);
+	                             memory_order_acquire);
 	return chunk ? &chunk[slot % TRANSACTION_CHUNK] : NULL;
 }
 
@@ -77,10 +77,29 @@ void packet_take_flight(struct packet *packet)
 	t->sends++;
 	id = (uint64_t)t->sends << 32 | (packet->slot + 1);
 	packet->item.wire.transaction_id = id;
-	atomic_store_explicit(&t->id, id, memory_order_release);
+	atomic_store_explicit(&t->id, id | TRANSACTION_WRITING, memory_order_relaxed);
 }
 
-/* The id that came from outside must be the one in flight; the exchange makes one caller its owner. */
+void packet_end_writing(struct packet *packet, bool written)
+{
+	struct transaction *t = transaction_at(packet->channel, packet->slot);
+
+	atomic_store_explicit(&t->id, written ? packet->item.wire.transaction_id : 0,
+	                      memory_order_release);
+}
+
+/* A writer holds a lock and will not be long. */
+static uint64_t transaction_id(struct transaction *t)
+{
+	uint64_t id;
+
+	while ((id = atomic_load_explicit(&t->id, memory_order_acquire)) & TRANSACTION_WRITING)
+		YieldProcessor();
+	return id;
+}
+
+/* The id that came from outside must be the one in flight; the exchange makes one caller its owner.
+ */
 static struct packet *transaction_claim(struct transaction *t, uint64_t id)
 {
 	uint64_t expected = id;
@@ -100,21 +119,16 @@ static void tsan_after_send(struct channel *ch)
 #endif
 }
 
-struct packet *packet_claim(struct channel *ch, uint64_t transaction_id)
+struct packet *packet_claim(struct channel *ch, uint64_t id)
 {
-	struct transaction *t = transaction_at(ch, (uint32_t)transaction_id - 1);
-	struct packet *packet = t ? transaction_claim(t, transaction_id) : NULL;
+	struct transaction *t = transaction_at(ch, (uint32_t)id - 1);
+	struct packet *packet = NULL;
 
+	if (t && transaction_id(t) == id)
+		packet = transaction_claim(t, id);
 	if (packet)
 		tsan_after_send(ch);
 	return packet;
-}
-
-bool packet_ground(struct packet *packet)
-{
-	struct transaction *t = transaction_at(packet->channel, packet->slot);
-
-	return transaction_claim(t, atomic_load(&t->id)) != NULL;
 }
 
 struct packet *packet_at(struct channel *ch, uint32_t slot)
@@ -173,7 +187,7 @@ NTSTATUS packet_restore_flight(struct packet *packet, uint64_t id)
 		return STATUS_INVALID_PARAMETER_1;
 	spin_lock(&ch->out.lock);
 	moved = packet->slot == transaction_slot(id) ||
-		transaction_move_locked(ch, packet, transaction_slot(id));
+	        transaction_move_locked(ch, packet, transaction_slot(id));
 	if (moved) {
 		struct transaction *t = transaction_at(ch, packet->slot);
 
@@ -197,7 +211,7 @@ void packet_cancel_all(struct channel *ch, NTSTATUS status)
 {
 	for (uint32_t slot = 0; slot < ch->out.slot_count; slot++) {
 		struct transaction *t = transaction_at(ch, slot);
-		struct packet *packet = transaction_claim(t, atomic_load(&t->id));
+		struct packet *packet = transaction_claim(t, transaction_id(t));
 
 		if (packet)
 			packet_done(packet, status, NULL, 0);
@@ -255,7 +269,7 @@ static struct packet *packet_take_kept_locked(struct channel *ch)
 			packet->pointer = NULL;
 			packet->synchronous = false;
 			atomic_store_explicit(&packet->caller, PACKET_CALLER_WAITS,
-					      memory_order_relaxed);
+			                      memory_order_relaxed);
 			atomic_store_explicit(&packet->state, PACKET_IDLE, memory_order_relaxed);
 			return packet;
 		}
@@ -394,7 +408,7 @@ VMBCHANNEL VmbPacketGetChannel(VMBPACKET PacketObject)
 }
 
 VOID VmbPacketSetCompletionRoutine(VMBPACKET PacketObject,
-				   PFN_VMB_PACKET_COMPLETION_ROUTINE CompletionRoutine)
+                                   PFN_VMB_PACKET_COMPLETION_ROUTINE CompletionRoutine)
 {
 	struct packet *packet = packet_of(PacketObject);
 
@@ -453,7 +467,8 @@ static void packet_finish(struct packet *packet, void *buffer, uint32_t size)
 
 /*
  * Completion routines send again, and a send without WAIT completes at once: without care that is a
- * recursion as deep as the ring is long. So one that comes up inside another waits for it to return.
+ * recursion as deep as the ring is long. So one that comes up inside another waits for it to
+ * return.
  */
 static _Thread_local struct packet_endings {
 	bool running;

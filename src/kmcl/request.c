@@ -14,7 +14,7 @@ struct request {
 	_Atomic(bool) answered;
 	KEVENT event;
 	NTSTATUS status;
-	uint32_t size;	   /* of the answer */
+	uint32_t size;     /* of the answer */
 	uint32_t capacity; /* of what is kept of it */
 	uint8_t answer[];
 };
@@ -32,14 +32,15 @@ static VOID request_completed(VMBPACKET handle, NTSTATUS status, PVOID buffer, U
 	request->status = status;
 	request->size = size;
 	if (size)
-		memcpy(request->answer, buffer, size < request->capacity ? size : request->capacity);
+		memcpy(request->answer, buffer,
+		       size < request->capacity ? size : request->capacity);
 	atomic_store(&request->answered, true);
 	KeSetEvent(&request->event, 0, FALSE);
 }
 
 static NTSTATUS request_check(struct channel *ch, const void *buffer, uint32_t size, uint32_t flags,
-			      const void *answer, const uint32_t *answer_size,
-			      const LARGE_INTEGER *timeout)
+                              const void *answer, const uint32_t *answer_size,
+                              const LARGE_INTEGER *timeout)
 {
 	bool now_only = timeout && timeout->QuadPart == 0;
 	bool waits = flags & VMBUS_CHANNEL_FORMAT_FLAG_WAIT_FOR_COMPLETION;
@@ -57,7 +58,7 @@ static NTSTATUS request_check(struct channel *ch, const void *buffer, uint32_t s
 	if (answer && *answer_size % 8 != 0)
 		return STATUS_INVALID_PARAMETER_7;
 	if (!nt_irql_at_most(now_only && !waits ? DISPATCH_LEVEL : PASSIVE_LEVEL,
-			     "VmbChannelSendSynchronousRequest", ch->config.name))
+	                     "VmbChannelSendSynchronousRequest", ch->config.name))
 		return STATUS_INVALID_DEVICE_STATE;
 	return STATUS_SUCCESS;
 }
@@ -82,8 +83,8 @@ static void request_poll(struct channel *ch, struct request *request)
 }
 
 /*
- * Its time is up. A packet that the other end has not seen comes back; one that it may be working on
- * stays in flight without its caller, with the memory it was given where the library owns that.
+ * Its time is up. A packet that the other end has not seen comes back; one that it may be working
+ * on stays in flight without its caller, with the memory it was given where the library owns that.
  */
 static NTSTATUS request_cancel(struct packet *packet, struct request *request)
 {
@@ -121,7 +122,7 @@ static NTSTATUS request_take_answer(struct request *request, void *answer, uint3
 
 /* A packet that is only put in the ring needs no one to wait. */
 static NTSTATUS request_send_now(struct channel *ch, const void *buffer, uint32_t size, PMDL mdl,
-				 uint32_t flags)
+                                 uint32_t flags)
 {
 	VMBPACKET handle = VmbPacketAllocate(channel_handle(ch));
 	NTSTATUS status;
@@ -142,7 +143,8 @@ static NTSTATUS request_wait(struct packet *packet, struct request *request, PLA
 
 	if (!timeout || timeout->QuadPart != 0)
 		request_poll(packet->channel, request);
-	if (channel_is_closing(packet->channel)) /* queued too late to be cancelled with the others */
+	if (channel_is_closing(
+		    packet->channel)) /* queued too late to be cancelled with the others */
 		timeout = &none;
 	if (KeWaitForSingleObject(&request->event, Executive, KernelMode, FALSE, timeout) ==
 	    STATUS_SUCCESS)
@@ -168,8 +170,8 @@ static struct request *request_create(struct channel *ch, uint32_t capacity, VMB
 }
 
 static NTSTATUS request_send_and_wait(struct channel *ch, const void *buffer, uint32_t size,
-				      PMDL mdl, uint32_t flags, void *answer, uint32_t *answer_size,
-				      PLARGE_INTEGER timeout)
+                                      PMDL mdl, uint32_t flags, void *answer, uint32_t *answer_size,
+                                      PLARGE_INTEGER timeout)
 {
 	VMBPACKET handle;
 	struct request *request = request_create(ch, answer ? *answer_size : 0, &handle);
@@ -178,7 +180,7 @@ static NTSTATUS request_send_and_wait(struct channel *ch, const void *buffer, ui
 	if (!request)
 		return STATUS_INSUFFICIENT_RESOURCES;
 	status = send_request(packet_of(handle), buffer, size, mdl, flags,
-			      timeout && timeout->QuadPart == 0);
+	                      timeout && timeout->QuadPart == 0);
 	if (!NT_SUCCESS(status)) {
 		VmbPacketFree(handle);
 		free(request);
@@ -196,12 +198,13 @@ static NTSTATUS request_send_and_wait(struct channel *ch, const void *buffer, ui
 }
 
 NTSTATUS VmbChannelSendSynchronousRequest(VMBCHANNEL Channel, PVOID Buffer, UINT32 BufferSize,
-					  PMDL ExternalDataMdl, UINT32 Flags, PVOID CompletionBuffer,
-					  PUINT32 CompletionBufferSize, PLARGE_INTEGER Timeout)
+                                          PMDL ExternalDataMdl, UINT32 Flags,
+                                          PVOID CompletionBuffer, PUINT32 CompletionBufferSize,
+                                          PLARGE_INTEGER Timeout)
 {
 	struct channel *ch = channel_of(Channel);
 	NTSTATUS status = request_check(ch, Buffer, BufferSize, Flags, CompletionBuffer,
-					CompletionBufferSize, Timeout);
+	                                CompletionBufferSize, Timeout);
 
 	if (!NT_SUCCESS(status))
 		return status;
@@ -209,5 +212,5 @@ NTSTATUS VmbChannelSendSynchronousRequest(VMBCHANNEL Channel, PVOID Buffer, UINT
 	    !(Flags & VMBUS_CHANNEL_FORMAT_FLAG_WAIT_FOR_COMPLETION))
 		return request_send_now(ch, Buffer, BufferSize, ExternalDataMdl, Flags);
 	return request_send_and_wait(ch, Buffer, BufferSize, ExternalDataMdl, Flags,
-				     CompletionBuffer, CompletionBufferSize, Timeout);
+	                             CompletionBuffer, CompletionBufferSize, Timeout);
 }

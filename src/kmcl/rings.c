@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 
 /*
- * The memory of a channel's two rings: donated by the guest, seen by both ends. Where the pages can be
- * mapped again, each ring is mapped with its data twice in a row; otherwise through a page list.
+ * The memory of a channel's two rings: donated by the guest, seen by both ends. Where the pages can
+ * be mapped again, each ring is mapped with its data twice in a row; otherwise through a page list.
  */
 
 #include "kmcl/channel.h"
@@ -10,11 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The ring keeps 8 bytes free, and a writer that waits for a whole packet must not wait for ever. */
+/* The ring keeps 8 bytes free, and a writer that waits for a whole packet must not wait for ever.
+ */
 uint32_t rings_data_pages_min(const struct channel_config *config)
 {
 	uint32_t packet = sizeof(struct wire_packet) + sizeof(struct wire_pipe_header) +
-			  wire_align8(config->packet_max) + WIRE_PACKET_FOOTER_SIZE + 8;
+	                  wire_align8(config->packet_max) + WIRE_PACKET_FOOTER_SIZE + 8;
 
 	return (packet + WIRE_PAGE_SIZE - 1) / WIRE_PAGE_SIZE;
 }
@@ -25,7 +26,7 @@ uint32_t rings_data_pages_min(const struct channel_config *config)
 uint32_t rings_data_pages(const struct channel_config *config)
 {
 	uint64_t bytes = 4 * ((uint64_t)rings_data_pages_min(config) * WIRE_PAGE_SIZE +
-			      extdata_header_max(config));
+	                      extdata_header_max(config));
 	uint64_t pages = (bytes + WIRE_PAGE_SIZE - 1) / WIRE_PAGE_SIZE;
 
 	if (pages < RINGS_DEFAULT_PAGES)
@@ -35,7 +36,7 @@ uint32_t rings_data_pages(const struct channel_config *config)
 
 /* Maps one ring; `pages` counts the control page. */
 static NTSTATUS ring_map(struct ring_map *map, const PFN_NUMBER *pfns, size_t pages,
-			 struct ring_memory *memory)
+                         struct ring_memory *memory)
 {
 	map->pages = pages;
 	memory->size = (uint32_t)(pages - 1) * WIRE_PAGE_SIZE;
@@ -75,7 +76,7 @@ static NTSTATUS rings_fault(struct channel *ch, const char *which, const struct 
 }
 
 NTSTATUS rings_attach(struct channel *ch, const PFN_NUMBER *in, size_t in_pages,
-		      const PFN_NUMBER *out, size_t out_pages)
+                      const PFN_NUMBER *out, size_t out_pages)
 {
 	struct ring_memory in_memory = { 0 }, out_memory = { 0 };
 	NTSTATUS status;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 
 /*
- * Save and restore of a server's channel: the packets that it has sent and that are not done. What is
- * written is described in docs/save-format.md: chunks, each with its length, its number and a checksum,
- * the channel first and an end last; all numbers little-endian.
+ * Save and restore of a server's channel: the packets that it has sent and that are not done. What
+ * is written is described in docs/save-format.md: chunks, each with its length, its number and a
+ * checksum, the channel first and an end last; all numbers little-endian.
  */
 
 #include "kmcl/channel.h"
@@ -12,10 +12,10 @@
 #include <string.h>
 #include <zlib.h>
 
-#define SAVE_MAGIC	  0x53434d4bu /* "KMCS" */
+#define SAVE_MAGIC        0x53434d4bu /* "KMCS" */
 #define SAVE_PACKET_MAGIC 0x50434d4bu /* "KMCP" */
-#define SAVE_VERSION	  1u
-#define SAVE_DRIVER_MAX	  (64u << 20)
+#define SAVE_VERSION      1u
+#define SAVE_DRIVER_MAX   (64u << 20)
 
 enum save_chunk_type {
 	SAVE_CHUNK_CHANNEL = 1,
@@ -28,7 +28,7 @@ struct save_chunk {
 	uint16_t version;
 	uint16_t type;
 	uint32_t number; /* 0, 1, ... */
-	uint32_t size;	 /* of what follows, without padding to 8 */
+	uint32_t size;   /* of what follows, without padding to 8 */
 	uint32_t checksum;
 	uint32_t reserved;
 };
@@ -115,8 +115,8 @@ static struct save_chunk *save_new_chunk(struct save *save, uint16_t type, uint3
 
 static NTSTATUS save_make_channel(struct channel *ch, struct save *save)
 {
-	struct save_chunk *chunk = save_new_chunk(save, SAVE_CHUNK_CHANNEL,
-						  sizeof(struct save_channel));
+	struct save_chunk *chunk =
+		save_new_chunk(save, SAVE_CHUNK_CHANNEL, sizeof(struct save_channel));
 	struct save_channel *c;
 
 	if (!chunk)
@@ -134,7 +134,7 @@ static NTSTATUS save_make_channel(struct channel *ch, struct save *save)
 
 /* Asks how much the driver has to say about a packet, then for it. */
 static NTSTATUS save_ask_driver(struct channel *ch, struct packet *packet, void **bytes,
-				uint32_t *size)
+                                uint32_t *size)
 {
 	PFN_VMB_CHANNEL_SAVE_PACKET callback = ch->config.save_packet;
 	UINT32 needed = 0;
@@ -182,7 +182,7 @@ static NTSTATUS save_make_packet(struct channel *ch, struct save *save, struct p
 {
 	bool queued = !packet_in_flight(ch, packet->slot);
 	struct save_packet head = { .library_size = sizeof(struct save_library) +
-						    (queued ? packet->payload_size : 0) };
+		                                    (queued ? packet->payload_size : 0) };
 	void *driver;
 	NTSTATUS status = save_ask_driver(ch, packet, &driver, &head.driver_size);
 	struct save_chunk *chunk;
@@ -191,7 +191,7 @@ static NTSTATUS save_make_packet(struct channel *ch, struct save *save, struct p
 	if (!NT_SUCCESS(status))
 		return status;
 	chunk = save_new_chunk(save, SAVE_CHUNK_PACKET,
-			       sizeof(head) + wire_align8(head.library_size) + head.driver_size);
+	                       sizeof(head) + wire_align8(head.library_size) + head.driver_size);
 	if (!chunk) {
 		free(driver);
 		return STATUS_INSUFFICIENT_RESOURCES;
@@ -268,7 +268,7 @@ NTSTATUS VmbChannelSaveBegin(VMBCHANNEL Channel)
 		return STATUS_INSUFFICIENT_RESOURCES;
 	pthread_mutex_lock(&ch->lock);
 	allowed = !ch->save && !ch->started &&
-		  (ch->phase == CHANNEL_PAUSED || ch->phase == CHANNEL_ENABLED);
+	          (ch->phase == CHANNEL_PAUSED || ch->phase == CHANNEL_ENABLED);
 	if (allowed)
 		ch->save = save;
 	pthread_mutex_unlock(&ch->lock);
@@ -284,7 +284,7 @@ NTSTATUS VmbChannelSaveBegin(VMBCHANNEL Channel)
 }
 
 NTSTATUS VmbChannelSaveContinue(VMBCHANNEL Channel, PVOID SaveBuffer, ULONG SaveBufferSize,
-				PULONG BytesFilled, PULONG BytesRequired)
+                                PULONG BytesFilled, PULONG BytesRequired)
 {
 	struct channel *ch = channel_of(Channel);
 	struct save *save;
@@ -341,7 +341,8 @@ VOID VmbChannelSaveEnd(VMBCHANNEL Channel)
 
 /* ---- restore ---- */
 
-static NTSTATUS restore_check_chunk(const uint8_t *bytes, size_t left, uint32_t number, size_t *total)
+static NTSTATUS restore_check_chunk(const uint8_t *bytes, size_t left, uint32_t number,
+                                    size_t *total)
 {
 	struct save_chunk head;
 	uint32_t checksum;
@@ -357,8 +358,8 @@ static NTSTATUS restore_check_chunk(const uint8_t *bytes, size_t left, uint32_t 
 		return STATUS_INVALID_PARAMETER_3;
 	checksum = head.checksum;
 	head.checksum = 0;
-	head.checksum = (uint32_t)crc32_z(save_crc(&head, sizeof(head)), bytes + sizeof(head),
-					  head.size);
+	head.checksum =
+		(uint32_t)crc32_z(save_crc(&head, sizeof(head)), bytes + sizeof(head), head.size);
 	if (head.checksum != checksum)
 		return STATUS_CRC_ERROR;
 	if (head.number != number)
@@ -399,7 +400,7 @@ static NTSTATUS restore_check_library(const struct channel *ch, const void *byte
 	checksum = head.checksum;
 	head.checksum = 0;
 	if ((uint32_t)crc32_z(save_crc(&head, sizeof(head)), (const uint8_t *)bytes + sizeof(head),
-			      head.payload_size) != checksum)
+	                      head.payload_size) != checksum)
 		return STATUS_CRC_ERROR;
 	if (head.state != SAVE_PACKET_QUEUED &&
 	    (head.state != SAVE_PACKET_IN_FLIGHT || !head.waits || head.payload_size ||
@@ -429,7 +430,7 @@ static NTSTATUS restore_check_packet(const struct channel *ch, const struct save
 	if (!ch->config.restore_packet)
 		return STATUS_INVALID_DEVICE_STATE;
 	return restore_check_library(ch, (const uint8_t *)(chunk + 1) + sizeof(head),
-				     head.library_size);
+	                             head.library_size);
 }
 
 static NTSTATUS restore_check_body(const struct channel *ch, const struct save_chunk *chunk)
@@ -437,10 +438,10 @@ static NTSTATUS restore_check_body(const struct channel *ch, const struct save_c
 	switch (chunk->type) {
 	case SAVE_CHUNK_CHANNEL:
 		return chunk->number == 0 ? restore_check_channel(ch, chunk)
-					  : STATUS_INVALID_PARAMETER_2;
+		                          : STATUS_INVALID_PARAMETER_2;
 	case SAVE_CHUNK_PACKET:
 		return chunk->number > 0 ? restore_check_packet(ch, chunk)
-					 : STATUS_INVALID_PARAMETER_2;
+		                         : STATUS_INVALID_PARAMETER_2;
 	case SAVE_CHUNK_END:
 		if (chunk->size != sizeof(struct save_end) || chunk->number == 0 ||
 		    ((const struct save_end *)(chunk + 1))->chunks != chunk->number + 1)
@@ -452,7 +453,7 @@ static NTSTATUS restore_check_body(const struct channel *ch, const struct save_c
 
 /* All of the buffer, before any of it takes effect. `ended`: it holds the last chunk. */
 static NTSTATUS restore_check(const struct channel *ch, const uint8_t *bytes, size_t size,
-			      bool *ended)
+                              bool *ended)
 {
 	uint32_t number = ch->restored_chunks;
 	size_t at = 0, total;
@@ -485,7 +486,7 @@ static NTSTATUS restore_packet(struct channel *ch, struct save_chunk *chunk)
 	memcpy(&head, p, sizeof(head));
 	p += sizeof(head);
 	return ch->config.restore_packet(channel_handle(ch), p, head.library_size,
-					 p + wire_align8(head.library_size), head.driver_size);
+	                                 p + wire_align8(head.library_size), head.driver_size);
 }
 
 static NTSTATUS restore_apply(struct channel *ch, uint8_t *bytes, size_t size)
@@ -559,9 +560,9 @@ NTSTATUS VmbPacketRestore(VMBPACKET PacketObject, PVOID Buffer, ULONG BufferSize
 		return status;
 	if (library->state == SAVE_PACKET_IN_FLIGHT)
 		return packet_restore_flight(packet, library->transaction_id);
-	return send_request(packet, library + 1, library->payload_size, NULL,
-			    VMBUS_CHANNEL_FORMAT_FLAG_PAGED_BUFFER |
-				    (library->waits ? VMBUS_CHANNEL_FORMAT_FLAG_WAIT_FOR_COMPLETION
-						    : 0),
-			    false);
+	return send_request(
+		packet, library + 1, library->payload_size, NULL,
+		VMBUS_CHANNEL_FORMAT_FLAG_PAGED_BUFFER |
+			(library->waits ? VMBUS_CHANNEL_FORMAT_FLAG_WAIT_FOR_COMPLETION : 0),
+		false);
 }

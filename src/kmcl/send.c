@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 
-/* VmbPacketSend and its kin: checks what the driver gave, and makes an item of it that can be sent. */
+/* VmbPacketSend and its kin: checks what the driver gave, and makes an item of it that can be sent.
+ */
 
 #include "kmcl/channel.h"
 
 #include <string.h>
 
 static NTSTATUS send_check(const struct packet *packet, const void *buffer, uint32_t size,
-			   uint32_t flags, NTSTATUS flags_status)
+                           uint32_t flags, NTSTATUS flags_status)
 {
 	if (!packet)
 		return STATUS_INVALID_PARAMETER_1;
@@ -46,8 +47,8 @@ static void send_format(struct packet *packet, const void *buffer, uint32_t size
 	send_add_span(packet, size ? buffer : packet->payload, size);
 }
 
-/* The driver owns an idle packet; this makes it the library's until its completion routine runs. Two
- * sends of one packet at a time are a fault that is seen as a rule, not at any cost. */
+/* The driver owns an idle packet; this makes it the library's until its completion routine runs.
+ * Two sends of one packet at a time are a fault that is seen as a rule, not at any cost. */
 static bool send_take(struct packet *packet)
 {
 	if (atomic_load_explicit(&packet->state, memory_order_relaxed) != PACKET_IDLE ||
@@ -58,7 +59,7 @@ static bool send_take(struct packet *packet)
 }
 
 static NTSTATUS send_packet(struct packet *packet, const void *buffer, uint32_t size,
-			    const struct extdata_source *source, uint32_t flags, bool now_only)
+                            const struct extdata_source *source, uint32_t flags, bool now_only)
 {
 	struct channel *ch = packet->channel;
 	NTSTATUS status = STATUS_SUCCESS;
@@ -85,7 +86,7 @@ static NTSTATUS send_packet(struct packet *packet, const void *buffer, uint32_t 
 
 /* External data starts in the guest, and its memory is the host's until the packet is completed. */
 static NTSTATUS send_check_external(const struct packet *packet, uint32_t flags,
-				    NTSTATUS flags_status)
+                                    NTSTATUS flags_status)
 {
 	if (packet->channel->server)
 		return STATUS_INVALID_PARAMETER;
@@ -95,7 +96,7 @@ static NTSTATUS send_check_external(const struct packet *packet, uint32_t flags,
 }
 
 NTSTATUS send_request(struct packet *packet, const void *buffer, uint32_t size, PMDL mdl,
-		      uint32_t flags, bool now_only)
+                      uint32_t flags, bool now_only)
 {
 	struct extdata_source source = { .mdl = mdl };
 	NTSTATUS status = send_check(packet, buffer, size, flags, STATUS_INVALID_PARAMETER_5);
@@ -108,15 +109,15 @@ NTSTATUS send_request(struct packet *packet, const void *buffer, uint32_t size, 
 }
 
 NTSTATUS VmbPacketSend(VMBPACKET PacketObject, PVOID Buffer, UINT32 BufferLength,
-		       PMDL ExternalDataMdl, UINT32 Flags)
+                       PMDL ExternalDataMdl, UINT32 Flags)
 {
 	return send_request(packet_of(PacketObject), Buffer, BufferLength, ExternalDataMdl, Flags,
-			    false);
+	                    false);
 }
 
 NTSTATUS VmbPacketSendWithExternalMdl(VMBPACKET PacketObject, PVOID Buffer, UINT32 BufferLength,
-				      PMDL ExternalDataMdl, UINT32 MdlOffset, UINT32 MdlLength,
-				      UINT32 Flags)
+                                      PMDL ExternalDataMdl, UINT32 MdlOffset, UINT32 MdlLength,
+                                      UINT32 Flags)
 {
 	struct packet *packet = packet_of(PacketObject);
 	struct extdata_source source = {
@@ -125,7 +126,8 @@ NTSTATUS VmbPacketSendWithExternalMdl(VMBPACKET PacketObject, PVOID Buffer, UINT
 		.length = MdlLength,
 		.force_length = Flags & VMBUS_CHANNEL_FORMAT_FLAG_FORCE_MDL_LENGTH,
 	};
-	NTSTATUS status = send_check(packet, Buffer, BufferLength, Flags, STATUS_INVALID_PARAMETER_7);
+	NTSTATUS status =
+		send_check(packet, Buffer, BufferLength, Flags, STATUS_INVALID_PARAMETER_7);
 
 	if (!NT_SUCCESS(status))
 		return status;
@@ -138,11 +140,12 @@ NTSTATUS VmbPacketSendWithExternalMdl(VMBPACKET PacketObject, PVOID Buffer, UINT
 }
 
 NTSTATUS VmbPacketSendWithExternalPfns(VMBPACKET PacketObject, PVOID Buffer, UINT32 BufferLength,
-				       PPFN_NUMBER ExternalDataPfns, UINT32 PfnLength, UINT32 Flags)
+                                       PPFN_NUMBER ExternalDataPfns, UINT32 PfnLength, UINT32 Flags)
 {
 	struct packet *packet = packet_of(PacketObject);
 	struct extdata_source source = { .pfns = ExternalDataPfns, .pfn_count = PfnLength };
-	NTSTATUS status = send_check(packet, Buffer, BufferLength, Flags, STATUS_INVALID_PARAMETER_6);
+	NTSTATUS status =
+		send_check(packet, Buffer, BufferLength, Flags, STATUS_INVALID_PARAMETER_6);
 
 	if (!NT_SUCCESS(status))
 		return status;

@@ -3,9 +3,9 @@
 #define KMCL_SPIN_H
 
 /*
- * A lock for a few dozen instructions on the data path, in which nothing of the driver's runs: one atomic
- * exchange to take it, a plain store to leave it. Unlike KSPIN_LOCK it leaves the IRQL alone. Who finds
- * it taken spins for a while and then gives the processor away.
+ * A lock for a few dozen instructions on the data path, in which nothing of the driver's runs: one
+ * atomic exchange to take it, a plain store to leave it. Unlike KSPIN_LOCK it leaves the IRQL
+ * alone. Who finds it taken spins for a while and then gives the processor away.
  */
 
 #include <ntddk.h>
@@ -31,7 +31,8 @@ static inline void spin_wait(struct spin *spin)
 
 static inline void spin_lock(struct spin *spin)
 {
-	while (__builtin_expect(atomic_exchange_explicit(&spin->taken, true, memory_order_acquire), 0))
+	while (__builtin_expect(atomic_exchange_explicit(&spin->taken, true, memory_order_acquire),
+	                        0))
 		spin_wait(spin);
 }
 

@@ -3,8 +3,9 @@
 #define KMCL_TSAN_H
 
 /*
- * What a ring orders ThreadSanitizer cannot see: its two ends look at the same memory through different
- * addresses, or sit in different processes. These tell it. They do nothing in other builds.
+ * What a ring orders ThreadSanitizer cannot see: its two ends look at the same memory through
+ * different addresses, or sit in different processes. These tell it. They do nothing in other
+ * builds.
  */
 
 #include <stdint.h>

@@ -177,7 +177,8 @@ struct wire_gpa_writer {
 bool wire_gpa_write_begin(struct wire_gpa_writer *w, void *headers, uint32_t room);
 /* One more range. Its page numbers go where this returns, 8-aligned if `headers` is;
  * wire_pages_spanned(byte_offset, byte_count) of them. NULL: no room. */
-uint64_t *wire_gpa_write_range(struct wire_gpa_writer *w, uint32_t byte_offset, uint32_t byte_count);
+uint64_t *wire_gpa_write_range(struct wire_gpa_writer *w, uint32_t byte_offset,
+                               uint32_t byte_count);
 /* How many bytes it took. */
 uint32_t wire_gpa_write_end(struct wire_gpa_writer *w);
 

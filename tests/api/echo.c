@@ -15,8 +15,8 @@ static void client_asks_server_answers(void **state)
 		question[i] = (uint8_t)i;
 	pair_open(pair);
 	assert_int_equal(pair_send(&pair->client, question, sizeof(question),
-				   VMBUS_CHANNEL_FORMAT_FLAG_WAIT_FOR_COMPLETION),
-			 STATUS_SUCCESS);
+	                           VMBUS_CHANNEL_FORMAT_FLAG_WAIT_FOR_COMPLETION),
+	                 STATUS_SUCCESS);
 	pair_wait(pair->client.completions == 1);
 	assert_int_equal(pair->client.last_status, STATUS_SUCCESS);
 	assert_int_equal(pair->client.answer_size, sizeof(question));
@@ -36,8 +36,8 @@ static void server_asks_client_answers(void **state)
 
 	pair_open(pair);
 	assert_int_equal(pair_send(&pair->server, &question, sizeof(question),
-				   VMBUS_CHANNEL_FORMAT_FLAG_WAIT_FOR_COMPLETION),
-			 STATUS_SUCCESS);
+	                           VMBUS_CHANNEL_FORMAT_FLAG_WAIT_FOR_COMPLETION),
+	                 STATUS_SUCCESS);
 	pair_wait(pair->server.completions == 1);
 	assert_memory_equal(pair->server.answer, &question, sizeof(question));
 	pair_destroy(pair);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 
-/* Memory that a packet refers to: the host sees the guest's own pages, and what it writes is there. */
+/* Memory that a packet refers to: the host sees the guest's own pages, and what it writes is there.
+ */
 
 #include "pair.h"
 
@@ -29,7 +30,7 @@ static uint64_t sum_of(const uint8_t *p, size_t n)
 
 /* Reads all of it, then adds 1 to each byte. */
 static void use_data(struct pair_end *end, VMBPACKETCOMPLETION packet, void *buffer, uint32_t size,
-		     uint32_t flags)
+                     uint32_t flags)
 {
 	struct iovec iov[64];
 	struct seen now = { 0 };
@@ -93,10 +94,10 @@ static void send_mdl(struct pair *pair, PMDL mdl, uint32_t offset, uint32_t leng
 	uint32_t done = pair->client.completions;
 
 	VmbPacketSetCompletionRoutine(packet, pair_completed);
-	assert_int_equal(VmbPacketSendWithExternalMdl(packet, &word, sizeof(word), mdl, offset,
-						      length,
-						      flags | VMBUS_CHANNEL_FORMAT_FLAG_WAIT_FOR_COMPLETION),
-			 STATUS_SUCCESS);
+	assert_int_equal(
+		VmbPacketSendWithExternalMdl(packet, &word, sizeof(word), mdl, offset, length,
+	                                     flags | VMBUS_CHANNEL_FORMAT_FLAG_WAIT_FOR_COMPLETION),
+		STATUS_SUCCESS);
 	pair_wait(pair->client.completions == done + 1);
 	assert_int_equal(pair->client.last_status, STATUS_SUCCESS);
 }
@@ -120,8 +121,8 @@ static void host_reads_and_writes_pool_memory(void **state)
 	uint64_t word = 1;
 
 	assert_int_equal(VmbPacketSend(VmbPacketAllocate(pair->client.channel), &word, 8, mdl,
-				       VMBUS_CHANNEL_FORMAT_FLAG_WAIT_FOR_COMPLETION),
-			 STATUS_SUCCESS);
+	                               VMBUS_CHANNEL_FORMAT_FLAG_WAIT_FOR_COMPLETION),
+	                 STATUS_SUCCESS);
 	pair_wait(pair->server.packets == 1);
 	send_mdl(pair, mdl, 0, 0, 0);
 	assert_int_equal(seen.status, STATUS_SUCCESS);
@@ -201,7 +202,7 @@ static void forced_length_passes_the_byte_count(void **state)
 	PMDL mdl = mdl_over(buffer, 1000);
 	VMBPACKET packet = VmbPacketAllocate(pair->client.channel);
 	const uint32_t flags = VMBUS_CHANNEL_FORMAT_FLAG_WAIT_FOR_COMPLETION |
-			       VMBUS_CHANNEL_FORMAT_FLAG_FORCE_MDL_LENGTH;
+	                       VMBUS_CHANNEL_FORMAT_FLAG_FORCE_MDL_LENGTH;
 	uint64_t word = 1;
 
 	send_mdl(pair, mdl, 0, 4096, VMBUS_CHANNEL_FORMAT_FLAG_FORCE_MDL_LENGTH);
@@ -209,16 +210,17 @@ static void forced_length_passes_the_byte_count(void **state)
 	expect_added(buffer, 4096);
 	/* but not past the page */
 	VmbPacketSetCompletionRoutine(packet, pair_completed);
-	assert_int_equal(
-		VmbPacketSendWithExternalMdl(packet, &word, 8, mdl, 0, 4097, flags),
-		STATUS_INVALID_PARAMETER_6);
+	assert_int_equal(VmbPacketSendWithExternalMdl(packet, &word, 8, mdl, 0, 4097, flags),
+	                 STATUS_INVALID_PARAMETER_6);
 	/* and without the flag not past the count */
-	assert_int_equal(VmbPacketSendWithExternalMdl(packet, &word, 8, mdl, 0, 1001,
-						      VMBUS_CHANNEL_FORMAT_FLAG_WAIT_FOR_COMPLETION),
-			 STATUS_INVALID_PARAMETER_6);
-	assert_int_equal(VmbPacketSendWithExternalMdl(packet, &word, 8, mdl, 1000, 0,
-						      VMBUS_CHANNEL_FORMAT_FLAG_WAIT_FOR_COMPLETION),
-			 STATUS_INVALID_PARAMETER_5);
+	assert_int_equal(
+		VmbPacketSendWithExternalMdl(packet, &word, 8, mdl, 0, 1001,
+	                                     VMBUS_CHANNEL_FORMAT_FLAG_WAIT_FOR_COMPLETION),
+		STATUS_INVALID_PARAMETER_6);
+	assert_int_equal(
+		VmbPacketSendWithExternalMdl(packet, &word, 8, mdl, 1000, 0,
+	                                     VMBUS_CHANNEL_FORMAT_FLAG_WAIT_FOR_COMPLETION),
+		STATUS_INVALID_PARAMETER_5);
 	VmbPacketFree(packet);
 	IoFreeMdl(mdl);
 	ExFreePoolWithTag(buffer, 'tset');
@@ -240,9 +242,10 @@ static void page_numbers_in_any_order(void **state)
 		for (size_t k = 0; k < PAGE_SIZE; k++)
 			sum = sum * 31 + ((uint8_t *)(uintptr_t)(mixed[i] << PAGE_SHIFT))[k];
 	VmbPacketSetCompletionRoutine(packet, pair_completed);
-	assert_int_equal(VmbPacketSendWithExternalPfns(packet, &word, 8, mixed, 3,
-						       VMBUS_CHANNEL_FORMAT_FLAG_WAIT_FOR_COMPLETION),
-			 STATUS_SUCCESS);
+	assert_int_equal(
+		VmbPacketSendWithExternalPfns(packet, &word, 8, mixed, 3,
+	                                      VMBUS_CHANNEL_FORMAT_FLAG_WAIT_FOR_COMPLETION),
+		STATUS_SUCCESS);
 	pair_wait(pair->client.completions == 1);
 	assert_int_equal(seen.length, 3 * PAGE_SIZE);
 	assert_int_equal(seen.sum, sum);
@@ -304,14 +307,14 @@ static void refusals(void **state)
 	/* and has to be waited for */
 	assert_int_equal(VmbPacketSend(packet, &word, 8, mdl, 0), STATUS_INVALID_PARAMETER_5);
 	assert_int_equal(VmbPacketSendWithExternalMdl(packet, &word, 8, mdl, 0, 0, 0),
-			 STATUS_INVALID_PARAMETER_7);
+	                 STATUS_INVALID_PARAMETER_7);
 	assert_int_equal(VmbPacketSendWithExternalMdl(packet, &word, 8, NULL, 0, 0, 1),
-			 STATUS_INVALID_PARAMETER_4);
+	                 STATUS_INVALID_PARAMETER_4);
 	assert_int_equal(VmbPacketSendWithExternalPfns(packet, &word, 8, NULL, 1, 1),
-			 STATUS_INVALID_PARAMETER_4);
-	assert_int_equal(VmbPacketSendWithExternalPfns(packet, &word, 8, MmGetMdlPfnArray(mdl), 0,
-						       1),
-			 STATUS_INVALID_PARAMETER_5);
+	                 STATUS_INVALID_PARAMETER_4);
+	assert_int_equal(
+		VmbPacketSendWithExternalPfns(packet, &word, 8, MmGetMdlPfnArray(mdl), 0, 1),
+		STATUS_INVALID_PARAMETER_5);
 	/* more than the channel's maximum, 1 MiB by default */
 	big = mdl_over(large, (1 << 20) + 1);
 	assert_int_equal(VmbPacketSend(packet, &word, 8, big, 1), STATUS_INVALID_BUFFER_SIZE);
@@ -327,7 +330,7 @@ static void refusals(void **state)
 static NTSTATUS no_data_status;
 
 static void look_for_data(struct pair_end *end, VMBPACKETCOMPLETION packet, void *buffer,
-			  uint32_t size, uint32_t flags)
+                          uint32_t size, uint32_t flags)
 {
 	PMDL mdl;
 

@@ -26,9 +26,9 @@ static void host_maps_the_guests_buffer(void **state)
 	assert_non_null(buffer);
 	memset(buffer, 3, 300000);
 	/* enough pages for several messages, and not page-aligned */
-	assert_int_equal(VmbChannelCreateGpadlFromBuffer(pair->client.channel, 0, buffer + 10, 299000,
-							 &handle),
-			 STATUS_SUCCESS);
+	assert_int_equal(VmbChannelCreateGpadlFromBuffer(pair->client.channel, 0, buffer + 10,
+	                                                 299000, &handle),
+	                 STATUS_SUCCESS);
 	assert_int_not_equal(handle, 0);
 	assert_int_equal(VmbChannelMapGpadl(pair->server.channel, 0, handle, &mdl), STATUS_SUCCESS);
 	assert_int_equal(MmGetMdlByteCount(mdl), 299000);
@@ -43,7 +43,7 @@ static void host_maps_the_guests_buffer(void **state)
 	VmbChannelDeleteGpadl(pair->client.channel, handle);
 	/* it is gone */
 	assert_int_equal(VmbChannelMapGpadl(pair->server.channel, 0, handle, &mdl),
-			 STATUS_INVALID_PARAMETER_3);
+	                 STATUS_INVALID_PARAMETER_3);
 	ExFreePoolWithTag(buffer, 'tset');
 	pair_destroy(pair);
 	assert_int_equal(pair_logged_errors(), 0);
@@ -62,15 +62,15 @@ static void chains_keep_their_pieces(void **state)
 	mdl->Next = IoAllocateMdl(b, 700, FALSE, FALSE, NULL);
 	MmBuildMdlForNonPagedPool(mdl->Next);
 	b[0] = 77;
-	assert_int_equal(VmbChannelCreateGpadlFromMdl(pair->client.channel, 0, mdl, 1000, 4500,
-						      &handle),
-			 STATUS_SUCCESS);
+	assert_int_equal(
+		VmbChannelCreateGpadlFromMdl(pair->client.channel, 0, mdl, 1000, 4500, &handle),
+		STATUS_SUCCESS);
 	assert_int_equal(VmbChannelMapGpadl(pair->server.channel, 0, handle, &theirs),
-			 STATUS_SUCCESS);
+	                 STATUS_SUCCESS);
 	assert_int_equal(MmGetMdlByteCount(theirs), 4000);
 	assert_int_equal(MmGetMdlByteCount(theirs->Next), 500);
 	assert_int_equal(*(uint8_t *)MmGetSystemAddressForMdlSafe(theirs->Next, NormalPagePriority),
-			 77);
+	                 77);
 	VmbChannelUnmapGpadl(pair->server.channel, handle);
 	VmbChannelDeleteGpadl(pair->client.channel, handle);
 	IoFreeMdl(mdl->Next);
@@ -89,11 +89,11 @@ static void one_mapping_at_a_time(void **state)
 	PMDL mdl, again;
 
 	assert_int_equal(VmbChannelCreateGpadlFromBuffer(pair->client.channel, 0, buffer, PAGE_SIZE,
-							 &handle),
-			 STATUS_SUCCESS);
+	                                                 &handle),
+	                 STATUS_SUCCESS);
 	assert_int_equal(VmbChannelMapGpadl(pair->server.channel, 0, handle, &mdl), STATUS_SUCCESS);
 	assert_int_equal(VmbChannelMapGpadl(pair->server.channel, 0, handle, &again),
-			 STATUS_ALREADY_COMMITTED);
+	                 STATUS_ALREADY_COMMITTED);
 	VmbChannelUnmapGpadl(pair->server.channel, handle);
 	assert_int_equal(VmbChannelMapGpadl(pair->server.channel, 0, handle, &mdl), STATUS_SUCCESS);
 	VmbChannelUnmapGpadl(pair->server.channel, handle);
@@ -111,14 +111,14 @@ static void read_only_is_not_mapped_for_writing(void **state)
 	PMDL mdl;
 
 	assert_int_equal(VmbChannelCreateGpadlFromBuffer(pair->client.channel,
-							 VMBUS_CHANNEL_GPADL_FLAG_READ_ONLY, buffer,
-							 PAGE_SIZE, &handle),
-			 STATUS_SUCCESS);
+	                                                 VMBUS_CHANNEL_GPADL_FLAG_READ_ONLY, buffer,
+	                                                 PAGE_SIZE, &handle),
+	                 STATUS_SUCCESS);
 	assert_int_equal(VmbChannelMapGpadl(pair->server.channel, 0, handle, &mdl),
-			 STATUS_ACCESS_DENIED);
-	assert_int_equal(VmbChannelMapGpadl(pair->server.channel, VMBUS_CHANNEL_GPADL_FLAG_READ_ONLY,
-					    handle, &mdl),
-			 STATUS_SUCCESS);
+	                 STATUS_ACCESS_DENIED);
+	assert_int_equal(VmbChannelMapGpadl(pair->server.channel,
+	                                    VMBUS_CHANNEL_GPADL_FLAG_READ_ONLY, handle, &mdl),
+	                 STATUS_SUCCESS);
 	VmbChannelUnmapGpadl(pair->server.channel, handle);
 	VmbChannelDeleteGpadl(pair->client.channel, handle);
 	ExFreePoolWithTag(buffer, 'tset');
@@ -150,9 +150,10 @@ static void delete_waits_while_mapped(void **state)
 	PMDL mdl;
 
 	assert_int_equal(VmbChannelCreateGpadlFromBuffer(pair->client.channel, 0, buffer, PAGE_SIZE,
-							 &u.handle),
-			 STATUS_SUCCESS);
-	assert_int_equal(VmbChannelMapGpadl(pair->server.channel, 0, u.handle, &mdl), STATUS_SUCCESS);
+	                                                 &u.handle),
+	                 STATUS_SUCCESS);
+	assert_int_equal(VmbChannelMapGpadl(pair->server.channel, 0, u.handle, &mdl),
+	                 STATUS_SUCCESS);
 	before = KeQueryPerformanceCounter(&frequency);
 	assert_int_equal(pthread_create(&thread, NULL, unmap_later, &u), 0);
 	VmbChannelDeleteGpadl(pair->client.channel, u.handle);
@@ -168,7 +169,8 @@ static UINT32 lasting_handle;
 
 static NTSTATUS make_one(struct pair_end *end)
 {
-	return VmbChannelCreateGpadlFromBuffer(end->channel, 0, lasting, PAGE_SIZE, &lasting_handle);
+	return VmbChannelCreateGpadlFromBuffer(end->channel, 0, lasting, PAGE_SIZE,
+	                                       &lasting_handle);
 }
 
 static NTSTATUS delete_it(struct pair_end *end)
@@ -197,7 +199,7 @@ static void from_opened_to_closed(void **state)
 		pair->server.on_closed = unmap_it;
 		pair_open(pair);
 		assert_int_equal(VmbChannelMapGpadl(pair->server.channel, 0, lasting_handle, &mdl),
-				 STATUS_SUCCESS);
+		                 STATUS_SUCCESS);
 		VmbChannelDisable(who ? pair->server.channel : pair->client.channel);
 		pair_wait(pair_traced(&pair->client, "UC") && pair_traced(&pair->server, "UC"));
 		pair_destroy(pair);
@@ -216,27 +218,31 @@ static void refusals(void **state)
 	PMDL mdl;
 
 	/* not open yet */
-	assert_int_equal(VmbChannelCreateGpadlFromBuffer(pair->client.channel, 0, buffer, 1, &handle),
-			 STATUS_INVALID_DEVICE_STATE);
+	assert_int_equal(
+		VmbChannelCreateGpadlFromBuffer(pair->client.channel, 0, buffer, 1, &handle),
+		STATUS_INVALID_DEVICE_STATE);
 	pair_open(pair);
-	assert_int_equal(VmbChannelCreateGpadlFromBuffer(pair->server.channel, 0, buffer, 1, &handle),
-			 STATUS_INVALID_PARAMETER_1);
-	assert_int_equal(VmbChannelCreateGpadlFromBuffer(pair->client.channel, 4, buffer, 1, &handle),
-			 STATUS_INVALID_PARAMETER_2);
+	assert_int_equal(
+		VmbChannelCreateGpadlFromBuffer(pair->server.channel, 0, buffer, 1, &handle),
+		STATUS_INVALID_PARAMETER_1);
+	assert_int_equal(
+		VmbChannelCreateGpadlFromBuffer(pair->client.channel, 4, buffer, 1, &handle),
+		STATUS_INVALID_PARAMETER_2);
 	assert_int_equal(VmbChannelCreateGpadlFromBuffer(pair->client.channel, 0, NULL, 1, &handle),
-			 STATUS_INVALID_PARAMETER_3);
-	assert_int_equal(VmbChannelCreateGpadlFromBuffer(pair->client.channel, 0, buffer, 0, &handle),
-			 STATUS_INVALID_PARAMETER_4);
+	                 STATUS_INVALID_PARAMETER_3);
+	assert_int_equal(
+		VmbChannelCreateGpadlFromBuffer(pair->client.channel, 0, buffer, 0, &handle),
+		STATUS_INVALID_PARAMETER_4);
 	/* memory that the host cannot see */
-	assert_int_equal(VmbChannelCreateGpadlFromBuffer(pair->client.channel, 0, private_memory, 100,
-							 &handle),
-			 STATUS_INVALID_USER_BUFFER);
+	assert_int_equal(VmbChannelCreateGpadlFromBuffer(pair->client.channel, 0, private_memory,
+	                                                 100, &handle),
+	                 STATUS_INVALID_USER_BUFFER);
 	assert_int_equal(VmbChannelMapGpadl(pair->client.channel, 0, 1, &mdl),
-			 STATUS_INVALID_PARAMETER_1);
+	                 STATUS_INVALID_PARAMETER_1);
 	assert_int_equal(VmbChannelMapGpadl(pair->server.channel, 8, 1, &mdl),
-			 STATUS_INVALID_PARAMETER_2);
+	                 STATUS_INVALID_PARAMETER_2);
 	assert_int_equal(VmbChannelMapGpadl(pair->server.channel, 0, 0x12345, &mdl),
-			 STATUS_INVALID_PARAMETER_3);
+	                 STATUS_INVALID_PARAMETER_3);
 	free(private_memory);
 	ExFreePoolWithTag(buffer, 'tset');
 	pair_destroy(pair);

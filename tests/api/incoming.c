@@ -4,14 +4,14 @@
 
 #include "pair.h"
 
-#define WAIT VMBUS_CHANNEL_FORMAT_FLAG_WAIT_FOR_COMPLETION
+#define WAIT     VMBUS_CHANNEL_FORMAT_FLAG_WAIT_FOR_COMPLETION
 #define HELD_MAX 256
 
 static VMBPACKETCOMPLETION held[HELD_MAX];
 static uint32_t held_count;
 
 static void hold(struct pair_end *end, VMBPACKETCOMPLETION packet, void *buffer, uint32_t size,
-		 uint32_t flags)
+                 uint32_t flags)
 {
 	pair_lock();
 	held[held_count++] = packet;
@@ -126,7 +126,7 @@ static bool saw_passive;
 
 /* Odd ones are deferred the first time. */
 static void defer_odd(struct pair_end *end, VMBPACKETCOMPLETION packet, void *buffer, uint32_t size,
-		      uint32_t flags)
+                      uint32_t flags)
 {
 	uint64_t word = *(uint64_t *)buffer;
 	bool passive = KeGetCurrentIrql() == PASSIVE_LEVEL;
@@ -160,7 +160,7 @@ static void deferred_packets_come_again_in_their_place(void **state)
 }
 
 static void fail_it(struct pair_end *end, VMBPACKETCOMPLETION packet, void *buffer, uint32_t size,
-		 uint32_t flags)
+                    uint32_t flags)
 {
 	VmbChannelPacketFail(packet);
 }
@@ -190,7 +190,7 @@ static void failing_a_packet_stops_the_queue(void **state)
 static uint32_t context_sum;
 
 static void use_context(struct pair_end *end, VMBPACKETCOMPLETION packet, void *buffer,
-			uint32_t size, uint32_t flags)
+                        uint32_t size, uint32_t flags)
 {
 	uint8_t *context = VmbChannelPacketGetClientContext(packet);
 
@@ -208,7 +208,7 @@ static void client_context_is_there_and_zeroed(void **state)
 
 	context_sum = 0;
 	assert_int_equal(VmbChannelInitSetClientContextSize(pair->server.channel, 100),
-			 STATUS_SUCCESS);
+	                 STATUS_SUCCESS);
 	pair->server.process = use_context;
 	pair_open(pair);
 	send_words(pair, 0, 50, WAIT);
@@ -259,13 +259,15 @@ static void pipes_keep_exact_sizes(void **state)
 	struct pair *pair = pair_create();
 	uint8_t block[100] = "a pipe's packets are as long as they were sent";
 
-	assert_int_equal(VmbChannelInitSetFlags(pair->server.channel, VMBUS_CHANNEL_INIT_FLAG_IS_PIPE),
-			 STATUS_SUCCESS);
-	assert_int_equal(VmbChannelInitSetFlags(pair->client.channel, VMBUS_CHANNEL_INIT_FLAG_IS_PIPE),
-			 STATUS_SUCCESS);
+	assert_int_equal(
+		VmbChannelInitSetFlags(pair->server.channel, VMBUS_CHANNEL_INIT_FLAG_IS_PIPE),
+		STATUS_SUCCESS);
+	assert_int_equal(
+		VmbChannelInitSetFlags(pair->client.channel, VMBUS_CHANNEL_INIT_FLAG_IS_PIPE),
+		STATUS_SUCCESS);
 	assert_int_equal(VmbServerChannelInitSetFlags(pair->server.channel,
-						      VMBUS_SERVER_CHANNEL_INIT_FLAG_OFFER_AS_PIPE),
-			 STATUS_SUCCESS);
+	                                              VMBUS_SERVER_CHANNEL_INIT_FLAG_OFFER_AS_PIPE),
+	                 STATUS_SUCCESS);
 	pair_open(pair);
 	for (uint32_t size = 0; size <= sizeof(block); size++) {
 		assert_int_equal(pair_send(&pair->client, block, size, 0), STATUS_SUCCESS);

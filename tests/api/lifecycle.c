@@ -107,7 +107,7 @@ static void paused_before_enabled(void **state)
 static VMBPACKETCOMPLETION held;
 
 static void hold(struct pair_end *end, VMBPACKETCOMPLETION packet, void *buffer, uint32_t size,
-		 uint32_t flags)
+                 uint32_t flags)
 {
 	held = packet;
 	pair_trace(end, 'h');
@@ -281,8 +281,8 @@ static void close_cancels_what_is_unanswered(void **state)
 	pair->client.process = hold;
 	pair_open(pair);
 	assert_int_equal(pair_send(&pair->server, &word, sizeof(word),
-				   VMBUS_CHANNEL_FORMAT_FLAG_WAIT_FOR_COMPLETION),
-			 STATUS_SUCCESS);
+	                           VMBUS_CHANNEL_FORMAT_FLAG_WAIT_FOR_COMPLETION),
+	                 STATUS_SUCCESS);
 	pair_wait(pair_traced(&pair->client, "h"));
 	{
 		pthread_t thread;

@@ -10,7 +10,7 @@
 
 DEFINE_GUID(pair_type, 0x6b6d636c, 0x7465, 0x7374, 0x00, 0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x07);
 DEFINE_GUID(pair_instance, 0x6b6d636c, 0x7465, 0x7374, 0x10, 0x11, 0x12, 0x13, 0x14, 0x15, 0x16,
-	    0x17);
+            0x17);
 
 const char *pair_scheme = "local";
 
@@ -19,7 +19,8 @@ static pthread_cond_t changed;
 static uint32_t errors;
 static struct timespec deadline;
 
-static void pair_log(void *context, enum kmcl_log_level level, const char *channel, const char *text)
+static void pair_log(void *context, enum kmcl_log_level level, const char *channel,
+                     const char *text)
 {
 	if (level > KMCL_LOG_WARNING)
 		return;
@@ -148,7 +149,7 @@ static VOID pair_pnp_failure(VMBCHANNEL channel, NTSTATUS status)
 }
 
 static VOID pair_process_packet(VMBCHANNEL channel, VMBPACKETCOMPLETION packet, PVOID buffer,
-				UINT32 size, UINT32 flags)
+                                UINT32 size, UINT32 flags)
 {
 	struct pair_end *end = VmbChannelGetPointer(channel);
 
@@ -225,8 +226,8 @@ static void pair_configure(struct pair_end *end)
 	assert_int_equal(VmbChannelInitSetStateChangeCallbacks(end->channel, &callbacks), 0);
 	assert_int_equal(VmbChannelInitSetFriendlyName(end->channel, &name), 0);
 	assert_int_equal(VmbChannelInitSetProcessPacketCallbacks(end->channel, pair_process_packet,
-								 pair_processing_complete),
-			 0);
+	                                                         pair_processing_complete),
+	                 0);
 }
 
 void pair_add_server(struct pair *pair, struct pair_end *end, const GUID *instance)
@@ -248,8 +249,8 @@ void pair_add_client(struct pair *pair, struct pair_end *end, const GUID *instan
 	assert_int_equal(VmbChannelAllocate(pair->bus, FALSE, &end->channel), 0);
 	pair_configure(end);
 	assert_int_equal(VmbClientChannelInitSetTargetPnp(end->channel, &pair_type, instance,
-							  pair_pnp_failure),
-			 0);
+	                                                  pair_pnp_failure),
+	                 0);
 }
 
 void pair_remove(struct pair_end *end)
@@ -270,7 +271,7 @@ struct pair *pair_create_versions(uint32_t host_max, uint32_t guest_max)
 
 	assert_non_null(pair);
 	snprintf(pair->uri, sizeof(pair->uri), "%s:%skmcl-test-%d-%d", pair_scheme,
-		 strcmp(pair_scheme, "unix") == 0 ? "/tmp/" : "", (int)getpid(), serial++);
+	         strcmp(pair_scheme, "unix") == 0 ? "/tmp/" : "", (int)getpid(), serial++);
 	assert_int_equal(kmcl_host_open_ex(pair->uri, &host, &pair->vmbus), 0);
 	assert_int_equal(kmcl_guest_open_ex(pair->uri, &guest, &pair->bus), 0);
 	pair_add_server(pair, &pair->server, &pair_instance);

@@ -3,9 +3,9 @@
 #define TESTS_API_PAIR_H
 
 /*
- * Both ends of a channel for the API's tests, on the kind of partition that the test's first argument
- * names ("local" or "unix"), with callbacks that record what happened. Waits have a limit, so a test
- * that waits for what does not come fails.
+ * Both ends of a channel for the API's tests, on the kind of partition that the test's first
+ * argument names ("local" or "unix"), with callbacks that record what happened. Waits have a limit,
+ * so a test that waits for what does not come fails.
  */
 
 #include <setjmp.h>
@@ -27,13 +27,14 @@
 
 struct pair_end;
 typedef void pair_process(struct pair_end *end, VMBPACKETCOMPLETION packet, void *buffer,
-			  uint32_t size, uint32_t flags);
+                          uint32_t size, uint32_t flags);
 typedef NTSTATUS pair_hook(struct pair_end *end);
 
 struct pair_end {
 	VMBCHANNEL channel;
 	bool server;
-	/* what the test wants done; NULL: complete with the packet's own bytes, succeed, do nothing */
+	/* what the test wants done; NULL: complete with the packet's own bytes, succeed, do nothing
+	 */
 	pair_process *process;
 	pair_hook *on_opened;
 	pair_hook *on_started;
@@ -42,7 +43,8 @@ struct pair_end {
 	pair_hook *on_closed;
 	void *context;
 	/* what happened; `lock` */
-	char trace[256]; /* a letter a callback: O(pened) S(tarted) P(ostStarted) U(suspend) C(losed) F */
+	char trace[256]; /* a letter a callback: O(pened) S(tarted) P(ostStarted) U(suspend)
+	                    C(losed) F */
 	uint32_t packets;
 	uint64_t bytes;
 	uint32_t batches;
@@ -88,20 +90,21 @@ void pair_remove(struct pair_end *end);
 /* Enables both and starts the server; returns when both are active. */
 void pair_open(struct pair *pair);
 
-/* Waits until `condition` holds, at most PAIR_WAIT_MS; it is checked when something was recorded. */
+/* Waits until `condition` holds, at most PAIR_WAIT_MS; it is checked when something was recorded.
+ */
 #define pair_wait(condition) pair_wait_until(condition, #condition, __FILE__, __LINE__)
-#define pair_wait_until(condition, text, file, line)                                               \
-	do {                                                                                       \
-		pair_wait_begin();                                                                 \
-		while (!(condition))                                                               \
-			if (!pair_wait_more())                                                     \
-				break;                                                             \
-		if (!(condition)) {                                                                \
-			pair_wait_end();                                                           \
-			print_error("timed out waiting for: %s\n", text);                          \
-			_fail(file, line);                                                         \
-		}                                                                                  \
-		pair_wait_end();                                                                   \
+#define pair_wait_until(condition, text, file, line)                      \
+	do {                                                              \
+		pair_wait_begin();                                        \
+		while (!(condition))                                      \
+			if (!pair_wait_more())                            \
+				break;                                    \
+		if (!(condition)) {                                       \
+			pair_wait_end();                                  \
+			print_error("timed out waiting for: %s\n", text); \
+			_fail(file, line);                                \
+		}                                                         \
+		pair_wait_end();                                          \
 	} while (0)
 void pair_wait_begin(void);
 bool pair_wait_more(void);

@@ -7,10 +7,10 @@
 #define WAIT VMBUS_CHANNEL_FORMAT_FLAG_WAIT_FOR_COMPLETION
 
 static NTSTATUS ask(struct pair_end *end, uint64_t question, void *answer, uint32_t *size,
-		    LARGE_INTEGER *timeout)
+                    LARGE_INTEGER *timeout)
 {
 	return VmbChannelSendSynchronousRequest(end->channel, &question, sizeof(question), NULL,
-						WAIT, answer, size, timeout);
+	                                        WAIT, answer, size, timeout);
 }
 
 /* covers: VmbChannelSendSynchronousRequest */
@@ -21,7 +21,8 @@ static void the_answer_comes_back(void **state)
 	uint32_t size = sizeof(answer);
 
 	pair_open(pair);
-	assert_int_equal(ask(&pair->client, 0x1122334455667788, answer, &size, NULL), STATUS_SUCCESS);
+	assert_int_equal(ask(&pair->client, 0x1122334455667788, answer, &size, NULL),
+	                 STATUS_SUCCESS);
 	assert_int_equal(size, 8);
 	assert_int_equal(answer[0], 0x1122334455667788);
 	/* no interest in the answer */
@@ -30,7 +31,7 @@ static void the_answer_comes_back(void **state)
 }
 
 static void answer_too_long(struct pair_end *end, VMBPACKETCOMPLETION packet, void *buffer,
-			    uint32_t size, uint32_t flags)
+                            uint32_t size, uint32_t flags)
 {
 	uint64_t words[4] = { 1, 2, 3, 4 };
 
@@ -56,7 +57,7 @@ static void a_long_answer_is_cut(void **state)
 static VMBPACKETCOMPLETION held;
 
 static void hold(struct pair_end *end, VMBPACKETCOMPLETION packet, void *buffer, uint32_t size,
-		 uint32_t flags)
+                 uint32_t flags)
 {
 	held = packet;
 	pair_trace(end, 'h');
@@ -101,8 +102,8 @@ static void a_timeout_leaves_external_data_alone(void **state)
 	pair->server.process = hold;
 	pair_open(pair);
 	assert_int_equal(VmbChannelSendSynchronousRequest(pair->client.channel, &word, 8, mdl, WAIT,
-							  NULL, NULL, &timeout),
-			 STATUS_CANCELLED);
+	                                                  NULL, NULL, &timeout),
+	                 STATUS_CANCELLED);
 	pair_wait(pair_traced(&pair->server, "h"));
 	/* the host still has the memory, but the caller has its own back */
 	assert_int_equal(VmbChannelPacketGetExternalData(held, 0, &theirs), STATUS_SUCCESS);
@@ -129,8 +130,8 @@ static void zero_timeout_does_not_queue(void **state)
 	pair_open(pair);
 	VmbChannelPause(pair->client.channel); /* it reads nothing: the ring fills */
 	while (NT_SUCCESS(status) && sent < 1000) {
-		status = VmbChannelSendSynchronousRequest(pair->server.channel, block, sizeof(block),
-							  NULL, 0, NULL, NULL, &none);
+		status = VmbChannelSendSynchronousRequest(
+			pair->server.channel, block, sizeof(block), NULL, 0, NULL, NULL, &none);
 		sent += NT_SUCCESS(status);
 	}
 	assert_int_equal(status, STATUS_BUFFER_OVERFLOW);
@@ -151,8 +152,8 @@ static void zero_timeout_works_at_dispatch_level(void **state)
 
 	pair_open(pair);
 	KeRaiseIrql(DISPATCH_LEVEL, &irql);
-	status = VmbChannelSendSynchronousRequest(pair->client.channel, &word, 8, NULL, 0, NULL, NULL,
-						  &none);
+	status = VmbChannelSendSynchronousRequest(pair->client.channel, &word, 8, NULL, 0, NULL,
+	                                          NULL, &none);
 	KeLowerIrql(irql);
 	assert_int_equal(status, STATUS_SUCCESS);
 	pair_wait(pair->server.packets == 1);
@@ -170,23 +171,27 @@ static void refusals(void **state)
 
 	pair_open(pair);
 	/* a server may not wait */
-	assert_int_equal(VmbChannelSendSynchronousRequest(s, &word, 8, NULL, WAIT, NULL, NULL, &none),
-			 STATUS_INVALID_PARAMETER_1);
+	assert_int_equal(
+		VmbChannelSendSynchronousRequest(s, &word, 8, NULL, WAIT, NULL, NULL, &none),
+		STATUS_INVALID_PARAMETER_1);
 	assert_int_equal(VmbChannelSendSynchronousRequest(s, &word, 8, NULL, 0, NULL, NULL, &some),
-			 STATUS_INVALID_PARAMETER_1);
+	                 STATUS_INVALID_PARAMETER_1);
 	assert_int_equal(VmbChannelSendSynchronousRequest(s, &word, 8, NULL, 0, NULL, NULL, NULL),
-			 STATUS_INVALID_PARAMETER_1);
+	                 STATUS_INVALID_PARAMETER_1);
 	assert_int_equal(VmbChannelSendSynchronousRequest(c, NULL, 8, NULL, WAIT, NULL, NULL, NULL),
-			 STATUS_INVALID_PARAMETER_2);
-	assert_int_equal(VmbChannelSendSynchronousRequest(c, &word, large, NULL, WAIT, NULL, NULL,
-							  NULL),
-			 STATUS_INVALID_PARAMETER_3);
-	assert_int_equal(VmbChannelSendSynchronousRequest(c, &word, 8, NULL, 0x10, NULL, NULL, NULL),
-			 STATUS_INVALID_PARAMETER_5);
-	assert_int_equal(VmbChannelSendSynchronousRequest(c, &word, 8, NULL, WAIT, answer, &odd, NULL),
-			 STATUS_INVALID_PARAMETER_7);
-	assert_int_equal(VmbChannelSendSynchronousRequest(c, &word, 8, NULL, WAIT, answer, NULL, NULL),
-			 STATUS_INVALID_PARAMETER_7);
+	                 STATUS_INVALID_PARAMETER_2);
+	assert_int_equal(
+		VmbChannelSendSynchronousRequest(c, &word, large, NULL, WAIT, NULL, NULL, NULL),
+		STATUS_INVALID_PARAMETER_3);
+	assert_int_equal(
+		VmbChannelSendSynchronousRequest(c, &word, 8, NULL, 0x10, NULL, NULL, NULL),
+		STATUS_INVALID_PARAMETER_5);
+	assert_int_equal(
+		VmbChannelSendSynchronousRequest(c, &word, 8, NULL, WAIT, answer, &odd, NULL),
+		STATUS_INVALID_PARAMETER_7);
+	assert_int_equal(
+		VmbChannelSendSynchronousRequest(c, &word, 8, NULL, WAIT, answer, NULL, NULL),
+		STATUS_INVALID_PARAMETER_7);
 	pair_destroy(pair);
 }
 
@@ -209,9 +214,9 @@ static void closing_ends_the_wait(void **state)
 	pair->server.on_suspend = release_held;
 	pair_open(pair);
 	assert_int_equal(pthread_create(&thread, NULL,
-					(void *(*)(void *))(uintptr_t)VmbChannelDisable,
-					pair->client.channel),
-			 0);
+	                                (void *(*)(void *))(uintptr_t)VmbChannelDisable,
+	                                pair->client.channel),
+	                 0);
 	assert_int_equal(ask(&pair->client, 1, NULL, NULL, NULL), STATUS_DEVICE_REMOVED);
 	pthread_join(thread, NULL);
 	/* and a disabled channel does not make anybody wait */

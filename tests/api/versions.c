@@ -6,9 +6,9 @@
 
 static const uint32_t versions[] = {
 	KMCL_BUS_VERSION(0, 13), KMCL_BUS_VERSION(1, 1), KMCL_BUS_VERSION(2, 4),
-	KMCL_BUS_VERSION(3, 0),	 KMCL_BUS_VERSION(4, 0), KMCL_BUS_VERSION(4, 1),
-	KMCL_BUS_VERSION(5, 0),	 KMCL_BUS_VERSION(5, 1), KMCL_BUS_VERSION(5, 2),
-	KMCL_BUS_VERSION(5, 3),	 KMCL_BUS_VERSION(6, 0),
+	KMCL_BUS_VERSION(3, 0),  KMCL_BUS_VERSION(4, 0), KMCL_BUS_VERSION(4, 1),
+	KMCL_BUS_VERSION(5, 0),  KMCL_BUS_VERSION(5, 1), KMCL_BUS_VERSION(5, 2),
+	KMCL_BUS_VERSION(5, 3),  KMCL_BUS_VERSION(6, 0),
 };
 #define VERSIONS (sizeof(versions) / sizeof(versions[0]))
 
@@ -24,13 +24,13 @@ static void talk(struct pair *pair, uint32_t version)
 	pair_open(pair);
 	for (uint32_t i = 1; i <= 3; i++) {
 		assert_int_equal(pair_send(&pair->client, &word, sizeof(word),
-					   VMBUS_CHANNEL_FORMAT_FLAG_WAIT_FOR_COMPLETION),
-				 STATUS_SUCCESS);
+		                           VMBUS_CHANNEL_FORMAT_FLAG_WAIT_FOR_COMPLETION),
+		                 STATUS_SUCCESS);
 		pair_wait(pair->client.completions == i);
 		KeStallExecutionProcessor(2000); /* both ends fall asleep: signals are needed */
 		assert_int_equal(pair_send(&pair->server, &word, sizeof(word),
-					   VMBUS_CHANNEL_FORMAT_FLAG_WAIT_FOR_COMPLETION),
-				 STATUS_SUCCESS);
+		                           VMBUS_CHANNEL_FORMAT_FLAG_WAIT_FOR_COMPLETION),
+		                 STATUS_SUCCESS);
 		pair_wait(pair->server.completions == i);
 	}
 	assert_memory_equal(pair->client.answer, &word, sizeof(word));

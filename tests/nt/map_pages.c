@@ -93,6 +93,9 @@ static void a_page_of_no_region_fails_all(void **state)
 	assert_null(nt_map_pages(pfns, 3, NT_NO_MIRROR));
 	assert_int_equal(nt_region_add(f.base, 4 * PAGE_SIZE, f.fd, 2 * PAGE_SIZE), 0);
 	assert_null(nt_map_pages(pfns, 3, NT_NO_MIRROR)); /* one past its end */
+	pfns[1] = pfn_of(f.base) + 3;
+	assert_null(nt_map_pages(pfns + 1, 2, NT_NO_MIRROR)); /* even in a row */
+	pfns[1] = pfn_of(f.base) + 1;
 	pfns[2] = UINT64_MAX;
 	assert_null(nt_map_pages(pfns, 3, NT_NO_MIRROR));
 	pfns[2] = UINT64_MAX >> 12;

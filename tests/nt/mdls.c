@@ -141,6 +141,13 @@ static void a_part_of_scattered_pages_is_mapped_on_its_own(void **state)
 	assert_false(whole->MdlFlags & MDL_MAPPED_TO_SYSTEM_VA);
 	MmPrepareMdlForReuse(part);
 	assert_int_equal(msync(PAGE_ALIGN(va), PAGE_SIZE, MS_ASYNC), -1);
+	/* freed as it is, it takes its mapping along */
+	IoBuildPartialMdl(whole, part, (PUCHAR)MmGetMdlVirtualAddress(whole), PAGE_SIZE);
+	va = MmGetSystemAddressForMdlSafe(part, NormalPagePriority);
+	assert_int_equal(va[0], 4);
+	IoFreeMdl(part);
+	assert_int_equal(msync(PAGE_ALIGN(va), PAGE_SIZE, MS_ASYNC), -1);
+	part = IoAllocateMdl(NULL, 3 * PAGE_SIZE, FALSE, FALSE, NULL);
 	IoBuildPartialMdl(whole, part, (PUCHAR)MmGetMdlVirtualAddress(whole) + 2 * PAGE_SIZE, 8);
 	va = MmGetSystemAddressForMdlSafe(part, NormalPagePriority);
 	assert_ptr_equal(va, pages + 2 * PAGE_SIZE + 16); /* one page is a row */

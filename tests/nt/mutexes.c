@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "harness.h"
 
+#include <time.h>
+
 static KMUTEX mutex;
 static FAST_MUTEX fast;
 static unsigned counter;
@@ -83,6 +85,42 @@ static void a_fast_mutex_excludes(void **state)
 	assert_int_equal(counter, 40000);
 }
 
+static void *take_fast(void *argument)
+{
+	ExAcquireFastMutex(&fast);
+	counter++;
+	ExReleaseFastMutex(&fast);
+	return NULL;
+}
+
+static uint64_t process_cpu_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+/* Each release wakes the next of those who sleep, not only the first; and sleep they do. */
+static void all_who_sleep_on_a_fast_mutex_get_it(void **state)
+{
+	pthread_t threads[3];
+	uint64_t before;
+
+	ExInitializeFastMutex(&fast);
+	counter = 0;
+	ExAcquireFastMutex(&fast);
+	for (unsigned i = 0; i < 3; i++)
+		threads[i] = start(take_fast, NULL);
+	before = process_cpu_ms();
+	sleep_ms(100);
+	assert_in_range(process_cpu_ms() - before, 0, 40);
+	ExReleaseFastMutex(&fast);
+	for (unsigned i = 0; i < 3; i++)
+		finish(threads[i]);
+	assert_int_equal(counter, 3);
+}
+
 static void *try_fast(void *argument)
 {
 	*(BOOLEAN *)argument = ExTryToAcquireFastMutex(&fast);
@@ -140,6 +178,7 @@ int main(void)
 		cmocka_unit_test(another_thread_cannot_have_it),
 		cmocka_unit_test(it_excludes),
 		cmocka_unit_test(a_fast_mutex_excludes),
+		cmocka_unit_test(all_who_sleep_on_a_fast_mutex_get_it),
 		cmocka_unit_test(a_fast_mutex_raises_to_apc_level),
 		cmocka_unit_test(misuse_is_told),
 	};

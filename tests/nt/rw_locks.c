@@ -75,6 +75,42 @@ static void writers_have_it_alone(void **state)
 	assert_int_equal(lock, 0);
 }
 
+static LONG order, writer_was, reader_was;
+
+static void *late_writer(void *argument)
+{
+	KIRQL irql = ExAcquireSpinLockExclusive(&lock);
+
+	writer_was = ++order;
+	ExReleaseSpinLockExclusive(&lock, irql);
+	return NULL;
+}
+
+static void *later_reader(void *argument)
+{
+	KIRQL irql = ExAcquireSpinLockShared(&lock);
+
+	reader_was = InterlockedIncrement(&order);
+	ExReleaseSpinLockShared(&lock, irql);
+	return NULL;
+}
+
+static void a_writer_that_waits_keeps_new_readers_out(void **state)
+{
+	KIRQL irql = ExAcquireSpinLockShared(&lock);
+	pthread_t w = start(late_writer, NULL), r;
+
+	while (ReadNoFence(&lock) == 1) /* until the writer has said so */
+		sleep_ms(1);
+	r = start(later_reader, NULL);
+	sleep_ms(30);
+	assert_int_equal(ReadAcquire(&order), 0);
+	ExReleaseSpinLockShared(&lock, irql);
+	finish(w);
+	finish(r);
+	assert_int_equal(writer_was + reader_was, 3);
+}
+
 static void the_only_reader_can_become_the_writer(void **state)
 {
 	KIRQL irql = ExAcquireSpinLockShared(&lock);
@@ -105,6 +141,7 @@ int main(void)
 		cmocka_unit_test(it_raises_and_lowers),
 		cmocka_unit_test(readers_share_it),
 		cmocka_unit_test(writers_have_it_alone),
+		cmocka_unit_test(a_writer_that_waits_keeps_new_readers_out),
 		cmocka_unit_test(the_only_reader_can_become_the_writer),
 		cmocka_unit_test(misuse_is_told),
 	};

@@ -47,6 +47,38 @@ static void items_run_in_order_one_at_a_time(void **state)
 	nt_strand_drain(&strand); /* nothing to wait for */
 }
 
+static LONG steps;
+
+static void slow_step(void *context)
+{
+	sleep_ms(10);
+	InterlockedIncrement(&steps);
+}
+
+static void *drain_too(void *argument)
+{
+	nt_strand_drain(argument);
+	assert_int_equal(ReadAcquire(&steps), 4);
+	return NULL;
+}
+
+static void a_drain_waits_for_the_last_one(void **state)
+{
+	struct nt_strand_item items[4];
+	struct nt_strand strand;
+	pthread_t other;
+
+	nt_strand_init(&strand);
+	for (unsigned i = 0; i < 4; i++) {
+		items[i].routine = slow_step;
+		nt_strand_queue(&strand, &items[i]);
+	}
+	other = start(drain_too, &strand);
+	nt_strand_drain(&strand);
+	assert_int_equal(ReadAcquire(&steps), 4);
+	finish(other);
+}
+
 static LONG again;
 
 static void queue_again(void *context)
@@ -158,6 +190,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(items_run_in_order_one_at_a_time),
+		cmocka_unit_test(a_drain_waits_for_the_last_one),
 		cmocka_unit_test(an_item_may_be_used_again_from_its_routine_on),
 		cmocka_unit_test(strands_do_not_hold_up_each_other),
 		cmocka_unit_test(drained_it_may_go),

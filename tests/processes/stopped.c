@@ -106,6 +106,8 @@ static void guest_leaves_stopped_host(void **state)
 
 	survivor_expect_progress(&s);
 	disable_within(&s, MORE_MS);
+	while (!traffic_is_idle(s.t)) /* of a GPADL's deletion, which has no limit */
+		usleep(500);
 	process_stop(&host);
 	close_within(&s, GOODBYE_LIMIT_MS + MORE_MS);
 	process_kill(&host);

@@ -671,7 +671,7 @@ static bool is_disconnected(struct traffic *t)
 	return info.version == 0 && info.other_process == 0;
 }
 
-static bool is_idle(struct traffic *t)
+bool traffic_is_idle(struct traffic *t)
 {
 	size_t n;
 	bool idle;
@@ -699,8 +699,8 @@ bool traffic_is_settled(struct traffic *t)
 {
 	struct kmcl_channel_info info;
 
-	if (!is_disconnected(t) || !is_idle(t) || atomic_load(&t->sent) != atomic_load(&t->ended) ||
-	    atomic_load(&t->held))
+	if (!is_disconnected(t) || !traffic_is_idle(t) ||
+	    atomic_load(&t->sent) != atomic_load(&t->ended) || atomic_load(&t->held))
 		return false;
 	kmcl_channel_info(t->channel, &info);
 	return info.outstanding_in == 0 && info.outstanding_out == 0 && info.gpadls == 0 &&

@@ -36,6 +36,9 @@ VMBCHANNEL traffic_channel(struct traffic *t);
 void traffic_take_trace(struct traffic *t, char *trace);
 bool traffic_has_come_to(struct traffic *t, char what);
 bool traffic_is_active(struct traffic *t);
+/* Its channel has closed, or never opened, and none of its threads is in the middle of something.
+ */
+bool traffic_is_idle(struct traffic *t);
 /* Nothing is open, in flight, held or waited for, and no bus is connected. */
 bool traffic_is_settled(struct traffic *t);
 /* Says on stderr what it waits for. */

@@ -23,8 +23,8 @@ static uint32_t encode(void *headers, uint32_t room, const struct wire_gpa_exten
 	if (!wire_gpa_write_begin(&w, headers, room))
 		return 0;
 	for (uint32_t i = 0; i < count; i++) {
-		uint64_t *pfns = wire_gpa_write_range(&w, extents[i].byte_offset,
-		                                      extents[i].byte_count);
+		uint64_t *pfns =
+			wire_gpa_write_range(&w, extents[i].byte_offset, extents[i].byte_count);
 
 		if (!pfns)
 			return 0;

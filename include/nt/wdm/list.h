@@ -9,8 +9,6 @@ EXTERN_C_START
 /* Doubly linked lists: the head is an entry too, and an empty list's head points at itself. Any
  * IRQL; the caller keeps others out. A list whose neighbours disagree stops the process. */
 
-#define LIST_ENTRY_IS_INTACT(e) ((e)->Flink->Blink == (e) && (e)->Blink->Flink == (e))
-
 FORCEINLINE void InitializeListHead(_Out_ PLIST_ENTRY head)
 {
 	head->Flink = head->Blink = head;
