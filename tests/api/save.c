@@ -350,8 +350,14 @@ static void hold(struct pair_end *end, VMBPACKETCOMPLETION packet, void *buffer,
 
 static void release_held(void)
 {
-	while (held_count)
-		VmbChannelPacketComplete(held[--held_count], NULL, 0);
+	uint32_t count;
+
+	pair_lock();
+	count = held_count;
+	held_count = 0;
+	pair_unlock();
+	while (count)
+		VmbChannelPacketComplete(held[--count], NULL, 0);
 }
 
 /* Sends `count` packets that the client holds, and saves. */
