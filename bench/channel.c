@@ -48,7 +48,7 @@ static void poll_always(uint32_t dispatchers)
 {
 	struct kmcl_dispatch_settings settings = { .size = sizeof(settings),
 		                                   .dispatchers = dispatchers,
-		                                   .spin_us = 100000 };
+		                                   .spin_us = 1000 };
 
 	check(kmcl_dispatch_configure(&settings), "configuring the dispatchers");
 }

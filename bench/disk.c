@@ -87,7 +87,7 @@ static void poll_always(void)
 {
 	struct kmcl_dispatch_settings settings = { .size = sizeof(settings),
 		                                   .dispatchers = 1,
-		                                   .spin_us = 100000 };
+		                                   .spin_us = 1000 };
 
 	check(kmcl_dispatch_configure(&settings), "configuring the dispatcher");
 }
