@@ -58,10 +58,6 @@ enum wire_packet_type {
 
 #define WIRE_PACKET_FLAG_COMPLETION_REQUESTED 1u
 
-/* What offset8 and length8 can say. */
-#define WIRE_PACKET_HEADER_MAX (UINT16_MAX * 8u)
-#define WIRE_PACKET_SIZE_MAX   (UINT16_MAX * 8u)
-
 /* Follows each packet: the offset at which it began, in the high half. */
 #define WIRE_PACKET_FOOTER_SIZE 8u
 
