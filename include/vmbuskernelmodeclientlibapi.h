@@ -305,7 +305,9 @@ NTKERNELAPI NTSTATUS VmbChannelEnable(_In_ VMBCHANNEL Channel);
 
 /* P. Server: revokes the offer; client: closes the channel. Returns when all of it is torn down and
  * Suspend and Closed have run. A client waits up to 10 s for a host that does not answer; the
- * memory of its rings is then not used again. Not from a callback of the same channel. */
+ * memory of its rings is then not used again. While packets with external data are unanswered it
+ * waits until the host has answered or is gone, complaining in the log: until then the host may
+ * write to that memory. Not from a callback of the same channel. */
 NTKERNELAPI VOID VmbChannelDisable(_In_ VMBCHANNEL Channel);
 
 /* P. Out of, and into, the paused state, between Enable and Disable. Pause returns when Suspend has
@@ -318,7 +320,8 @@ NTKERNELAPI VOID VmbChannelPause(_In_ VMBCHANNEL Channel);
  * P; D with *Timeout 0 and no WAIT flag. Sends and waits. Flags: VMBUS_CHANNEL_FORMAT_FLAG_*.
  * CompletionBuffer takes what the other end answered; *CompletionBufferSize says how much fits, a
  * multiple of 8, and then how much came. Timeout as KeWaitForSingleObject takes it; once it has
- * passed the packet is cancelled; 0: a packet that does not fit now is not queued. A server may
+ * passed the packet is cancelled, but what the other end has begun it may finish: external data is
+ * its own until the channel closes; 0: a packet that does not fit now is not queued. A server may
  * call it only with *Timeout 0 and without WAIT.
  * STATUS_SUCCESS; STATUS_BUFFER_OVERFLOW: did not fit, not sent; STATUS_CANCELLED: timed out;
  * STATUS_DEVICE_REMOVED: the channel closed; STATUS_INVALID_PARAMETER_2 to _8;

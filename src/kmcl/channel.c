@@ -355,13 +355,15 @@ static void channel_step_start(struct channel *ch)
 	nt_strand_queue(&ch->post_strand, &ch->post);
 }
 
-/* A client's own close: says so to the host and waits until the host has let go of the rings. */
+/* A client's own close: says so to the host and waits until the host has let go of the rings. What
+ * the host may still read from them is then no more than what it could when it was told. */
 static void channel_close_bus(struct channel *ch)
 {
 	if (ch->server || ch->bus_closed)
 		return;
 	ch->bus_closed = true;
 	pthread_mutex_unlock(&ch->lock);
+	outgoing_stop(ch);
 	guest_close_channel(ch);
 	pthread_mutex_lock(&ch->lock);
 }

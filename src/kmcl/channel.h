@@ -118,6 +118,7 @@ struct transaction {
 	struct packet *packet;
 	uint32_t sends;     /* makes ids of one slot differ */
 	uint32_t next_free; /* slot + 1 */
+	bool external;      /* the other end may read or write memory that the driver gave */
 };
 #define TRANSACTION_CHUNK  256u
 #define TRANSACTION_CHUNKS 256u /* 65536 packets a channel */
@@ -414,6 +415,8 @@ struct packet *packet_claim(struct channel *ch, uint64_t id);
 bool packet_abandon(struct packet *packet);
 bool packet_caller_is_gone(const struct packet *packet);
 bool packet_in_flight(struct channel *ch, uint32_t slot);
+/* Is any in flight that has external data? */
+bool packet_external_in_flight(struct channel *ch);
 struct packet *packet_at(struct channel *ch, uint32_t slot);
 /* Could packet_take_flight() have given this id? */
 bool transaction_id_valid(uint64_t id);
@@ -447,7 +450,9 @@ NTSTATUS outgoing_send(struct channel *ch, struct packet *packet, bool now_only)
 void outgoing_answer(struct incoming_packet *packet, const void *buffer, uint32_t size);
 /* Packets may go from now on; those queued so far do. */
 void outgoing_open(struct channel *ch);
-/* No packet goes any more; what is queued or in flight ends with `status`. */
+/* No packet goes any more: those that are sent now queue. */
+void outgoing_stop(struct channel *ch);
+/* Likewise; and what is queued or in flight ends with `status`. */
 void outgoing_close(struct channel *ch, NTSTATUS status);
 /* Puts in the ring what waits, if there is room now; returns how many. */
 uint32_t outgoing_drain(struct channel *ch);

@@ -634,11 +634,18 @@ static NTSTATUS guest_share_rings(struct channel *ch)
 	return status;
 }
 
+/*
+ * The library can do without the memory of two rings. The driver's own memory it must not give back
+ * while a host that was only slow may come to a packet that says to write there.
+ */
 static void guest_unshare_rings(struct channel *ch)
 {
+	bool patient;
+
 	if (!ch->rings.shared)
 		return;
-	if (guest_gpadl_teardown(ch, ch->rings.gpadl, false) == STATUS_IO_TIMEOUT) {
+	patient = packet_external_in_flight(ch);
+	if (guest_gpadl_teardown(ch, ch->rings.gpadl, patient) == STATUS_IO_TIMEOUT) {
 		nt_log(NT_LOG_ERROR, ch->config.name,
 		       "the host does not let go of the rings: their memory is not used again");
 		ch->rings.memory = NULL;

@@ -417,22 +417,31 @@ static void outgoing_wait_flushed(struct channel *ch)
 		sched_yield();
 }
 
-void outgoing_close(struct channel *ch, NTSTATUS status)
+void outgoing_stop(struct channel *ch)
 {
 	struct outgoing *out = &ch->out;
 	struct signal_target target = { 0 };
-	struct outgoing_item *list;
 
 	spin_lock(&out->lock);
 	if (out->open)
 		outgoing_publish_locked(ch, &target);
 	out->open = false;
+	spin_unlock(&out->lock);
+	outgoing_signal_end(ch, &target);
+}
+
+void outgoing_close(struct channel *ch, NTSTATUS status)
+{
+	struct outgoing *out = &ch->out;
+	struct outgoing_item *list;
+
+	outgoing_stop(ch);
+	spin_lock(&out->lock);
 	list = out->head;
 	out->head = NULL;
 	out->tail = &out->head;
 	atomic_store(&out->waiting, false);
 	spin_unlock(&out->lock);
-	outgoing_signal_end(ch, &target);
 
 	outgoing_wait_flushed(ch);
 	outgoing_end_all(list, status);

@@ -75,6 +75,7 @@ void packet_take_flight(struct packet *packet)
 	uint64_t id;
 
 	t->sends++;
+	t->external = packet->external_size != 0;
 	id = (uint64_t)t->sends << 32 | (packet->slot + 1);
 	packet->item.wire.transaction_id = id;
 	atomic_store_explicit(&t->id, id | TRANSACTION_WRITING, memory_order_relaxed);
@@ -194,6 +195,7 @@ NTSTATUS packet_restore_flight(struct packet *packet, uint64_t id)
 		packet->waits = true;
 		packet->item.wire.transaction_id = id;
 		t->sends = (uint32_t)(id >> 32);
+		t->external = false; /* a host's has none */
 		atomic_store(&t->id, id);
 	}
 	spin_unlock(&ch->out.lock);
@@ -205,6 +207,17 @@ NTSTATUS packet_restore_flight(struct packet *packet, uint64_t id)
 bool packet_in_flight(struct channel *ch, uint32_t slot)
 {
 	return atomic_load(&transaction_at(ch, slot)->id) != 0;
+}
+
+bool packet_external_in_flight(struct channel *ch)
+{
+	bool found = false;
+
+	spin_lock(&ch->out.lock);
+	for (uint32_t slot = 0; slot < ch->out.slot_count && !found; slot++)
+		found = transaction_at(ch, slot)->external && packet_in_flight(ch, slot);
+	spin_unlock(&ch->out.lock);
+	return found;
 }
 
 void packet_cancel_all(struct channel *ch, NTSTATUS status)

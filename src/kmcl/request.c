@@ -82,20 +82,27 @@ static void request_poll(struct channel *ch, struct request *request)
 	incoming_help_end(ch);
 }
 
+/* A packet that the other end has not seen comes back. */
+static bool request_take_back(struct packet *packet)
+{
+	if (!outgoing_remove(packet->channel, packet))
+		return false;
+	packet_done(packet, STATUS_CANCELLED, NULL, 0);
+	return true;
+}
+
 /*
- * Its time is up. A packet that the other end has not seen comes back; one that it may be working
- * on stays in flight without its caller, with the memory it was given where the library owns that.
+ * Its time is up. One that the other end may be working on stays in flight without its caller, with
+ * the memory it was given where the library owns that.
  */
 static NTSTATUS request_cancel(struct packet *packet, struct request *request)
 {
-	bool removed = outgoing_remove(packet->channel, packet);
+	bool back = request_take_back(packet);
 
-	if (!removed && packet_abandon(packet))
+	if (!back && packet_abandon(packet))
 		return STATUS_PENDING;
-	if (removed)
-		packet_done(packet, STATUS_CANCELLED, NULL, 0);
 	KeWaitForSingleObject(&request->event, Executive, KernelMode, FALSE, NULL);
-	return removed ? STATUS_CANCELLED : STATUS_SUCCESS;
+	return back ? STATUS_CANCELLED : STATUS_SUCCESS;
 }
 
 static NTSTATUS request_take_answer(struct request *request, void *answer, uint32_t *answer_size)
@@ -135,17 +142,15 @@ static NTSTATUS request_send_now(struct channel *ch, const void *buffer, uint32_
 	return status;
 }
 
-/* STATUS_SUCCESS: the request has its status; STATUS_CANCELLED: and was taken back;
+/* STATUS_SUCCESS: the request has its status; STATUS_CANCELLED: it was taken back in time;
  * STATUS_PENDING: it stays with the packet. */
 static NTSTATUS request_wait(struct packet *packet, struct request *request, PLARGE_INTEGER timeout)
 {
-	LARGE_INTEGER none = { .QuadPart = 0 };
-
 	if (!timeout || timeout->QuadPart != 0)
 		request_poll(packet->channel, request);
-	if (channel_is_closing(
-		    packet->channel)) /* queued too late to be cancelled with the others */
-		timeout = &none;
+	/* If the channel closes it may be queued too late to be cancelled with the others. */
+	if (channel_is_closing(packet->channel) && request_take_back(packet))
+		timeout = NULL;
 	if (KeWaitForSingleObject(&request->event, Executive, KernelMode, FALSE, timeout) ==
 	    STATUS_SUCCESS)
 		return STATUS_SUCCESS;
@@ -173,10 +178,13 @@ static NTSTATUS request_send_and_wait(struct channel *ch, const void *buffer, ui
                                       PMDL mdl, uint32_t flags, void *answer, uint32_t *answer_size,
                                       PLARGE_INTEGER timeout)
 {
+	struct request *request;
 	VMBPACKET handle;
-	struct request *request = request_create(ch, answer ? *answer_size : 0, &handle);
 	NTSTATUS status;
 
+	if (channel_is_closing(ch))
+		return STATUS_DEVICE_REMOVED;
+	request = request_create(ch, answer ? *answer_size : 0, &handle);
 	if (!request)
 		return STATUS_INSUFFICIENT_RESOURCES;
 	status = send_request(packet_of(handle), buffer, size, mdl, flags,

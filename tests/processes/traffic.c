@@ -55,6 +55,7 @@ struct traffic {
 	/* Held while packets are sent; `active` from Started to Suspend. */
 	pthread_mutex_t gate;
 	bool active;
+	unsigned held_kinds;
 	uint64_t stream_out;
 	uint64_t stream_in;
 	_Atomic(uint64_t) serial;
@@ -226,6 +227,12 @@ static void flight_reset_data(struct flight *f)
 		memset(f->data, f->first, DATA_SIZE);
 }
 
+/* Under the gate. */
+static bool is_held(const struct traffic *t, const struct flight *f)
+{
+	return f->mdl && t->held_kinds & TRAFFIC_DATA;
+}
+
 static VOID flight_done(VMBPACKET packet, NTSTATUS status, PVOID buffer, UINT32 size)
 {
 	struct flight *f = VmbPacketGetPointer(packet);
@@ -243,7 +250,7 @@ static VOID flight_done(VMBPACKET packet, NTSTATUS status, PVOID buffer, UINT32 
 	must(atomic_exchange(&f->sent, false));
 	atomic_fetch_add(&t->ended, 1);
 	pthread_mutex_lock(&t->gate);
-	if (t->active && NT_SUCCESS(status))
+	if (t->active && NT_SUCCESS(status) && !is_held(t, f))
 		flight_send(f);
 	pthread_mutex_unlock(&t->gate);
 }
@@ -345,7 +352,8 @@ static void end(struct traffic *t)
 
 static bool may_stream(struct traffic *t)
 {
-	return t->active && atomic_load(&t->sent) - atomic_load(&t->ended) < OUTSTANDING_MAX;
+	return t->active && !(t->held_kinds & TRAFFIC_STREAMS) &&
+	       atomic_load(&t->sent) - atomic_load(&t->ended) < OUTSTANDING_MAX;
 }
 
 /* Bursts that fill the ring now and then. */
@@ -357,7 +365,7 @@ static void *streamer_main(void *context)
 		pthread_mutex_lock(&t->gate);
 		for (unsigned i = 0; i < 24 && may_stream(t); i++)
 			stream_send(t);
-		if (t->active)
+		if (may_stream(t))
 			stream_send_now(t);
 		pthread_mutex_unlock(&t->gate);
 		end(t);
@@ -476,7 +484,8 @@ static VOID on_started(VMBCHANNEL channel)
 	record(t, 'S');
 	t->stream_out = 0;
 	for (uint32_t i = 0; i < flight_count(t); i++)
-		flight_send(&t->flights[i]);
+		if (!is_held(t, &t->flights[i]))
+			flight_send(&t->flights[i]);
 	set_active(t, true);
 }
 
@@ -648,6 +657,23 @@ bool traffic_has_come_to(struct traffic *t, char what)
 	has = strchr(t->trace, what) != NULL;
 	pthread_mutex_unlock(&t->lock);
 	return has;
+}
+
+static bool data_in_flight(struct traffic *t)
+{
+	for (uint32_t i = ECHOES; i < flight_count(t); i++)
+		if (atomic_load(&t->flights[i].sent))
+			return true;
+	return false;
+}
+
+void traffic_hold(struct traffic *t, unsigned kinds)
+{
+	pthread_mutex_lock(&t->gate);
+	t->held_kinds = kinds;
+	pthread_mutex_unlock(&t->gate);
+	while (kinds & TRAFFIC_DATA && data_in_flight(t))
+		usleep(500);
 }
 
 bool traffic_is_active(struct traffic *t)

@@ -35,6 +35,9 @@ VMBCHANNEL traffic_channel(struct traffic *t);
  * Copied to `trace`, of 64 bytes, and begun anew. */
 void traffic_take_trace(struct traffic *t, char *trace);
 bool traffic_has_come_to(struct traffic *t, char what);
+/* Some kinds of traffic rest, but for streams that are queued already; 0: none does. */
+enum traffic_kind { TRAFFIC_STREAMS = 1, TRAFFIC_DATA = 2 };
+void traffic_hold(struct traffic *t, unsigned kinds);
 bool traffic_is_active(struct traffic *t);
 /* Its channel has closed, or never opened, and none of its threads is in the middle of something.
  */
