@@ -475,6 +475,7 @@ static NTSTATUS host_open_partition(struct host *host, const char *uri)
 		             .presence = host_on_presence,
 		             .log = host_on_log },
 		.context = host,
+		.message_id_max = WIRE_CONNECTION_MULTICLIENT,
 	};
 	char why[256] = "";
 	int rc = partition_open(uri, &settings, &host->partition, why, sizeof(why));

@@ -9,7 +9,13 @@
 #include <string.h>
 #include <unistd.h>
 
-static const struct partition_ops *const kinds[] = { &local_partition, &socket_partition };
+static const struct partition_ops *const kinds[] = {
+	&local_partition,
+	&socket_partition,
+#ifdef KMCL_KVM
+	&kvm_partition,
+#endif
+};
 
 /* The kind a URI names, and what of the URI is left for it. */
 static const struct partition_ops *kind_of(const char *uri, const char **rest)
@@ -44,7 +50,8 @@ int partition_open(const char *uri, const struct partition_settings *settings,
 
 	*partition = NULL;
 	if (!kind || !*rest) {
-		snprintf(why, why_size, "%s: a partition is local:NAME or unix:PATH", uri);
+		snprintf(why, why_size, "%s: a partition is local:NAME, unix:PATH or kvm:NAME",
+		         uri);
 		return -EINVAL;
 	}
 	if (settings->end == PARTITION_GUEST && !ram_is_sound(&settings->ram)) {

@@ -63,15 +63,17 @@ struct partition_settings {
 	struct partition_upcalls upcalls;
 	void *context;
 	struct partition_ram ram; /* guest end only */
+	/* Host end: messages to higher connection ids are refused where the hypervisor can say so.
+	 */
+	uint32_t message_id_max;
 };
 
 /*
- * Opens this end of the guest that `uri` names: "local:NAME" or "unix:PATH". Upcalls begin with
- * PARTITION_CAME once the other end is there, which may be before this returns: `*partition` is set
- * by then.
- * 0, or -errno with a sentence for people in `why` (-EADDRINUSE: this end is taken; -ENOENT,
- * -ECONNREFUSED: the guest end found no host; -EINVAL: no such URI; -EPROTO, -ETIMEDOUT: the host
- * does not answer as one).
+ * Opens this end of the guest that `uri` names: "local:NAME", "unix:PATH" or "kvm:NAME" (its host).
+ * Upcalls begin with PARTITION_CAME once the other end is there, which may be before this returns:
+ * `*partition` is set by then. 0, or -errno with a sentence for people in `why` (-EADDRINUSE: this
+ * end is taken; -ENOENT, -ECONNREFUSED: the guest end found no host; -EINVAL: no such URI; -EPROTO,
+ * -ETIMEDOUT: the host does not answer as one).
  */
 int partition_open(const char *uri, const struct partition_settings *settings,
                    struct partition **partition, char *why, size_t why_size);
@@ -175,6 +177,9 @@ struct partition_ops {
 };
 extern const struct partition_ops local_partition;
 extern const struct partition_ops socket_partition;
+#ifdef KMCL_KVM
+extern const struct partition_ops kvm_partition;
+#endif
 
 /* The head of every kind's own structures. */
 struct partition {

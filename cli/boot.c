@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* kmcl boot: a Linux kernel in a virtual machine whose bus is VMBus. */
+#include "services.h"
+#include "vmm.h"
+
+#include <getopt.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <termios.h>
+#include <unistd.h>
+
+static const char help_begin[] =
+	"Usage: kmcl boot --kernel FILE [OPTION]...\n"
+	"\n"
+	"Boot a Linux kernel on KVM, with Hyper-V's devices. The guest's serial port is the\n"
+	"terminal.\n"
+	"\n"
+	"  -k, --kernel FILE     a bzImage or a 64-bit ELF kernel\n"
+	"  -i, --initrd FILE     its initial file system\n"
+	"  -a, --append TEXT     its command line\n"
+	"  -c, --cpus N          processors, 1 to 8; default 1\n"
+	"  -m, --memory SIZE     default 512M\n";
+static const char help_end[] =
+	"      --plain-cpu       leave out XSAVE and AVX: for emulated hosts\n"
+	"      --no-reboot       end when the guest reboots\n"
+	"      --no-console      no serial port on the terminal\n"
+	"  -h, --help            this text\n"
+	"\n"
+	"Exit status: 0 the guest powered off, 1 it could not be run, 2 wrong usage, 3 it\n"
+	"panicked, 4 it rebooted and shall not.\n";
+
+#define EXIT_PANICKED 3
+#define EXIT_REBOOTED 4
+
+struct boot {
+	struct vmm_options vmm;
+	struct services services;
+	bool no_reboot, no_console;
+	char name[32];
+	struct termios terminal;
+	bool terminal_changed;
+};
+
+/* ---- the command line ---- */
+
+static int parse_machine_option(struct boot *b, int c, const char *argument)
+{
+	uint64_t n;
+
+	switch (c) {
+	case 'k':
+		b->vmm.kernel = argument;
+		return EXIT_OK;
+	case 'i':
+		b->vmm.initrd = argument;
+		return EXIT_OK;
+	case 'a':
+		b->vmm.command = argument;
+		return EXIT_OK;
+	case 'c':
+		if (!cli_parse_size(argument, 1, VMM_CPUS_MAX, &n))
+			return cli_usage("boot", "--cpus takes 1 to %u", VMM_CPUS_MAX);
+		b->vmm.cpus = (uint32_t)n;
+		return EXIT_OK;
+	case 'm':
+		if (!cli_parse_size(argument, VMM_MEMORY_MIN, 1ull << 40, &b->vmm.memory) ||
+		    b->vmm.memory % (1u << 20))
+			return cli_usage("boot", "--memory takes whole MiB, 64M or more");
+		return EXIT_OK;
+	default:
+		return -1;
+	}
+}
+
+static int parse(struct boot *b, int argc, char **argv)
+{
+	enum { PLAIN_CPU = 256, NO_REBOOT, NO_CONSOLE };
+	static const struct option options[] = {
+		{ "kernel", required_argument, NULL, 'k' },
+		{ "initrd", required_argument, NULL, 'i' },
+		{ "append", required_argument, NULL, 'a' },
+		{ "cpus", required_argument, NULL, 'c' },
+		{ "memory", required_argument, NULL, 'm' },
+		SERVICES_OPTIONS,
+		{ "plain-cpu", no_argument, NULL, PLAIN_CPU },
+		{ "no-reboot", no_argument, NULL, NO_REBOOT },
+		{ "no-console", no_argument, NULL, NO_CONSOLE },
+		{ "help", no_argument, NULL, 'h' },
+		{ 0 },
+	};
+	int c, code;
+
+	while ((c = getopt_long(argc, argv, "k:i:a:c:m:h" SERVICES_SHORT, options, NULL)) != -1) {
+		switch (c) {
+		case PLAIN_CPU:
+			b->vmm.plain_cpu = true;
+			break;
+		case NO_REBOOT:
+			b->no_reboot = true;
+			break;
+		case NO_CONSOLE:
+			b->no_console = true;
+			break;
+		case 'h':
+			printf("%s%s%s", help_begin, services_help, help_end);
+			exit(EXIT_OK);
+		default:
+			code = parse_machine_option(b, c, optarg);
+			if (code < 0)
+				code = services_option(&b->services, c, optarg);
+			if (code > 0)
+				return code;
+			if (code < 0)
+				return cli_usage("boot", "that is no option of it");
+		}
+	}
+	if (optind < argc)
+		return cli_usage("boot", "no use for '%s'", argv[optind]);
+	if (!b->vmm.kernel)
+		return cli_usage("boot", "--kernel is needed");
+	return EXIT_OK;
+}
+
+/* ---- the terminal ---- */
+
+static void terminal_raw(struct boot *b)
+{
+	struct termios raw;
+
+	if (b->vmm.console_in < 0 || tcgetattr(b->vmm.console_in, &b->terminal))
+		return;
+	raw = b->terminal;
+	cfmakeraw(&raw);
+	raw.c_oflag = b->terminal.c_oflag;
+	b->terminal_changed = tcsetattr(b->vmm.console_in, TCSANOW, &raw) == 0;
+}
+
+static void terminal_restore(struct boot *b)
+{
+	if (b->terminal_changed)
+		tcsetattr(b->vmm.console_in, TCSANOW, &b->terminal);
+	b->terminal_changed = false;
+}
+
+/* ---- running ---- */
+
+/* The machine that signals go to; there is one at a time. */
+static pthread_mutex_t running_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct vmm *running;
+static bool stopped;
+
+static void set_running(struct vmm *vmm)
+{
+	pthread_mutex_lock(&running_lock);
+	running = vmm;
+	if (running && stopped)
+		vmm_stop(running);
+	pthread_mutex_unlock(&running_lock);
+}
+
+static void *signals_main(void *argument)
+{
+	const sigset_t *signals = argument;
+	int number;
+
+	for (;;) {
+		sigwait(signals, &number);
+		pthread_mutex_lock(&running_lock);
+		stopped = true;
+		if (running)
+			vmm_stop(running);
+		pthread_mutex_unlock(&running_lock);
+	}
+	return NULL;
+}
+
+static int watch_signals(void)
+{
+	static sigset_t signals;
+	pthread_t thread;
+
+	/* Before there are threads, which then have them blocked too. */
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGINT);
+	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGHUP);
+	pthread_sigmask(SIG_BLOCK, &signals, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	if (pthread_create(&thread, NULL, signals_main, &signals)) {
+		cli_error("no thread for signals");
+		return EXIT_FAILED;
+	}
+	pthread_detach(thread);
+	return EXIT_OK;
+}
+
+/* One life of the guest; *again: it wants another. */
+static int run_once(struct boot *b, bool *again)
+{
+	char why[512] = "";
+	struct vmm *vmm;
+	enum vmm_end end;
+
+	*again = false;
+	if (vmm_create(&b->vmm, &vmm, why, sizeof(why))) {
+		cli_error("%s", why);
+		return EXIT_FAILED;
+	}
+	set_running(vmm);
+	terminal_raw(b);
+	end = vmm_run(vmm, why, sizeof(why));
+	terminal_restore(b);
+	set_running(NULL);
+	vmm_destroy(vmm);
+	switch (end) {
+	case VMM_POWERED_OFF:
+		return EXIT_OK;
+	case VMM_REBOOTED:
+		*again = !b->no_reboot;
+		fprintf(stderr, "kmcl: %s\n", why);
+		return *again ? EXIT_OK : EXIT_REBOOTED;
+	case VMM_PANICKED:
+		cli_error("%s", why);
+		return EXIT_PANICKED;
+	case VMM_STOPPED:
+	case VMM_FAILED:
+		break;
+	}
+	cli_error("%s", why);
+	return EXIT_FAILED;
+}
+
+static int run(struct boot *b)
+{
+	char uri[40];
+	bool again;
+	int code = watch_signals();
+
+	if (code)
+		return code;
+	snprintf(b->name, sizeof(b->name), "boot-%d", (int)getpid());
+	snprintf(uri, sizeof(uri), "kvm:%s", b->name);
+	b->vmm.name = b->name;
+	if (b->no_console)
+		b->vmm.console_in = b->vmm.console_out = -1;
+	code = services_open(&b->services, uri);
+	if (code)
+		return code;
+	do {
+		code = run_once(b, &again);
+	} while (again);
+	services_close(&b->services);
+	return code;
+}
+
+int boot_main(int argc, char **argv)
+{
+	struct boot b = {
+		.vmm = { .cpus = 1,
+		         .memory = 512u << 20,
+		         .console_in = STDIN_FILENO,
+		         .console_out = STDOUT_FILENO },
+	};
+	int code;
+
+	services_init(&b.services, "boot");
+	if (!b.services.disks) {
+		cli_error("out of memory");
+		return EXIT_FAILED;
+	}
+	code = parse(&b, argc, argv);
+	if (!code)
+		code = run(&b);
+	services_fini(&b.services);
+	return code;
+}
