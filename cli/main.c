@@ -14,6 +14,9 @@ static const char help[] =
 	"  host    offer disks and an echo service to a guest\n"
 	"  guest   list what a host offers; read, write and verify disks; measure\n"
 	"  demo    a host and a guest on a disk image, with figures\n"
+#ifdef KMCL_VMM
+	"  boot    a Linux kernel in a virtual machine, on Hyper-V's devices\n"
+#endif
 	"\n"
 	"      --help     this text; 'kmcl COMMAND --help' for a command's\n"
 	"      --version  the version\n"
@@ -27,6 +30,9 @@ static const struct {
 	{ "host", host_main },
 	{ "guest", guest_main },
 	{ "demo", demo_main },
+#ifdef KMCL_VMM
+	{ "boot", boot_main },
+#endif
 };
 
 int main(int argc, char **argv)
