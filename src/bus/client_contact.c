@@ -59,6 +59,7 @@ int client_connect(struct client *c, const struct client_contact *contact)
 	c->contact = *contact;
 	c->version = version;
 	c->state = CLIENT_CONNECTING;
+	c->left = false;
 	c->offers_delivered = false;
 	c->gpadl_answers_late = 0;
 	send_contact(c);
@@ -191,6 +192,7 @@ void client_on_unload_complete(struct client *c)
 		return;
 	}
 	c->state = CLIENT_DISCONNECTED;
+	c->left = true;
 	client_drop_channels(c);
 	c->ops.unloaded(c->context);
 }

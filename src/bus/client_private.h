@@ -49,8 +49,8 @@ struct client {
 	struct client_ops ops;
 	void *context;
 	enum client_state state;
-	bool unload_wanted; /* while connecting: say goodbye as soon as there is somebody to say it
-	                       to */
+	bool unload_wanted; /* while connecting: say goodbye as soon as there is somebody to */
+	bool left;          /* with a goodbye, and has not come back */
 	bool offers_delivered;
 	struct client_contact contact;
 	uint32_t version; /* asked or agreed */

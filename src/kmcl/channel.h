@@ -458,6 +458,8 @@ void outgoing_close(struct channel *ch, NTSTATUS status);
 uint32_t outgoing_drain(struct channel *ch);
 /* Takes a packet out of the queue; false: it was not in it. */
 bool outgoing_remove(struct channel *ch, struct packet *packet);
+/* Is what was sent still going to be answered? Not so any more after outgoing_stop(). */
+bool outgoing_is_open(struct channel *ch);
 /* While frozen, packets queue and none leaves. */
 void outgoing_freeze(struct channel *ch, bool frozen);
 /* The packet an item belongs to; NULL: it is a completion packet. */

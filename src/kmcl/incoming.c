@@ -188,6 +188,8 @@ static bool incoming_completion(struct channel *ch, const struct ring_packet *ri
 	ring_read_copy(&in->ring, ring, ring->payload_offset, in->scratch, size);
 	ring_read_advance(&in->ring, ring);
 	packet = packet_claim(ch, ring->transaction_id);
+	if (!packet && !outgoing_is_open(ch))
+		return true; /* it was cancelled as the channel closed */
 	if (!packet) {
 		incoming_fault(ch, "transaction id of a completion", ch->out.slot_count,
 		               ring->transaction_id);

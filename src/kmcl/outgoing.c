@@ -400,6 +400,16 @@ void outgoing_open(struct channel *ch)
 	outgoing_drain(ch);
 }
 
+bool outgoing_is_open(struct channel *ch)
+{
+	bool open;
+
+	spin_lock(&ch->out.lock);
+	open = ch->out.open;
+	spin_unlock(&ch->out.lock);
+	return open;
+}
+
 void outgoing_freeze(struct channel *ch, bool frozen)
 {
 	spin_lock(&ch->out.lock);

@@ -452,6 +452,12 @@ static void goodbye_at_0_13_is_not_answered(void **state)
 	client_connect_at(f, WIRE_VERSION_0_13);
 	client_unload(f->client);
 	expect(f, "< UNLOAD size=8 to=1\nunloaded\n");
+	/* what crossed it is nobody's fault */
+	host_channel_message(f, WIRE_RESCIND_CHANNEL_OFFER, 1);
+	expect(f, "");
+	client_connect_at(f, WIRE_VERSION_0_13);
+	host_channel_message(f, WIRE_RESCIND_CHANNEL_OFFER, 1);
+	expect(f, "fault RESCIND_CHANNEL_OFFER: no channel of that id\n");
 	fixture_end(f);
 }
 
