@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* kmcl boot: a Linux kernel in a virtual machine whose bus is VMBus. */
-#include "services.h"
+#include "control.h"
 #include "vmm.h"
 
-#include <getopt.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -21,22 +20,23 @@ static const char help_begin[] =
 	"  -i, --initrd FILE     its initial file system\n"
 	"  -a, --append TEXT     its command line\n"
 	"  -c, --cpus N          processors, 1 to 8; default 1\n"
-	"  -m, --memory SIZE     default 512M\n";
+	"  -m, --memory SIZE     default 512M\n"
+	"      --control PATH    take commands of 'kmcl ctl' there\n";
 static const char help_end[] =
 	"      --plain-cpu       leave out XSAVE and AVX: for emulated hosts\n"
 	"      --no-reboot       end when the guest reboots\n"
 	"      --no-console      no serial port on the terminal\n"
 	"  -h, --help            this text\n"
 	"\n"
-	"Exit status: 0 the guest powered off, 1 it could not be run, 2 wrong usage, 3 it\n"
-	"panicked, 4 it rebooted and shall not.\n";
+	"Exit status: 0 the guest powered off or was stopped, 1 it could not be run, 2 wrong\n"
+	"usage, 3 it panicked, 4 it rebooted and shall not.\n";
 
 #define EXIT_PANICKED 3
 #define EXIT_REBOOTED 4
 
 struct boot {
 	struct vmm_options vmm;
-	struct services services;
+	const char *control;
 	bool no_reboot, no_console;
 	char name[32];
 	struct termios terminal;
@@ -76,24 +76,29 @@ static int parse_machine_option(struct boot *b, int c, const char *argument)
 
 static int parse(struct boot *b, int argc, char **argv)
 {
-	enum { PLAIN_CPU = 256, NO_REBOOT, NO_CONSOLE };
-	static const struct option options[] = {
+	enum { CONTROL = 256, PLAIN_CPU, NO_REBOOT, NO_CONSOLE };
+	static const struct option own[] = {
 		{ "kernel", required_argument, NULL, 'k' },
 		{ "initrd", required_argument, NULL, 'i' },
 		{ "append", required_argument, NULL, 'a' },
 		{ "cpus", required_argument, NULL, 'c' },
 		{ "memory", required_argument, NULL, 'm' },
-		SERVICES_OPTIONS,
+		{ "control", required_argument, NULL, CONTROL },
 		{ "plain-cpu", no_argument, NULL, PLAIN_CPU },
 		{ "no-reboot", no_argument, NULL, NO_REBOOT },
 		{ "no-console", no_argument, NULL, NO_CONSOLE },
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
 	};
+	const char *letters;
+	const struct option *options = services_options(own, "k:i:a:c:m:h", &letters);
 	int c, code;
 
-	while ((c = getopt_long(argc, argv, "k:i:a:c:m:h" SERVICES_SHORT, options, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, letters, options, NULL)) != -1) {
 		switch (c) {
+		case CONTROL:
+			b->control = optarg;
+			break;
 		case PLAIN_CPU:
 			b->vmm.plain_cpu = true;
 			break;
@@ -104,12 +109,14 @@ static int parse(struct boot *b, int argc, char **argv)
 			b->no_console = true;
 			break;
 		case 'h':
-			printf("%s%s%s", help_begin, services_help, help_end);
+			fputs(help_begin, stdout);
+			services_print_help();
+			fputs(help_end, stdout);
 			exit(EXIT_OK);
 		default:
 			code = parse_machine_option(b, c, optarg);
 			if (code < 0)
-				code = services_option(&b->services, c, optarg);
+				code = services_option("boot", c, optarg);
 			if (code > 0)
 				return code;
 			if (code < 0)
@@ -146,7 +153,7 @@ static void terminal_restore(struct boot *b)
 
 /* ---- running ---- */
 
-/* The machine that signals go to; there is one at a time. */
+/* The machine that signals and commands go to; there is one at a time, and none between two. */
 static pthread_mutex_t running_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct vmm *running;
 static bool stopped;
@@ -159,6 +166,43 @@ static void set_running(struct vmm *vmm)
 		vmm_stop(running);
 	pthread_mutex_unlock(&running_lock);
 }
+
+/* ---- commands ---- */
+
+static int run_with(struct control_reply *reply, void (*action)(struct vmm *vmm))
+{
+	int code = EXIT_OK;
+
+	pthread_mutex_lock(&running_lock);
+	if (running)
+		action(running);
+	else
+		code = control_refuse(reply, "the guest does not run just now");
+	pthread_mutex_unlock(&running_lock);
+	return code;
+}
+
+static int run_stop(struct control_reply *reply, int argc, char **argv)
+{
+	return run_with(reply, vmm_stop);
+}
+
+static int run_pause(struct control_reply *reply, int argc, char **argv)
+{
+	return run_with(reply, vmm_pause);
+}
+
+static int run_resume(struct control_reply *reply, int argc, char **argv)
+{
+	return run_with(reply, vmm_resume);
+}
+
+static const struct control_command commands[] = {
+	{ "stop", "", "end the guest at once", run_stop },
+	{ "pause", "", "let its processors stand still", run_pause },
+	{ "resume", "", "and run again", run_resume },
+	{ 0 },
+};
 
 static void *signals_main(void *argument)
 {
@@ -225,6 +269,8 @@ static int run_once(struct boot *b, bool *again)
 		cli_error("%s", why);
 		return EXIT_PANICKED;
 	case VMM_STOPPED:
+		fprintf(stderr, "kmcl: %s\n", why);
+		return EXIT_OK;
 	case VMM_FAILED:
 		break;
 	}
@@ -245,13 +291,18 @@ static int run(struct boot *b)
 	b->vmm.name = b->name;
 	if (b->no_console)
 		b->vmm.console_in = b->vmm.console_out = -1;
-	code = services_open(&b->services, uri);
+	code = services_open(uri);
 	if (code)
 		return code;
-	do {
-		code = run_once(b, &again);
-	} while (again);
-	services_close(&b->services);
+	if (b->control)
+		code = control_open(b->control, commands);
+	if (!code) {
+		do {
+			code = run_once(b, &again);
+		} while (again);
+	}
+	control_close();
+	services_close();
 	return code;
 }
 
@@ -263,16 +314,7 @@ int boot_main(int argc, char **argv)
 		         .console_in = STDIN_FILENO,
 		         .console_out = STDOUT_FILENO },
 	};
-	int code;
+	int code = parse(&b, argc, argv);
 
-	services_init(&b.services, "boot");
-	if (!b.services.disks) {
-		cli_error("out of memory");
-		return EXIT_FAILED;
-	}
-	code = parse(&b, argc, argv);
-	if (!code)
-		code = run(&b);
-	services_fini(&b.services);
-	return code;
+	return code ? code : run(&b);
 }

@@ -64,6 +64,10 @@ void progress_end(struct progress *p);
 
 uint64_t cli_now_ns(void);
 
+/* Channels as text or JSON; verbose 0 to 2. */
+void channels_print(FILE *out, bool json, int verbose, const struct kmcl_bus_info *bus,
+                    const struct kmcl_channel_info *channels, uint32_t count);
+
 /* ---- latencies ---- */
 
 struct percentiles {
@@ -98,7 +102,8 @@ int guest_ls(const struct guest_options *options, int argc, char **argv);
 int guest_disk(const struct guest_options *options, int argc, char **argv);
 int guest_echo(const struct guest_options *options, int argc, char **argv);
 int demo_main(int argc, char **argv);
-int boot_main(int argc, char **argv); /* where there is KVM */
+int boot_main(int argc, char **argv); /* these two: where there is KVM */
+int ctl_main(int argc, char **argv);
 
 /* `argc` and `argv` without the first `n`, for getopt_long to begin anew. */
 void cli_shift(int *argc, char ***argv, int n);

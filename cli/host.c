@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* kmcl host: offers disks and an echo service until it is told to stop. */
-#include "services.h"
+#include "service.h"
 
-#include <getopt.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -23,20 +22,23 @@ static const char help_end[] =
 struct host {
 	const char *listen;
 	bool json, quiet;
-	struct services services;
 };
 
 static int parse(struct host *h, int argc, char **argv)
 {
 	enum { JSON = 256 };
-	static const struct option options[] = {
-		{ "listen", required_argument, NULL, 'l' }, SERVICES_OPTIONS,
-		{ "json", no_argument, NULL, JSON },        { "quiet", no_argument, NULL, 'q' },
-		{ "help", no_argument, NULL, 'h' },         { 0 },
+	static const struct option own[] = {
+		{ "listen", required_argument, NULL, 'l' },
+		{ "json", no_argument, NULL, JSON },
+		{ "quiet", no_argument, NULL, 'q' },
+		{ "help", no_argument, NULL, 'h' },
+		{ 0 },
 	};
+	const char *letters;
+	const struct option *options = services_options(own, "l:qh", &letters);
 	int c, code;
 
-	while ((c = getopt_long(argc, argv, "l:qh" SERVICES_SHORT, options, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, letters, options, NULL)) != -1) {
 		switch (c) {
 		case 'l':
 			h->listen = optarg;
@@ -48,10 +50,12 @@ static int parse(struct host *h, int argc, char **argv)
 			h->quiet = true;
 			break;
 		case 'h':
-			printf("%s%s%s", help_begin, services_help, help_end);
+			fputs(help_begin, stdout);
+			services_print_help();
+			fputs(help_end, stdout);
 			exit(EXIT_OK);
 		default:
-			code = services_option(&h->services, c, optarg);
+			code = services_option("host", c, optarg);
 			if (code > 0)
 				return code;
 			if (code < 0)
@@ -62,7 +66,7 @@ static int parse(struct host *h, int argc, char **argv)
 		return cli_usage("host", "no use for '%s'", argv[optind]);
 	if (!h->listen)
 		return cli_usage("host", "--listen is needed");
-	if (!services_any(&h->services))
+	if (!services_wanted())
 		return cli_usage("host", "nothing to offer: give --disk or --echo");
 	return EXIT_OK;
 }
@@ -79,7 +83,7 @@ static int serve(struct host *h)
 	pthread_sigmask(SIG_BLOCK, &signals, NULL);
 	signal(SIGPIPE, SIG_IGN);
 
-	code = services_open(&h->services, h->listen);
+	code = services_open(h->listen);
 	if (code)
 		return code;
 	if (!h->quiet) {
@@ -88,24 +92,15 @@ static int serve(struct host *h)
 	}
 	sigwait(&signals, &number);
 	if (!h->quiet)
-		services_print_statistics(&h->services, h->json);
-	services_close(&h->services);
+		services_print(h->json);
+	services_close();
 	return EXIT_OK;
 }
 
 int host_main(int argc, char **argv)
 {
 	struct host h = { 0 };
-	int code;
+	int code = parse(&h, argc, argv);
 
-	services_init(&h.services, "host");
-	if (!h.services.disks) {
-		cli_error("out of memory");
-		return EXIT_FAILED;
-	}
-	code = parse(&h, argc, argv);
-	if (!code)
-		code = serve(&h);
-	services_fini(&h.services);
-	return code;
+	return code ? code : serve(&h);
 }

@@ -15,14 +15,15 @@
 #include <unistd.h>
 
 /* Below the EBDA; the kernel takes over all of it. */
-#define BOOT_GDT         0x6000u
-#define BOOT_PARAMS      0x7000u
-#define BOOT_STACK       0x9000u
-#define BOOT_PML4        0xa000u
-#define BOOT_PDPT        0xb000u
-#define BOOT_PD          0xc000u /* four pages: the first 4 GiB */
-#define BOOT_COMMAND     0x20000u
-#define BOOT_COMMAND_MAX 0x8000u
+#define BOOT_GDT          0x6000u
+#define BOOT_PARAMS       0x7000u
+#define BOOT_STACK        0x9000u
+#define BOOT_PML4         0xa000u
+#define BOOT_PDPT         0xb000u
+#define BOOT_PD           0xc000u /* four pages: the first 4 GiB */
+#define BOOT_COMMAND      0x20000u
+#define BOOT_COMMAND_MAX  0x8000u
+#define BOOT_RESET_VECTOR 0xffff0u
 
 #define PAGE_PRESENT_WRITE 0x03u
 #define PAGE_LARGE         0x80u
@@ -118,6 +119,28 @@ static void fill_gdt(const struct memory *memory)
 	gdt[BOOT_DS / 8] = 0x00cf93000000ffffull; /* flat data */
 }
 
+/*
+ * All there is of firmware. A kernel on a hardware-reduced machine asks EFI to reset it, and where
+ * there is none, the BIOS: it goes back to real mode and jumps to where that would begin (Linux
+ * arch/x86/kernel/reboot.c, native_machine_emergency_restart).
+ */
+static void fill_reset_vector(const struct memory *memory)
+{
+	static const uint8_t code[] = {
+		0xba,
+		VMM_PORT_RESET & 0xff,
+		VMM_PORT_RESET >> 8, /* mov dx, port */
+		0xb0,
+		VMM_RESET_VALUE, /* mov al, value */
+		0xee,            /* out dx, al */
+		0xf4,
+		0xeb,
+		0xfd, /* hlt, again */
+	};
+
+	memcpy(memory_at(memory, BOOT_RESET_VECTOR, sizeof(code)), code, sizeof(code));
+}
+
 static int fill_command(const struct vmm *vmm, const struct kernel_image *image, char *why,
                         size_t why_size)
 {
@@ -156,6 +179,7 @@ int boot_prepare(struct vmm *vmm, const struct kernel_image *image, char *why, s
 	fill_memory_map(&vmm->memory, params);
 	fill_page_tables(&vmm->memory);
 	fill_gdt(&vmm->memory);
+	fill_reset_vector(&vmm->memory);
 	error = fill_command(vmm, image, why, why_size);
 	if (!error && vmm->options.initrd)
 		error = load_initrd(vmm, image, params, why, why_size);

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* kmcl ctl: a command to a running host's control socket. */
+#include "cli.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+static const char help[] =
+	"Usage: kmcl ctl --control PATH [--json] COMMAND [ARGUMENT]...\n"
+	"\n"
+	"Have a running 'kmcl boot --control PATH' do something. The command 'help' lists what.\n"
+	"\n"
+	"  -c, --control PATH  its control socket\n"
+	"      --json          output for programs, where a command has one\n"
+	"  -h, --help          this text\n";
+
+static int connect_to(const char *path)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd;
+
+	if (strlen(path) >= sizeof(address.sun_path)) {
+		errno = ENAMETOOLONG;
+		return -1;
+	}
+	strcpy(address.sun_path, path);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd >= 0 && connect(fd, (const struct sockaddr *)&address, sizeof(address))) {
+		int error = errno;
+
+		close(fd);
+		errno = error;
+		return -1;
+	}
+	return fd;
+}
+
+static bool send_word(int fd, const char *word)
+{
+	size_t size = strlen(word) + 1;
+
+	return send(fd, word, size, MSG_NOSIGNAL) == (ssize_t)size;
+}
+
+/* The first line is the exit code, and what is wrong. */
+static int print_answer(int fd)
+{
+	FILE *in = fdopen(fd, "r");
+	char line[1024], *why;
+	int code, c;
+
+	if (!in || !fgets(line, sizeof(line), in)) {
+		cli_error("the host did not answer");
+		if (in)
+			fclose(in);
+		return EXIT_FAILED;
+	}
+	code = (int)strtol(line, &why, 10);
+	line[strcspn(line, "\n")] = 0;
+	if (code)
+		cli_error("%s", why + (*why == ' '));
+	while ((c = getc(in)) != EOF)
+		putchar(c);
+	fclose(in);
+	return code;
+}
+
+int ctl_main(int argc, char **argv)
+{
+	enum { JSON = 256 };
+	static const struct option options[] = {
+		{ "control", required_argument, NULL, 'c' },
+		{ "json", no_argument, NULL, JSON },
+		{ "help", no_argument, NULL, 'h' },
+		{ 0 },
+	};
+	const char *path = NULL;
+	bool json = false, sent;
+	int c, fd;
+
+	while ((c = getopt_long(argc, argv, "+c:h", options, NULL)) != -1) {
+		switch (c) {
+		case 'c':
+			path = optarg;
+			break;
+		case JSON:
+			json = true;
+			break;
+		case 'h':
+			fputs(help, stdout);
+			return EXIT_OK;
+		default:
+			return cli_usage("ctl", "that is no option of it");
+		}
+	}
+	if (!path || optind == argc)
+		return cli_usage("ctl", path ? "what shall it do?" : "--control is needed");
+	fd = connect_to(path);
+	if (fd < 0) {
+		cli_error("%s: %s", path, strerror(errno));
+		return EXIT_FAILED;
+	}
+	sent = !json || send_word(fd, "--json");
+	for (int i = optind; i < argc && sent; i++)
+		sent = send_word(fd, argv[i]);
+	if (!sent || shutdown(fd, SHUT_WR)) {
+		cli_error("%s: %s", path, strerror(errno));
+		close(fd);
+		return EXIT_FAILED;
+	}
+	return print_answer(fd);
+}

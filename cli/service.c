@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "service.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct service *const services[] = { &disk_service, &echo_service };
+
+#define COUNT        (sizeof(services) / sizeof(services[0]))
+#define OPTIONS_MAX  64u
+#define FIRST_OPTION 1024 /* values of options without a letter */
+
+static HANDLE vmbus;
+static bool opened[COUNT];
+
+/* ---- options ---- */
+
+static const struct service_option *option_at(int n)
+{
+	for (size_t i = 0; i < COUNT; i++)
+		for (const struct service_option *o = services[i]->options; o && o->name; o++)
+			if (n-- == 0)
+				return o;
+	return NULL;
+}
+
+const struct option *services_options(const struct option *own, const char *own_letters,
+                                      const char **letters)
+{
+	static struct option all[OPTIONS_MAX];
+	static char all_letters[OPTIONS_MAX * 2];
+	const struct service_option *o;
+	size_t count = 0, at = strlen(own_letters);
+
+	strcpy(all_letters, own_letters);
+	while (own[count].name) {
+		all[count] = own[count];
+		count++;
+	}
+	for (int n = 0; (o = option_at(n)) && count + 1 < OPTIONS_MAX; n++) {
+		all[count++] =
+			(struct option){ .name = o->name,
+			                 .has_arg = o->argument ? required_argument : no_argument,
+			                 .val = o->letter ? o->letter : FIRST_OPTION + n };
+		if (!o->letter)
+			continue;
+		all_letters[at++] = o->letter;
+		if (o->argument)
+			all_letters[at++] = ':';
+		all_letters[at] = 0;
+	}
+	*letters = all_letters;
+	return all;
+}
+
+int services_option(const char *command, int c, const char *argument)
+{
+	const struct service_option *o;
+
+	for (int n = 0; (o = option_at(n)); n++)
+		if (c == (o->letter ? o->letter : FIRST_OPTION + n))
+			return o->take(command, argument);
+	return -1;
+}
+
+void services_print_help(void)
+{
+	for (size_t i = 0; i < COUNT; i++)
+		fputs(services[i]->help, stdout);
+}
+
+/* ---- opening and closing ---- */
+
+bool services_wanted(void)
+{
+	for (size_t i = 0; i < COUNT; i++)
+		if (services[i]->wanted())
+			return true;
+	return false;
+}
+
+static int open_one(size_t i)
+{
+	int code = services[i]->open(vmbus);
+
+	opened[i] = code == EXIT_OK;
+	return code;
+}
+
+static void close_one(size_t i)
+{
+	if (opened[i])
+		services[i]->close();
+	opened[i] = false;
+}
+
+int services_open(const char *uri)
+{
+	NTSTATUS status = kmcl_host_open(uri, &vmbus);
+	int code = EXIT_OK;
+
+	if (!NT_SUCCESS(status)) {
+		vmbus = NULL;
+		cli_error("%s: %s", uri, cli_status(status));
+		return EXIT_FAILED;
+	}
+	for (size_t i = 0; i < COUNT && !code; i++)
+		if (services[i]->wanted())
+			code = open_one(i);
+	if (code)
+		services_close();
+	return code;
+}
+
+void services_close(void)
+{
+	for (size_t i = COUNT; i-- > 0;)
+		close_one(i);
+	if (vmbus)
+		ZwClose(vmbus);
+	vmbus = NULL;
+}
+
+HANDLE services_vmbus(void)
+{
+	return vmbus;
+}
+
+void services_print(bool json)
+{
+	struct control_reply reply = { .out = stdout, .json = json };
+
+	for (size_t i = 0; i < COUNT; i++)
+		if (opened[i] && services[i]->print)
+			services[i]->print(&reply);
+}
+
+/* ---- commands ---- */
+
+int control_refuse(struct control_reply *reply, const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(reply->why, sizeof(reply->why), format, ap);
+	va_end(ap);
+	return EXIT_FAILED;
+}
+
+static int find_service(struct control_reply *reply, int argc, char **argv, size_t *found)
+{
+	for (size_t i = 0; i < COUNT; i++)
+		if (argc == 1 && !strcmp(argv[0], services[i]->name)) {
+			*found = i;
+			return EXIT_OK;
+		}
+	return control_refuse(reply, "no service '%s'", argc ? argv[0] : "");
+}
+
+static int run_rescind(struct control_reply *reply, int argc, char **argv)
+{
+	size_t i = 0;
+	int code = find_service(reply, argc, argv, &i);
+
+	if (code)
+		return code;
+	if (!opened[i])
+		return control_refuse(reply, "%s is not offered", argv[0]);
+	close_one(i);
+	return EXIT_OK;
+}
+
+static int run_offer(struct control_reply *reply, int argc, char **argv)
+{
+	size_t i = 0;
+	int code = find_service(reply, argc, argv, &i);
+
+	if (code)
+		return code;
+	if (opened[i])
+		return control_refuse(reply, "%s is offered already", argv[0]);
+	if (open_one(i))
+		return control_refuse(reply, "%s cannot be offered; its log says why", argv[0]);
+	return EXIT_OK;
+}
+
+const struct control_command services_commands[] = {
+	{ "rescind", "SERVICE", "take a service's offers back", run_rescind },
+	{ "offer", "SERVICE", "offer it again", run_offer },
+	{ 0 },
+};
+
+const struct control_command *services_next_commands(const struct control_command *before)
+{
+	bool passed = !before;
+
+	for (size_t i = 0; i < COUNT; i++) {
+		if (passed && services[i]->commands)
+			return services[i]->commands;
+		passed = passed || services[i]->commands == before;
+	}
+	return NULL;
+}

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#ifndef CLI_SERVICE_H
+#define CLI_SERVICE_H
+
+/*
+ * The services that kmcl host and kmcl boot offer a guest. Each is a file, service_NAME.c, with its
+ * options, its commands on the control socket, and one instance of its device: this process is the
+ * host of one guest. A new one is one more file, and a line in service.c.
+ */
+
+#include "cli.h"
+
+#include <getopt.h>
+
+struct service_option {
+	const char *name; /* --name */
+	char letter;      /* -l; 0: none */
+	bool argument;
+	/* An exit code; what is wrong is said with cli_usage(command, ...). */
+	int (*take)(const char *command, const char *argument);
+};
+
+/* Answers a command of the control socket: prints to `out`, or one line of what is wrong to `why`,
+ * and returns an exit code. argv[0] is the first word after the command's own. */
+struct control_reply {
+	FILE *out;
+	bool json;
+	char why[512];
+};
+
+struct control_command {
+	const char *words;     /* "disk add" */
+	const char *arguments; /* for the help */
+	const char *help;
+	int (*run)(struct control_reply *reply, int argc, char **argv);
+};
+
+struct service {
+	const char *name;                       /* of its offer: for rescind and offer */
+	const char *help;                       /* of its options, whole lines */
+	const struct service_option *options;   /* the last has no name */
+	const struct control_command *commands; /* likewise */
+	bool (*wanted)(void);
+	int (*open)(HANDLE vmbus); /* an exit code; what is wrong is said */
+	void (*close)(void);
+	void (*print)(struct control_reply *reply); /* statistics; NULL: it keeps none */
+};
+
+extern const struct service disk_service, echo_service;
+
+/* ---- all of them ---- */
+
+/* Options for getopt_long(): a command's own, up to one without a name, and then the services'.
+ * What getopt_long() returns for one of those goes to services_option(), which returns an exit
+ * code, or -1: it is none. */
+const struct option *services_options(const struct option *own, const char *own_letters,
+                                      const char **letters);
+int services_option(const char *command, int c, const char *argument);
+void services_print_help(void);
+bool services_wanted(void);
+
+/* Becomes the host of `uri` and offers what is wanted. An exit code; what is wrong is said, and
+ * nothing is open then. */
+int services_open(const char *uri);
+void services_close(void);
+HANDLE services_vmbus(void);
+void services_print(bool json);
+
+/* "rescind", "offer" and what the services know. */
+extern const struct control_command services_commands[];
+/* The next service's commands after `before`; NULL: the first's, or no more. */
+const struct control_command *services_next_commands(const struct control_command *before);
+
+/* A reply's one line of what is wrong; returns EXIT_FAILED. */
+int control_refuse(struct control_reply *reply, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+#endif

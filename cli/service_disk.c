@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "service.h"
+#include "storvsp.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define DISKS_MAX (STORVSP_TARGETS * STORVSP_LUNS)
+
+struct disk_spec {
+	char path[4096];
+	char serial[37];
+	uint64_t target, lun;
+	bool lun_given;
+	struct storvsp_disk_options options;
+};
+
+static struct disk_spec disks[DISKS_MAX];
+static uint32_t disk_count;
+static uint64_t subchannels = 4, queue_depth = 256;
+static struct storvsp *scsi;
+
+/* ---- options ---- */
+
+static bool disk_option(struct disk_spec *d, const char *option)
+{
+	uint64_t block;
+
+	if (!strcmp(option, "ro"))
+		return d->options.read_only = true;
+	if (!strcmp(option, "direct"))
+		return d->options.direct = true;
+	if (!strncmp(option, "target=", 7))
+		return cli_parse_size(option + 7, 0, STORVSP_TARGETS - 1, &d->target);
+	if (!strncmp(option, "lun=", 4))
+		return d->lun_given = cli_parse_size(option + 4, 0, STORVSP_LUNS - 1, &d->lun);
+	if (!strncmp(option, "block=", 6)) {
+		if (!cli_parse_size(option + 6, 512, 4096, &block))
+			return false;
+		d->options.block_size = (uint32_t)block;
+		return true;
+	}
+	if (!strncmp(option, "serial=", 7) && option[7] && strlen(option + 7) < sizeof(d->serial)) {
+		strcpy(d->serial, option + 7);
+		return true;
+	}
+	return false;
+}
+
+/* "IMAGE,ro,lun=3"; false, with what is wrong in `why`. */
+static bool disk_parse(const char *text, struct disk_spec *d, char *why, size_t why_size)
+{
+	char *option, *rest;
+
+	memset(d, 0, sizeof(*d));
+	if (strlen(text) >= sizeof(d->path)) {
+		snprintf(why, why_size, "the name is too long");
+		return false;
+	}
+	strcpy(d->path, text);
+	rest = strchr(d->path, ',');
+	if (rest)
+		*rest++ = 0;
+	while ((option = strsep(&rest, ","))) {
+		if (!disk_option(d, option)) {
+			snprintf(why, why_size, "%.128s: not an option: '%.64s'", d->path, option);
+			return false;
+		}
+	}
+	if (!*d->path)
+		snprintf(why, why_size, "no image");
+	return *d->path;
+}
+
+static int take_disk(const char *command, const char *argument)
+{
+	char why[256];
+
+	if (disk_count == DISKS_MAX)
+		return cli_usage(command, "more than %u disks", DISKS_MAX);
+	if (!disk_parse(argument, &disks[disk_count], why, sizeof(why)))
+		return cli_usage(command, "--disk: %s", why);
+	disk_count++;
+	return EXIT_OK;
+}
+
+static int take_subchannels(const char *command, const char *argument)
+{
+	if (!cli_parse_size(argument, 0, STORVSP_SUBCHANNELS, &subchannels))
+		return cli_usage(command, "--subchannels takes 0 to %u", STORVSP_SUBCHANNELS);
+	return EXIT_OK;
+}
+
+static int take_depth(const char *command, const char *argument)
+{
+	if (!cli_parse_size(argument, 1, 4096, &queue_depth) || queue_depth & (queue_depth - 1))
+		return cli_usage(command, "--queue-depth takes a power of two up to 4096");
+	return EXIT_OK;
+}
+
+static const struct service_option options[] = {
+	{ "disk", 'd', true, take_disk },
+	{ "subchannels", 0, true, take_subchannels },
+	{ "queue-depth", 0, true, take_depth },
+	{ 0 },
+};
+
+/* ---- disks ---- */
+
+static bool is_wanted(void)
+{
+	return disk_count;
+}
+
+/* Has another one that place? */
+static bool place_taken(const struct disk_spec *self, uint64_t lun)
+{
+	for (uint32_t i = 0; i < disk_count; i++) {
+		const struct disk_spec *d = &disks[i];
+
+		if (d != self && d->lun_given && d->target == self->target && d->lun == lun)
+			return true;
+	}
+	return false;
+}
+
+static bool disk_insert(struct disk_spec *d, char *why, size_t why_size)
+{
+	if (!d->lun_given) {
+		while (place_taken(d, d->lun))
+			d->lun++;
+		d->lun_given = true;
+	}
+	if (*d->serial)
+		d->options.serial = d->serial;
+	return NT_SUCCESS(storvsp_add_disk(scsi, (uint8_t)d->target,
+	                                   d->lun < STORVSP_LUNS ? (uint8_t)d->lun : STORVSP_LUNS,
+	                                   d->path, &d->options, why, why_size));
+}
+
+static void close_disks(void)
+{
+	if (scsi)
+		storvsp_destroy(scsi);
+	scsi = NULL;
+}
+
+static int open_disks(HANDLE vmbus)
+{
+	struct storvsp_options controller = {
+		.subchannels = (uint16_t)subchannels,
+		.queue_depth = (uint32_t)queue_depth,
+	};
+	char why[512];
+	NTSTATUS status;
+
+	cli_make_guid("kmcl host scsi 0", &controller.instance);
+	status = storvsp_create(vmbus, &controller, &scsi);
+	if (!NT_SUCCESS(status)) {
+		scsi = NULL;
+		cli_error("cannot offer disks: %s", cli_status(status));
+		return EXIT_FAILED;
+	}
+	for (uint32_t i = 0; i < disk_count; i++) {
+		if (!disk_insert(&disks[i], why, sizeof(why))) {
+			cli_error("%s", why);
+			close_disks();
+			return EXIT_FAILED;
+		}
+	}
+	return EXIT_OK;
+}
+
+static void print_json(FILE *out, const struct storvsp_statistics *st)
+{
+	struct json j;
+
+	json_begin(&j, out);
+	json_open(&j, NULL, '{');
+	json_number(&j, "requests", st->requests);
+	json_number(&j, "reads", st->reads);
+	json_number(&j, "writes", st->writes);
+	json_number(&j, "read_bytes", st->read_bytes);
+	json_number(&j, "written_bytes", st->written_bytes);
+	json_number(&j, "other", st->other);
+	json_number(&j, "errors", st->errors);
+	json_number(&j, "refused", st->refused);
+	json_number(&j, "io_submits", st->submits);
+	json_close(&j, '}');
+	json_end(&j);
+}
+
+static void print_disks(struct control_reply *reply)
+{
+	struct storvsp_statistics st;
+
+	if (!scsi)
+		return;
+	storvsp_statistics(scsi, &st);
+	if (reply->json) {
+		print_json(reply->out, &st);
+		return;
+	}
+	fprintf(reply->out,
+	        "%llu requests: %llu reads (%llu bytes), %llu writes (%llu bytes), %llu others; "
+	        "%llu failed\n",
+	        (unsigned long long)st.requests, (unsigned long long)st.reads,
+	        (unsigned long long)st.read_bytes, (unsigned long long)st.writes,
+	        (unsigned long long)st.written_bytes, (unsigned long long)st.other,
+	        (unsigned long long)st.errors);
+}
+
+/* ---- commands ---- */
+
+static int run_add(struct control_reply *reply, int argc, char **argv)
+{
+	struct disk_spec *d = &disks[disk_count];
+
+	if (argc != 1)
+		return control_refuse(reply, "disk add takes an image");
+	if (!scsi)
+		return control_refuse(reply, "there is no SCSI controller: it was started without "
+		                             "--disk, or it is rescinded");
+	if (disk_count == DISKS_MAX)
+		return control_refuse(reply, "more than %u disks", DISKS_MAX);
+	if (!disk_parse(argv[0], d, reply->why, sizeof(reply->why)))
+		return EXIT_FAILED;
+	disk_count++;
+	if (!disk_insert(d, reply->why, sizeof(reply->why))) {
+		disk_count--;
+		return EXIT_FAILED;
+	}
+	fprintf(reply->out, "%llu:%llu\n", (unsigned long long)d->target,
+	        (unsigned long long)d->lun);
+	return EXIT_OK;
+}
+
+/* "LUN" or "TARGET:LUN"; NULL: none is there. */
+static struct disk_spec *disk_at(const char *place)
+{
+	unsigned int target = 0, lun;
+	char rest;
+
+	if (sscanf(place, "%u:%u%c", &target, &lun, &rest) != 2) {
+		target = 0;
+		if (sscanf(place, "%u%c", &lun, &rest) != 1)
+			return NULL;
+	}
+	for (uint32_t i = 0; i < disk_count; i++)
+		if (disks[i].target == target && disks[i].lun == lun)
+			return &disks[i];
+	return NULL;
+}
+
+static int run_remove(struct control_reply *reply, int argc, char **argv)
+{
+	struct disk_spec *d = argc == 1 ? disk_at(argv[0]) : NULL;
+	NTSTATUS status;
+
+	if (!d || !scsi)
+		return control_refuse(reply, "no disk at '%s'", argc ? argv[0] : "");
+	status = storvsp_remove_disk(scsi, (uint8_t)d->target, (uint8_t)d->lun);
+	if (!NT_SUCCESS(status))
+		return control_refuse(reply, "%s", cli_status(status));
+	*d = disks[--disk_count];
+	return EXIT_OK;
+}
+
+static int run_list(struct control_reply *reply, int argc, char **argv)
+{
+	for (uint32_t i = 0; i < disk_count; i++)
+		fprintf(reply->out, "%llu:%llu %s%s\n", (unsigned long long)disks[i].target,
+		        (unsigned long long)disks[i].lun, disks[i].path,
+		        disks[i].options.read_only ? " read-only" : "");
+	return EXIT_OK;
+}
+
+static const struct control_command commands[] = {
+	{ "disk list", "", "the disks, and where they are: TARGET:LUN", run_list },
+	{ "disk add", "IMAGE[,OPTION]...", "put a disk in", run_add },
+	{ "disk remove", "[TARGET:]LUN", "take one out", run_remove },
+	{ 0 },
+};
+
+const struct service disk_service = {
+	.name = "disk",
+	.help = "  -d, --disk IMAGE      serve a raw disk image; may be given again. After the name:\n"
+		"                          ,ro          read-only\n"
+		"                          ,direct      past the page cache\n"
+		"                          ,target=N    0 or 1; default 0\n"
+		"                          ,lun=N       0 to 63; default the next one\n"
+		"                          ,serial=TEXT its serial number\n"
+		"                          ,block=N     512 (default) or 4096 bytes\n"
+		"      --subchannels N   the most a disk driver may ask for, 0 to 16; default 4\n"
+		"      --queue-depth N   requests in flight per channel, a power of two; default 256\n",
+	.options = options,
+	.commands = commands,
+	.wanted = is_wanted,
+	.open = open_disks,
+	.close = close_disks,
+	.print = print_disks,
+};
