@@ -34,7 +34,34 @@ NTSTATUS bus_status(int error)
 	}
 }
 
-void bus_log(int level, const char *text)
+/* A malicious end can be at fault as often as it likes: only so many of its faults are shown. */
+#define FAULTS_SHOWN  16u
+#define FAULTS_WINDOW 10000000000ull /* ns */
+
+static bool fault_shows(struct bus_faults *faults)
+{
+	uint64_t now = dispatcher_now();
+	uint32_t count;
+
+	if (now - atomic_load(&faults->since) >= FAULTS_WINDOW) {
+		atomic_store(&faults->since, now);
+		count = atomic_exchange(&faults->count, 0);
+		if (count > FAULTS_SHOWN)
+			nt_log(NT_LOG_WARNING, "bus", "%u more faults were not shown",
+			       count - FAULTS_SHOWN);
+	}
+	return atomic_fetch_add(&faults->count, 1) < FAULTS_SHOWN;
+}
+
+void bus_log_fault(struct bus_faults *faults, const char *whose, const struct bus_fault *fault)
+{
+	if (fault_shows(faults))
+		nt_log(NT_LOG_WARNING, "bus", "%s's %s: %s: expected %#llx, got %#llx", whose,
+		       fault->message, fault->what, (unsigned long long)fault->expected,
+		       (unsigned long long)fault->actual);
+}
+
+void bus_log(struct bus_faults *faults, int level, const char *text)
 {
 	static const enum nt_log_level levels[] = {
 		[PARTITION_LOG_ERROR] = NT_LOG_ERROR,
@@ -42,5 +69,6 @@ void bus_log(int level, const char *text)
 		[PARTITION_LOG_INFO] = NT_LOG_INFO,
 	};
 
-	nt_log(levels[level], "partition", "%s", text);
+	if (level == PARTITION_LOG_INFO || fault_shows(faults))
+		nt_log(levels[level], "partition", "%s", text);
 }

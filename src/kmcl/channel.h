@@ -525,7 +525,14 @@ uint64_t dispatcher_now(void);
 /* bus.c: what both ends of the bus do alike */
 
 NTSTATUS bus_status(int error); /* of a negative errno from the partition */
-void bus_log(int level, const char *text);
+/* How many faults of the other end were shown lately. */
+struct bus_faults {
+	_Atomic(uint64_t) since;
+	_Atomic(uint32_t) count;
+};
+void bus_log_fault(struct bus_faults *faults, const char *whose, const struct bus_fault *fault);
+/* What a partition has to say. */
+void bus_log(struct bus_faults *faults, int level, const char *text);
 
 /* host.c: the host end of the bus */
 

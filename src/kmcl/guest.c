@@ -67,6 +67,7 @@ struct guest {
 	struct partition *partition;
 	struct client *client;
 	struct messages messages;
+	struct bus_faults faults;
 	struct client_contact contact;
 	bool contact_answered;
 	bool creating_read_only; /* the GPADL being created is */
@@ -418,8 +419,9 @@ static void guest_unloaded(void *context)
 
 static void guest_fault(void *context, const struct bus_fault *fault)
 {
-	nt_log(NT_LOG_WARNING, "bus", "host's %s: %s: expected %#llx, got %#llx", fault->message,
-	       fault->what, (unsigned long long)fault->expected, (unsigned long long)fault->actual);
+	struct guest *guest = context;
+
+	bus_log_fault(&guest->faults, "host", fault);
 }
 
 static const struct client_ops guest_ops = {
@@ -501,7 +503,9 @@ static void guest_on_presence(void *context, enum partition_presence what)
 
 static void guest_on_log(void *context, int level, const char *text)
 {
-	bus_log(level, text);
+	struct guest *guest = context;
+
+	bus_log(&guest->faults, level, text);
 }
 
 /* ---- waiting for answers; guest->lock is held ---- */

@@ -37,6 +37,7 @@ struct host {
 	struct partition *partition;
 	struct server *server;
 	struct messages messages;
+	struct bus_faults faults;
 	struct host_due due;
 	struct message_read_only read_only[HOST_READ_ONLY_MAX];
 	uint32_t read_only_count;
@@ -218,18 +219,6 @@ static void host_add_region(struct host *host)
 		host->region = ram.base;
 }
 
-static void host_contact(void *context, const struct server_contact *contact)
-{
-	struct host *host = context;
-
-	host->contact = *contact;
-	host->pin = partition_pin(host->partition);
-	if (host->pin)
-		host_add_region(host);
-	host->due.contact = true;
-	host->due.contact_accepted = host_take_over_pages(host, contact);
-}
-
 static void host_disconnected(void *context)
 {
 	struct host *host = context;
@@ -249,6 +238,22 @@ static void host_disconnected(void *context)
 	if (host->pin)
 		partition_unpin(host->pin);
 	host->pin = NULL;
+}
+
+static void host_contact(void *context, const struct server_contact *contact)
+{
+	struct host *host = context;
+	bool accepted;
+
+	host->contact = *contact;
+	host->pin = partition_pin(host->partition);
+	if (host->pin)
+		host_add_region(host);
+	accepted = host_take_over_pages(host, contact);
+	if (!accepted)
+		host_disconnected(host); /* the machine never was connected, and will not say so */
+	host->due.contact = true;
+	host->due.contact_accepted = accepted;
 }
 
 static void host_open(void *context, void *owner, const struct server_open *open)
@@ -389,8 +394,9 @@ static void host_tl_connect(void *context, const struct bus_guid *endpoint,
 
 static void host_fault(void *context, const struct bus_fault *fault)
 {
-	nt_log(NT_LOG_WARNING, "bus", "guest's %s: %s: expected %#llx, got %#llx", fault->message,
-	       fault->what, (unsigned long long)fault->expected, (unsigned long long)fault->actual);
+	struct host *host = context;
+
+	bus_log_fault(&host->faults, "guest", fault);
 }
 
 static const struct server_ops host_ops = {
@@ -445,7 +451,9 @@ static void host_on_presence(void *context, enum partition_presence what)
 
 static void host_on_log(void *context, int level, const char *text)
 {
-	bus_log(level, text);
+	struct host *host = context;
+
+	bus_log(&host->faults, level, text);
 }
 
 /* ---- opening and closing the host ---- */
