@@ -81,7 +81,7 @@ static_assert(offsetof(struct ic_header, flags) == 17, "");
 struct ic_negotiation {
 	uint16_t framework_count, message_count;
 	uint32_t reserved;
-	struct ic_version versions[];
+	/* struct ic_version of all of them follow */
 };
 
 static_assert(sizeof(struct ic_negotiation) == 8, "");
