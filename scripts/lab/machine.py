@@ -92,8 +92,8 @@ class Follower(threading.Thread):
 
 
 class Machine:
-    """files: {name: path} that the script finds; disks: {name: path} of images that it only reads; line:
-    called with each line of progress; memory, scratch: in MiB."""
+    """files: {name: path} that the script finds; disks: {name: path} of images, where what it writes is
+    forgotten in the end; line: called with each line of progress; memory, scratch: in MiB."""
 
     def __init__(self, files, disks=None, line=print, memory=2048, scratch=8192):
         self.files, self.disks, self.line = files, disks or {}, line
@@ -206,7 +206,9 @@ class Direct(Machine):
         room = os.path.join(directory, "lab")
         os.makedirs(os.path.join(room, "scratch"))
         os.symlink(os.path.abspath(out), os.path.join(room, "out"))
-        for name, path in list(self.files.items()) + list(self.disks.items()) + [("run", script)]:
+        for name, path in self.disks.items():
+            run(["cp", "--sparse=always", "--reflink=auto", path, os.path.join(room, name)])
+        for name, path in list(self.files.items()) + [("run", script)]:
             target = os.path.join(room, name)
             os.makedirs(os.path.dirname(target), exist_ok=True)
             os.symlink(os.path.abspath(path), target)
