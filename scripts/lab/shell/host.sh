@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # The end of a test around the guest: what host() of a test calls. Lines on descriptor 3 are the result.
-# Variables of the machine: plain (options for an emulated processor), slow (how many times slower).
+# $plain: options of kmcl boot for an emulated processor.
 
 . ./both.sh
 
@@ -43,7 +43,7 @@ start()
 	rw) set -- --disk root-rw "$@" ;;
 	esac
 	# shellcheck disable=SC2086
-	timeout -s KILL $((limit * slow)) kmcl boot $plain "$@" \
+	timeout -s KILL "$limit" kmcl boot $plain "$@" \
 		--append "console=ttyS0 quiet kmcl.test=$test kmcl.root=$root $append" <&4 >"$log" 2>"$log.err" 3>&- &
 	guest=$!
 }
