@@ -33,7 +33,7 @@ build: $(BUILD)/build.ninja
 demo: build
 	@$(BUILD)/cli/kmcl demo
 
-check: packages-build packages-check
+check: packages-build packages-check packages-guest
 	@scripts/check $(STEPS)
 
 test: packages-check build
