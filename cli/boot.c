@@ -314,7 +314,9 @@ int boot_main(int argc, char **argv)
 		         .console_in = STDIN_FILENO,
 		         .console_out = STDOUT_FILENO },
 	};
-	int code = parse(&b, argc, argv);
+	int code;
 
+	service_ic_want();
+	code = parse(&b, argc, argv);
 	return code ? code : run(&b);
 }

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct service *const services[] = { &disk_service, &echo_service };
+static const struct service *const services[] = { &disk_service, &echo_service, &ic_service };
 
 #define COUNT        (sizeof(services) / sizeof(services[0]))
 #define OPTIONS_MAX  64u
@@ -185,7 +185,22 @@ static int run_offer(struct control_reply *reply, int argc, char **argv)
 	return EXIT_OK;
 }
 
+static int run_info(struct control_reply *reply, int argc, char **argv)
+{
+	for (size_t i = 0; i < COUNT; i++) {
+		if (!opened[i])
+			continue;
+		if (!reply->json)
+			fprintf(reply->out, "%s: %s", services[i]->name,
+			        services[i]->print ? "" : "offered\n");
+		if (services[i]->print)
+			services[i]->print(reply);
+	}
+	return EXIT_OK;
+}
+
 const struct control_command services_commands[] = {
+	{ "info", "", "what the services did", run_info },
 	{ "rescind", "SERVICE", "take a service's offers back", run_rescind },
 	{ "offer", "SERVICE", "offer it again", run_offer },
 	{ 0 },

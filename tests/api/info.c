@@ -129,7 +129,7 @@ static void the_counters(void **state)
 	assert_int_equal(s.statistics.packets_out, 0);
 	assert_int_equal(s.statistics.faults, 0);
 	assert_int_equal(c.statistics.external_bytes, 0);
-	assert_in_range(c.statistics.signals_out, 1, COUNT + 1);
+	assert_in_range(c.statistics.signals_out, 0, COUNT + 1); /* none, if it never slept */
 	assert_true(s.statistics.signals_in <= c.statistics.signals_out);
 
 	pair->server.process = hold;
