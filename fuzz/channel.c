@@ -106,6 +106,22 @@ static void touch_external(VMBPACKETCOMPLETION packet)
 		MmGetSystemAddressForMdlSafe(mdl, NormalPagePriority);
 }
 
+static void touch_transfer(VMBPACKETCOMPLETION packet)
+{
+	const struct kmcl_transfer_range *ranges;
+	uint64_t end = 0;
+	uint32_t count;
+	uint16_t set;
+
+	if (!NT_SUCCESS(kmcl_packet_get_transfer_pages(packet, &set, &ranges, &count)))
+		return;
+	must(count <= CHAIN);
+	touch(ranges, count * sizeof(*ranges));
+	for (uint32_t i = 0; i < count; i++)
+		end = (uint64_t)ranges[i].byte_offset + ranges[i].byte_count;
+	must(end <= UINT32_MAX);
+}
+
 static VOID on_packet(VMBCHANNEL channel, VMBPACKETCOMPLETION packet, PVOID buffer, UINT32 size,
                       UINT32 flags)
 {
@@ -113,6 +129,7 @@ static VOID on_packet(VMBCHANNEL channel, VMBPACKETCOMPLETION packet, PVOID buff
 	touch(buffer, size);
 	if (flags & VMBUS_CHANNEL_PROCESS_PACKET_FLAG_EXTERNAL_DATA)
 		touch_external(packet);
+	touch_transfer(packet);
 	if (KeGetCurrentIrql() == PASSIVE_LEVEL) /* on a thread of the library's */
 		VmbChannelPacketComplete(packet, buffer, size);
 	else if (size && *(uint8_t *)buffer % 4 == 2)
@@ -326,7 +343,8 @@ static void step_packet(struct fuzz_input *in)
 		.flags = what >> 2 & 1,
 	};
 
-	if (packet.type != WIRE_PACKET_DATA_GPA_DIRECT)
+	if (packet.type != WIRE_PACKET_DATA_GPA_DIRECT &&
+	    packet.type != WIRE_PACKET_DATA_TRANSFER_PAGES)
 		header = 0;
 	size += header;
 	memcpy(bytes, fuzz_bytes(in, &size), size);

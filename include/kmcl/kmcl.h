@@ -121,6 +121,42 @@ NTKERNELAPI NTSTATUS kmcl_server_channel_get_open_data(VMBCHANNEL channel, void 
  * the host answered: STATUS_CONNECTION_REFUSED where nobody listens. */
 NTKERNELAPI NTSTATUS kmcl_guest_tl_connect(PDEVICE_OBJECT bus, LPCGUID endpoint, LPCGUID service);
 
+/* ---- transfer pages ---- */
+
+/*
+ * The documented API has no word for them, and network adapters cannot do without: the guest shows
+ * its host memory once (a GPADL), both ends call it by a number of their own (the page set), and
+ * the host sends packets that name ranges of it. Sources: Linux include/linux/hyperv.h
+ * (vmtransfer_page_packet_header), drivers/net/hyperv/netvsc.c; OpenVMM vmbus_ring/src/lib.rs.
+ */
+struct kmcl_transfer_range {
+	uint32_t byte_count;
+	uint32_t byte_offset;
+};
+
+/*
+ * D. Server: as VmbPacketSend, with ranges of a page set, which are the guest's until it completes
+ * the packet. Flags: VMBUS_CHANNEL_FORMAT_FLAG_*, WAIT is required. STATUS_INVALID_PARAMETER: a
+ * client's packet; _1 to _3, _7 (the flags) as there; _5: no ranges; _6: none of them;
+ * STATUS_INVALID_BUFFER_SIZE: more ranges than the channel's chain length, or more bytes in them
+ * than its maximum external data (VmbChannelInitSetMaximumExternalData).
+ */
+NTKERNELAPI NTSTATUS kmcl_packet_send_transfer_pages(VMBPACKET packet, void *buffer, uint32_t size,
+                                                     uint16_t page_set,
+                                                     const struct kmcl_transfer_range *ranges,
+                                                     uint32_t count, uint32_t flags);
+/*
+ * D. Client: the ranges of a packet that ProcessPacket was given, valid until it is completed. Each
+ * of them ends before 4 GiB and there are no more than the channel's chain length; whether they lie
+ * in the memory, only the driver can tell. To ProcessPacket such a packet is like any other, with
+ * its payload in the buffer (so it is in OpenVMM, vmbus_async/src/queue.rs, where a packet with
+ * transfer pages is a data packet that has ranges too).
+ * STATUS_NOT_FOUND: it has none; STATUS_INVALID_PARAMETER_1 to _4.
+ */
+NTKERNELAPI NTSTATUS kmcl_packet_get_transfer_pages(VMBPACKETCOMPLETION packet, uint16_t *page_set,
+                                                    const struct kmcl_transfer_range **ranges,
+                                                    uint32_t *count);
+
 /* ---- what there is on a bus ---- */
 
 struct kmcl_statistics {

@@ -105,7 +105,7 @@ struct outgoing_item {
 	void (*done)(struct outgoing_item *item,
 	             NTSTATUS status); /* not in the ring: with a failure */
 	struct wire_packet wire;
-	struct ring_span spans[3]; /* external data header, pipe header, payload */
+	struct ring_span spans[3]; /* header with ranges, pipe header, payload */
 	unsigned span_count;
 };
 
@@ -172,10 +172,11 @@ struct packet {
 	uint32_t payload_size;
 	uint32_t header_size;
 	uint32_t external_size;
+	enum wire_packet_type type;
 	struct wire_pipe_header pipe;
 	struct bounce bounce;
 	struct packet *next_free;
-	uint8_t *header;  /* external data header; behind this structure */
+	uint8_t *header;  /* of external data or transfer pages; behind this structure */
 	uint8_t *payload; /* used when the packet has to wait for room */
 };
 
@@ -212,12 +213,13 @@ struct incoming_packet {
 	struct outgoing_item item; /* its completion packet */
 	uint64_t transaction_id;
 	uint32_t payload_size;
-	uint32_t header_size; /* external data header, 0: none */
+	uint32_t header_size; /* of external data or transfer pages; 0: neither */
 	struct wire_gpa_ranges ranges;
-	uint32_t flags;          /* VMBUS_CHANNEL_PROCESS_PACKET_FLAG_* */
-	bool answer;             /* the sender waits for a completion packet */
-	bool deferred;           /* to PASSIVE_LEVEL */
-	_Atomic(bool) delivered; /* given to the driver, which owes its completion */
+	struct wire_transfer transfer; /* range_count 0: no transfer pages */
+	uint32_t flags;                /* VMBUS_CHANNEL_PROCESS_PACKET_FLAG_* */
+	bool answer;                   /* the sender waits for a completion packet */
+	bool deferred;                 /* to PASSIVE_LEVEL */
+	_Atomic(bool) delivered;       /* given to the driver, which owes its completion */
 	PMDL mdl;
 	uint8_t *context;
 	uint8_t *payload;
@@ -439,6 +441,9 @@ void packets_free_all(struct channel *ch);
 
 NTSTATUS send_request(struct packet *packet, const void *buffer, uint32_t size, PMDL mdl,
                       uint32_t flags, bool now_only);
+/* Server: the packet names ranges of memory that the guest gave before. */
+NTSTATUS send_transfer(struct packet *packet, const void *buffer, uint32_t size,
+                       const struct wire_transfer *transfer, uint32_t flags);
 
 /* outgoing.c */
 

@@ -54,12 +54,20 @@ static uint32_t align16(uint32_t n)
 	return (n + 15u) & ~15u;
 }
 
+/* Each range is 8 bytes, and so is what comes before them. */
+static uint32_t incoming_transfer_header_max(const struct channel_config *config)
+{
+	return sizeof(struct wire_transfer_pages) - sizeof(struct wire_packet) +
+	       config->chain_max * (uint32_t)sizeof(struct wire_transfer_range);
+}
+
 static struct incoming_packet *incoming_allocate(struct channel *ch)
 {
 	const struct channel_config *config = &ch->config;
 	uint32_t context = align16(config->context_size);
 	uint32_t payload = align16(config->packet_max + 8); /* rings carry multiples of 8 */
-	uint32_t header = ch->server ? align16(extdata_header_max(config)) : 0;
+	uint32_t header = align16(ch->server ? extdata_header_max(config)
+	                                     : incoming_transfer_header_max(config));
 	uint32_t mdls = ch->server ? align16(extdata_mdls_max(config)) : 0;
 	size_t head = align16(sizeof(struct incoming_packet));
 	struct incoming_packet *packet = malloc(head + context + payload + header + mdls);
@@ -238,6 +246,41 @@ static bool incoming_external_header(struct channel *ch, const struct ring_packe
 	return true;
 }
 
+/* The ranges lie in memory that the driver described: where that ends, it knows. */
+static bool incoming_transfer_header(struct channel *ch, const struct ring_packet *ring,
+                                     struct incoming_packet *packet)
+{
+	uint32_t size = ring->payload_offset - sizeof(struct wire_packet);
+	uint32_t limit = incoming_transfer_header_max(&ch->config);
+	struct wire_packet_fault fault;
+
+	if (size > limit) {
+		incoming_fault(ch, "transfer page header size", limit, size);
+		return false;
+	}
+	ring_read_copy(&ch->in.ring, ring, sizeof(struct wire_packet), packet->header, size);
+	packet->header_size = size;
+	if (!wire_transfer_check(&packet->transfer, packet->header, size, ch->config.chain_max,
+	                         UINT32_MAX, &fault)) {
+		incoming_fault(ch, fault.what, fault.expected, fault.actual);
+		return false;
+	}
+	return true;
+}
+
+static bool incoming_header(struct channel *ch, const struct ring_packet *ring,
+                            struct incoming_packet *packet)
+{
+	packet->flags = 0;
+	packet->header_size = 0;
+	packet->transfer.range_count = 0;
+	if (ring->type == WIRE_PACKET_DATA_GPA_DIRECT)
+		return incoming_external_header(ch, ring, packet);
+	if (ring->type == WIRE_PACKET_DATA_TRANSFER_PAGES)
+		return incoming_transfer_header(ch, ring, packet);
+	return true;
+}
+
 /* Fills an item from the ring; on failure the channel is stopped and the item goes back. */
 static bool incoming_fill(struct channel *ch, const struct ring_packet *ring,
                           struct incoming_packet *packet)
@@ -245,10 +288,7 @@ static bool incoming_fill(struct channel *ch, const struct ring_packet *ring,
 	uint32_t offset = ring->payload_offset;
 	uint32_t size = ring->size - offset;
 
-	packet->flags = 0;
-	packet->header_size = 0;
-	if (ring->type == WIRE_PACKET_DATA_GPA_DIRECT &&
-	    !incoming_external_header(ch, ring, packet))
+	if (!incoming_header(ch, ring, packet))
 		return false;
 	if ((ch->config.flags & VMBUS_CHANNEL_INIT_FLAG_IS_PIPE) &&
 	    !incoming_pipe_header(ch, ring, &offset, &size))
@@ -325,6 +365,10 @@ static bool incoming_next(struct channel *ch)
 		return incoming_data(ch, &packet);
 	case WIRE_PACKET_DATA_GPA_DIRECT:
 		if (ch->server)
+			return incoming_data(ch, &packet);
+		break;
+	case WIRE_PACKET_DATA_TRANSFER_PAGES:
+		if (!ch->server)
 			return incoming_data(ch, &packet);
 		break;
 	}
@@ -639,7 +683,7 @@ NTSTATUS VmbChannelPacketGetExternalData(VMBPACKETCOMPLETION PacketCompletionCon
 	if (!Mdl)
 		return STATUS_INVALID_PARAMETER_3;
 	*Mdl = NULL;
-	if (!packet->header_size)
+	if (!(packet->flags & VMBUS_CHANNEL_PROCESS_PACKET_FLAG_EXTERNAL_DATA))
 		return STATUS_NOT_FOUND;
 	if (!packet->mdl)
 		status = extdata_map_packet(packet);
@@ -652,4 +696,25 @@ PVOID VmbChannelPacketGetClientContext(VMBPACKETCOMPLETION PacketCompletionConte
 	struct incoming_packet *packet = incoming_of(PacketCompletionContext);
 
 	return packet && packet->channel->config.context_size ? packet->context : NULL;
+}
+
+NTSTATUS kmcl_packet_get_transfer_pages(VMBPACKETCOMPLETION packet, uint16_t *page_set,
+                                        const struct kmcl_transfer_range **ranges, uint32_t *count)
+{
+	const struct incoming_packet *p = incoming_of(packet);
+
+	if (!p || !atomic_load(&p->delivered))
+		return STATUS_INVALID_PARAMETER_1;
+	if (!page_set)
+		return STATUS_INVALID_PARAMETER_2;
+	if (!ranges)
+		return STATUS_INVALID_PARAMETER_3;
+	if (!count)
+		return STATUS_INVALID_PARAMETER_4;
+	if (p->transfer.range_count == 0)
+		return STATUS_NOT_FOUND;
+	*page_set = p->transfer.pageset_id;
+	*ranges = (const struct kmcl_transfer_range *)p->transfer.ranges;
+	*count = p->transfer.range_count;
+	return STATUS_SUCCESS;
 }

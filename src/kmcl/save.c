@@ -59,14 +59,15 @@ struct save_library {
 	uint32_t payload_size;
 	uint64_t transaction_id;
 	uint32_t checksum;
-	uint32_t reserved;
-	/* payload */
+	uint32_t transfer_size; /* of the transfer page header, a multiple of 8; 0: none */
+				/* transfer page header, payload */
 };
 static_assert(sizeof(struct save_library) == 32, "format");
 
 enum save_packet_state {
 	SAVE_PACKET_QUEUED = 1,
 	SAVE_PACKET_IN_FLIGHT = 2, /* in the ring or beyond it */
+	SAVE_PACKET_TRANSFER = 3,  /* queued, with transfer pages */
 };
 
 struct save_end {
@@ -161,28 +162,44 @@ static NTSTATUS save_ask_driver(struct channel *ch, struct packet *packet, void 
 	return status;
 }
 
+static enum save_packet_state save_state_of(const struct packet *packet)
+{
+	if (packet_in_flight(packet->channel, packet->slot))
+		return SAVE_PACKET_IN_FLIGHT;
+	return packet->header_size ? SAVE_PACKET_TRANSFER : SAVE_PACKET_QUEUED;
+}
+
+/* Of a packet in flight only its id matters. */
+static uint32_t save_library_size(const struct packet *packet)
+{
+	if (save_state_of(packet) == SAVE_PACKET_IN_FLIGHT)
+		return sizeof(struct save_library);
+	return (uint32_t)sizeof(struct save_library) + packet->header_size + packet->payload_size;
+}
+
 static void save_fill_library(const struct packet *packet, struct save_library *library)
 {
-	bool queued = !packet_in_flight(packet->channel, packet->slot);
-	uint32_t payload = queued ? packet->payload_size : 0;
+	uint8_t *bytes = (uint8_t *)(library + 1);
 
 	library->magic = SAVE_PACKET_MAGIC;
 	library->version = SAVE_VERSION;
-	library->state = queued ? SAVE_PACKET_QUEUED : SAVE_PACKET_IN_FLIGHT;
+	library->state = (uint16_t)save_state_of(packet);
 	library->waits = packet->waits;
-	library->payload_size = payload;
-	library->transaction_id = queued ? 0 : packet->item.wire.transaction_id;
-	if (payload)
-		memcpy(library + 1, packet->payload, payload);
+	if (library->state == SAVE_PACKET_IN_FLIGHT) {
+		library->transaction_id = packet->item.wire.transaction_id;
+	} else {
+		library->payload_size = packet->payload_size;
+		library->transfer_size = packet->header_size;
+		memcpy(bytes, packet->header, packet->header_size);
+		memcpy(bytes + packet->header_size, packet->payload, packet->payload_size);
+	}
 	library->checksum = 0;
-	library->checksum = save_crc(library, sizeof(*library) + payload);
+	library->checksum = save_crc(library, save_library_size(packet));
 }
 
 static NTSTATUS save_make_packet(struct channel *ch, struct save *save, struct packet *packet)
 {
-	bool queued = !packet_in_flight(ch, packet->slot);
-	struct save_packet head = { .library_size = sizeof(struct save_library) +
-		                                    (queued ? packet->payload_size : 0) };
+	struct save_packet head = { .library_size = save_library_size(packet) };
 	void *driver;
 	NTSTATUS status = save_ask_driver(ch, packet, &driver, &head.driver_size);
 	struct save_chunk *chunk;
@@ -383,8 +400,36 @@ static NTSTATUS restore_check_channel(const struct channel *ch, const struct sav
 	return STATUS_SUCCESS;
 }
 
+static bool restore_check_transfer(const struct channel *ch, const void *header, uint32_t size,
+                                   struct wire_transfer *transfer)
+{
+	struct wire_packet_fault fault;
+
+	return size % 8 == 0 && wire_transfer_check(transfer, header, size, ch->config.chain_max,
+	                                            UINT32_MAX, &fault);
+}
+
+static bool restore_state_valid(const struct channel *ch, const struct save_library *head,
+                                const void *bytes)
+{
+	struct wire_transfer transfer;
+
+	switch (head->state) {
+	case SAVE_PACKET_QUEUED:
+		return head->transfer_size == 0;
+	case SAVE_PACKET_IN_FLIGHT:
+		return head->waits && !head->payload_size && !head->transfer_size &&
+		       transaction_id_valid(head->transaction_id);
+	case SAVE_PACKET_TRANSFER:
+		return head->waits &&
+		       restore_check_transfer(ch, bytes, head->transfer_size, &transfer);
+	}
+	return false;
+}
+
 static NTSTATUS restore_check_library(const struct channel *ch, const void *bytes, uint32_t size)
 {
+	const uint8_t *body = (const uint8_t *)bytes + sizeof(struct save_library);
 	struct save_library head;
 	uint32_t checksum;
 
@@ -395,18 +440,15 @@ static NTSTATUS restore_check_library(const struct channel *ch, const void *byte
 		return STATUS_INVALID_PARAMETER_2;
 	if (head.version != SAVE_VERSION)
 		return STATUS_REVISION_MISMATCH;
-	if (head.payload_size != size - sizeof(head) || head.payload_size > ch->config.packet_max)
+	size -= (uint32_t)sizeof(head);
+	if (head.payload_size > size || head.transfer_size != size - head.payload_size ||
+	    head.payload_size > ch->config.packet_max)
 		return STATUS_INVALID_PARAMETER_3;
 	checksum = head.checksum;
 	head.checksum = 0;
-	if ((uint32_t)crc32_z(save_crc(&head, sizeof(head)), (const uint8_t *)bytes + sizeof(head),
-	                      head.payload_size) != checksum)
+	if ((uint32_t)crc32_z(save_crc(&head, sizeof(head)), body, size) != checksum)
 		return STATUS_CRC_ERROR;
-	if (head.state != SAVE_PACKET_QUEUED &&
-	    (head.state != SAVE_PACKET_IN_FLIGHT || !head.waits || head.payload_size ||
-	     !transaction_id_valid(head.transaction_id)))
-		return STATUS_INVALID_PARAMETER_2;
-	return STATUS_SUCCESS;
+	return restore_state_valid(ch, &head, body) ? STATUS_SUCCESS : STATUS_INVALID_PARAMETER_2;
 }
 
 static NTSTATUS restore_split_packet(const struct save_chunk *chunk, struct save_packet *head)
@@ -543,6 +585,20 @@ NTSTATUS VmbChannelRestoreFromBuffer(VMBCHANNEL Channel, PVOID Buffer, ULONG Buf
 	return STATUS_SUCCESS;
 }
 
+static NTSTATUS restore_queued(struct packet *packet, const struct save_library *library)
+{
+	const uint8_t *payload = (const uint8_t *)(library + 1) + library->transfer_size;
+	uint32_t flags = VMBUS_CHANNEL_FORMAT_FLAG_PAGED_BUFFER;
+	struct wire_transfer transfer;
+
+	if (library->waits)
+		flags |= VMBUS_CHANNEL_FORMAT_FLAG_WAIT_FOR_COMPLETION;
+	if (library->state == SAVE_PACKET_QUEUED)
+		return send_request(packet, payload, library->payload_size, NULL, flags, false);
+	restore_check_transfer(packet->channel, library + 1, library->transfer_size, &transfer);
+	return send_transfer(packet, payload, library->payload_size, &transfer, flags);
+}
+
 NTSTATUS VmbPacketRestore(VMBPACKET PacketObject, PVOID Buffer, ULONG BufferSize)
 {
 	struct packet *packet = packet_of(PacketObject);
@@ -560,9 +616,5 @@ NTSTATUS VmbPacketRestore(VMBPACKET PacketObject, PVOID Buffer, ULONG BufferSize
 		return status;
 	if (library->state == SAVE_PACKET_IN_FLIGHT)
 		return packet_restore_flight(packet, library->transaction_id);
-	return send_request(
-		packet, library + 1, library->payload_size, NULL,
-		VMBUS_CHANNEL_FORMAT_FLAG_PAGED_BUFFER |
-			(library->waits ? VMBUS_CHANNEL_FORMAT_FLAG_WAIT_FOR_COMPLETION : 0),
-		false);
+	return restore_queued(packet, library);
 }

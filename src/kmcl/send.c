@@ -32,7 +32,7 @@ static void send_format(struct packet *packet, const void *buffer, uint32_t size
 	uint32_t header = sizeof(struct wire_packet) + packet->header_size;
 
 	packet->item.wire = (struct wire_packet){
-		.type = packet->header_size ? WIRE_PACKET_DATA_GPA_DIRECT : WIRE_PACKET_DATA_INBAND,
+		.type = (uint16_t)packet->type,
 		.offset8 = (uint16_t)(header / 8),
 		.flags = packet->waits ? WIRE_PACKET_FLAG_COMPLETION_REQUESTED : 0,
 	};
@@ -58,19 +58,45 @@ static bool send_take(struct packet *packet)
 	return true;
 }
 
+/* What a packet refers to; at most one of them. */
+struct send_reference {
+	const struct extdata_source *external;
+	const struct wire_transfer *transfer;
+};
+
+/* The ranges fit: there are no more than the channel's chain has links. */
+static void send_transfer_header(struct packet *packet, const struct wire_transfer *transfer)
+{
+	packet->type = WIRE_PACKET_DATA_TRANSFER_PAGES;
+	packet->header_size =
+		wire_transfer_encode(packet->header, packet->header_capacity, transfer);
+	for (uint32_t i = 0; i < transfer->range_count; i++)
+		packet->external_size += transfer->ranges[i].byte_count;
+}
+
+static NTSTATUS send_header(struct packet *packet, const struct send_reference *reference)
+{
+	packet->type = WIRE_PACKET_DATA_INBAND;
+	packet->header_size = 0;
+	packet->external_size = 0;
+	if (reference->transfer)
+		send_transfer_header(packet, reference->transfer);
+	if (!reference->external)
+		return STATUS_SUCCESS;
+	packet->type = WIRE_PACKET_DATA_GPA_DIRECT;
+	return extdata_build(packet, reference->external);
+}
+
 static NTSTATUS send_packet(struct packet *packet, const void *buffer, uint32_t size,
-                            const struct extdata_source *source, uint32_t flags, bool now_only)
+                            struct send_reference reference, uint32_t flags, bool now_only)
 {
 	struct channel *ch = packet->channel;
-	NTSTATUS status = STATUS_SUCCESS;
+	NTSTATUS status;
 
 	if (!send_take(packet))
 		return STATUS_INVALID_PARAMETER_1;
 	packet->waits = flags & VMBUS_CHANNEL_FORMAT_FLAG_WAIT_FOR_COMPLETION;
-	packet->header_size = 0;
-	packet->external_size = 0;
-	if (source)
-		status = extdata_build(packet, source);
+	status = send_header(packet, &reference);
 	if (NT_SUCCESS(status)) {
 		if ((flags & VMBUS_CHANNEL_FORMAT_FLAG_PAGED_BUFFER) && size)
 			buffer = memcpy(packet->payload, buffer, size);
@@ -105,7 +131,9 @@ NTSTATUS send_request(struct packet *packet, const void *buffer, uint32_t size, 
 		status = send_check_external(packet, flags, STATUS_INVALID_PARAMETER_5);
 	if (!NT_SUCCESS(status))
 		return status;
-	return send_packet(packet, buffer, size, mdl ? &source : NULL, flags, now_only);
+	return send_packet(packet, buffer, size,
+	                   (struct send_reference){ .external = mdl ? &source : NULL }, flags,
+	                   now_only);
 }
 
 NTSTATUS VmbPacketSend(VMBPACKET PacketObject, PVOID Buffer, UINT32 BufferLength,
@@ -136,7 +164,8 @@ NTSTATUS VmbPacketSendWithExternalMdl(VMBPACKET PacketObject, PVOID Buffer, UINT
 	status = send_check_external(packet, Flags, STATUS_INVALID_PARAMETER_7);
 	if (!NT_SUCCESS(status))
 		return status;
-	return send_packet(packet, Buffer, BufferLength, &source, Flags, false);
+	return send_packet(packet, Buffer, BufferLength,
+	                   (struct send_reference){ .external = &source }, Flags, false);
 }
 
 NTSTATUS VmbPacketSendWithExternalPfns(VMBPACKET PacketObject, PVOID Buffer, UINT32 BufferLength,
@@ -154,5 +183,60 @@ NTSTATUS VmbPacketSendWithExternalPfns(VMBPACKET PacketObject, PVOID Buffer, UIN
 	status = send_check_external(packet, Flags, STATUS_INVALID_PARAMETER_6);
 	if (!NT_SUCCESS(status))
 		return status;
-	return send_packet(packet, Buffer, BufferLength, &source, Flags, false);
+	return send_packet(packet, Buffer, BufferLength,
+	                   (struct send_reference){ .external = &source }, Flags, false);
+}
+
+static NTSTATUS send_check_transfer(const struct packet *packet,
+                                    const struct wire_transfer *transfer)
+{
+	const struct channel_config *config = &packet->channel->config;
+	uint64_t bytes = 0;
+
+	if (!transfer->ranges)
+		return STATUS_INVALID_PARAMETER_5;
+	if (transfer->range_count == 0)
+		return STATUS_INVALID_PARAMETER_6;
+	if (transfer->range_count > config->chain_max)
+		return STATUS_INVALID_BUFFER_SIZE;
+	for (uint32_t i = 0; i < transfer->range_count; i++)
+		bytes += transfer->ranges[i].byte_count;
+	return bytes > config->external_max ? STATUS_INVALID_BUFFER_SIZE : STATUS_SUCCESS;
+}
+
+NTSTATUS send_transfer(struct packet *packet, const void *buffer, uint32_t size,
+                       const struct wire_transfer *transfer, uint32_t flags)
+{
+	NTSTATUS status = send_check(packet, buffer, size, flags, STATUS_INVALID_PARAMETER_7);
+
+	if (!NT_SUCCESS(status))
+		return status;
+	if (!packet->channel->server)
+		return STATUS_INVALID_PARAMETER;
+	if (!(flags & VMBUS_CHANNEL_FORMAT_FLAG_WAIT_FOR_COMPLETION))
+		return STATUS_INVALID_PARAMETER_7;
+	status = send_check_transfer(packet, transfer);
+	if (!NT_SUCCESS(status))
+		return status;
+	return send_packet(packet, buffer, size, (struct send_reference){ .transfer = transfer },
+	                   flags, false);
+}
+
+static_assert(sizeof(struct kmcl_transfer_range) == sizeof(struct wire_transfer_range), "same");
+static_assert(offsetof(struct kmcl_transfer_range, byte_offset) ==
+                      offsetof(struct wire_transfer_range, byte_offset),
+              "same");
+
+NTSTATUS kmcl_packet_send_transfer_pages(VMBPACKET packet, void *buffer, uint32_t size,
+                                         uint16_t page_set,
+                                         const struct kmcl_transfer_range *ranges, uint32_t count,
+                                         uint32_t flags)
+{
+	const struct wire_transfer transfer = {
+		.pageset_id = page_set,
+		.range_count = count,
+		.ranges = (const struct wire_transfer_range *)ranges,
+	};
+
+	return send_transfer(packet_of(packet), buffer, size, &transfer, flags);
 }
