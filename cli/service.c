@@ -5,7 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct service *const services[] = { &disk_service, &echo_service, &ic_service };
+static const struct service *const services[] = { &disk_service, &net_service, &echo_service,
+	                                          &ic_service };
 
 #define COUNT        (sizeof(services) / sizeof(services[0]))
 #define OPTIONS_MAX  64u

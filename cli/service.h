@@ -46,7 +46,7 @@ struct service {
 	void (*print)(struct control_reply *reply); /* statistics; NULL: it keeps none */
 };
 
-extern const struct service disk_service, echo_service, ic_service;
+extern const struct service disk_service, echo_service, ic_service, net_service;
 void service_ic_want(void); /* as its option does */
 
 /* ---- all of them ---- */

@@ -28,7 +28,7 @@ struct heartbeat {
 	WORK_QUEUE_ITEM report;
 	bool reporting;
 	enum heartbeat_state told;
-	KEVENT quiet; /* no report is queued or running */
+	EX_RUNDOWN_REF reports; /* held by the one that is queued or runs */
 };
 
 /* ---- the callback ---- */
@@ -49,8 +49,8 @@ static void report(PVOID context)
 		h->options.changed(h->options.context, state);
 	}
 	h->reporting = false;
-	KeSetEvent(&h->quiet, 0, FALSE);
 	KeReleaseSpinLock(&h->lock, irql);
+	ExReleaseRundownProtection(&h->reports);
 }
 
 static void enter_locked(struct heartbeat *h, enum heartbeat_state state)
@@ -58,10 +58,10 @@ static void enter_locked(struct heartbeat *h, enum heartbeat_state state)
 	if (state == HEARTBEAT_LOST && h->info.state != HEARTBEAT_LOST)
 		h->info.lost++;
 	h->info.state = state;
-	if (!h->options.changed || h->ending || h->reporting || state == h->told)
+	if (!h->options.changed || h->ending || h->reporting || state == h->told ||
+	    !ExAcquireRundownProtection(&h->reports))
 		return;
 	h->reporting = true;
-	KeClearEvent(&h->quiet);
 	ExQueueWorkItem(&h->report, DelayedWorkQueue);
 }
 
@@ -209,7 +209,7 @@ NTSTATUS heartbeat_create(HANDLE vmbus, const struct heartbeat_options *options,
 	KeInitializeSpinLock(&h->lock);
 	KeInitializeTimer(&h->timer);
 	KeInitializeDpc(&h->tick, tick, h);
-	KeInitializeEvent(&h->quiet, NotificationEvent, TRUE);
+	ExInitializeRundownProtection(&h->reports);
 	ExInitializeWorkItem(&h->report, report, h);
 	status = ic_create(vmbus, &kind, &h->options.ic, h, &h->ic);
 	if (NT_SUCCESS(status))
@@ -230,7 +230,7 @@ void heartbeat_destroy(struct heartbeat *h)
 	KeReleaseSpinLock(&h->lock, irql);
 	KeFlushQueuedDpcs();
 	ic_destroy(h->ic);
-	KeWaitForSingleObject(&h->quiet, Executive, KernelMode, FALSE, NULL);
+	ExWaitForRundownProtectionRelease(&h->reports);
 	free(h);
 }
 

@@ -220,7 +220,8 @@ static void call_done_locked(struct ic *ic, NTSTATUS outcome, const struct ic_an
 	if (answer) {
 		call->status = answer->status;
 		call->size = answer->size < call->capacity ? answer->size : call->capacity;
-		memcpy(call->answer, answer->body, call->size);
+		if (call->size)
+			memcpy(call->answer, answer->body, call->size);
 	}
 	call->outcome = outcome;
 	call->done = true;

@@ -135,31 +135,53 @@ static VOID post_started(VMBCHANNEL vmb)
 {
 	struct ic_guest *g = VmbChannelGetPointer(vmb);
 
-	KeSetEvent(&g->started, 0, FALSE);
+	g->is_open = true;
+	KeSetEvent(&g->settled, 0, FALSE);
 }
 
-bool ic_guest_open(struct ic_guest *g, PDEVICE_OBJECT bus)
+static VOID pnp_failure(VMBCHANNEL vmb, NTSTATUS status)
 {
-	LARGE_INTEGER timeout = { .QuadPart = -20ll * 10000000 };
+	struct ic_guest *g = VmbChannelGetPointer(vmb);
+
+	KeSetEvent(&g->settled, 0, FALSE);
+}
+
+static bool configure(struct ic_guest *g)
+{
 	VMB_CHANNEL_STATE_CHANGE_CALLBACKS callbacks;
 
-	KeInitializeSpinLock(&g->lock);
-	KeInitializeEvent(&g->started, NotificationEvent, FALSE);
 	VMB_CHANNEL_STATE_CHANGE_CALLBACKS_INIT(&callbacks);
 	callbacks.EvtChannelPostStarted = post_started;
-	if (!NT_SUCCESS(VmbChannelAllocate(bus, FALSE, &g->vmb)))
-		return false;
 	VmbChannelSetPointer(g->vmb, g);
 	VmbChannelInitSetFlags(g->vmb, VMBUS_CHANNEL_INIT_FLAG_IS_PIPE);
 	VmbChannelInitSetMaximumPacketSize(g->vmb, IC_GUEST_MAX);
 	VmbChannelInitSetProcessPacketCallbacks(g->vmb, process_packet, NULL);
 	VmbChannelInitSetStateChangeCallbacks(g->vmb, &callbacks);
-	VmbClientChannelInitSetTargetPnp(g->vmb, &g->type, NULL, NULL);
-	return NT_SUCCESS(VmbClientChannelInitSetRingBufferPageCount(g->vmb, RING_PAGES,
-	                                                             RING_PAGES)) &&
-	       NT_SUCCESS(VmbChannelEnable(g->vmb)) &&
-	       KeWaitForSingleObject(&g->started, Executive, KernelMode, FALSE, &timeout) ==
-	               STATUS_SUCCESS;
+	VmbClientChannelInitSetTargetPnp(g->vmb, &g->type, NULL, pnp_failure);
+	return NT_SUCCESS(
+		VmbClientChannelInitSetRingBufferPageCount(g->vmb, RING_PAGES, RING_PAGES));
+}
+
+/* What it opens may be an offer that the host is about to revoke: then there is a next one. */
+bool ic_guest_open(struct ic_guest *g, PDEVICE_OBJECT bus)
+{
+	LARGE_INTEGER timeout = { .QuadPart = -20ll * 10000000 };
+	int tries = 20;
+
+	KeInitializeSpinLock(&g->lock);
+	KeInitializeEvent(&g->settled, SynchronizationEvent, FALSE);
+	g->is_open = false;
+	if (!NT_SUCCESS(VmbChannelAllocate(bus, FALSE, &g->vmb)) || !configure(g))
+		return false;
+	while (!g->is_open && tries-- > 0) {
+		if (!NT_SUCCESS(VmbChannelEnable(g->vmb)) ||
+		    KeWaitForSingleObject(&g->settled, Executive, KernelMode, FALSE, &timeout) !=
+		            STATUS_SUCCESS)
+			return false;
+		if (!g->is_open)
+			VmbChannelDisable(g->vmb);
+	}
+	return g->is_open;
 }
 
 void ic_guest_close(struct ic_guest *g)

@@ -43,8 +43,9 @@ struct ic_guest {
 	KSPIN_LOCK lock;
 	struct ic_guest_message last; /* request */
 	struct ic_guest_message held[16];
-	uint32_t held_count;
-	KEVENT started;
+	_Atomic uint32_t held_count;
+	KEVENT settled; /* it is open, or cannot be */
+	_Atomic bool is_open;
 };
 
 /* What hv_utils of Linux 6.1 speaks. */

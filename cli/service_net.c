@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A network adapter. */
+#include "netvsp.h"
+#include "service.h"
+
+#include <string.h>
+
+#define FORWARDS_MAX 32u
+
+static struct {
+	bool wanted, user;
+	char text[1024]; /* what the pointers below point into */
+	const char *tap;
+	const char *forwards[FORWARDS_MAX];
+	uint32_t forward_count;
+	uint64_t queues;
+	uint8_t address[6];
+} spec = { .queues = 4 };
+static struct netvsp *adapter;
+
+/* ---- options ---- */
+
+static bool parse_address(const char *text)
+{
+	unsigned int byte[6];
+	char rest;
+
+	if (sscanf(text, "%2x:%2x:%2x:%2x:%2x:%2x%c", &byte[0], &byte[1], &byte[2], &byte[3],
+	           &byte[4], &byte[5], &rest) != 6 ||
+	    byte[0] & 1)
+		return false;
+	for (int i = 0; i < 6; i++)
+		spec.address[i] = (uint8_t)byte[i];
+	return true;
+}
+
+static bool net_option(const char *option)
+{
+	if (!strncmp(option, "hostfwd=", 8) && spec.user && spec.forward_count < FORWARDS_MAX) {
+		spec.forwards[spec.forward_count++] = option + 8;
+		return true;
+	}
+	if (!strncmp(option, "queues=", 7))
+		return cli_parse_size(option + 7, 1, NETVSP_QUEUES, &spec.queues);
+	if (!strncmp(option, "mac=", 4))
+		return parse_address(option + 4);
+	return false;
+}
+
+static int take_net(const char *command, const char *argument)
+{
+	char *rest = spec.text, *option;
+
+	if (spec.wanted)
+		return cli_usage(command, "--net may be given once");
+	if (strlen(argument) >= sizeof(spec.text))
+		return cli_usage(command, "--net: too long");
+	strcpy(spec.text, argument);
+	option = strsep(&rest, ",");
+	spec.user = !strcmp(option, "user");
+	if (!strncmp(option, "tap:", 4) && option[4])
+		spec.tap = option + 4;
+	else if (!spec.user)
+		return cli_usage(command, "--net: user or tap:NAME, not '%s'", option);
+	while ((option = strsep(&rest, ",")))
+		if (!net_option(option))
+			return cli_usage(command, "--net %s: not an option: '%s'",
+			                 spec.user ? "user" : "tap", option);
+	spec.wanted = true;
+	return EXIT_OK;
+}
+
+static const struct service_option options[] = {
+	{ "net", 'n', true, take_net },
+	{ 0 },
+};
+
+static bool is_wanted(void)
+{
+	return spec.wanted;
+}
+
+/* ---- opening and closing ---- */
+
+static bool open_backend(struct net_backend **backend, char *why, size_t why_size)
+{
+	static const struct net_slirp_options user;
+
+	if (spec.tap)
+		return net_tap_create(spec.tap, backend, why, why_size);
+	if (!net_slirp_create(&user, backend, why, why_size))
+		return false;
+	for (uint32_t i = 0; i < spec.forward_count; i++)
+		if (!net_slirp_forward(*backend, spec.forwards[i], why, why_size)) {
+			(*backend)->ops->destroy(*backend);
+			return false;
+		}
+	return true;
+}
+
+static int open_adapter(HANDLE vmbus)
+{
+	struct netvsp_options adapter_options = { .queues = (uint16_t)spec.queues };
+	char why[256] = "";
+	NTSTATUS status;
+
+	if (!open_backend(&adapter_options.backend, why, sizeof(why))) {
+		cli_error("--net: %s", why);
+		return EXIT_FAILED;
+	}
+	memcpy(adapter_options.address, spec.address, sizeof(spec.address));
+	cli_make_guid("kmcl host net 0", &adapter_options.instance);
+	status = netvsp_create(vmbus, &adapter_options, &adapter);
+	if (NT_SUCCESS(status))
+		return EXIT_OK;
+	adapter = NULL;
+	cli_error("cannot offer the network adapter: %s", cli_status(status));
+	return EXIT_FAILED;
+}
+
+static void close_adapter(void)
+{
+	if (adapter)
+		netvsp_destroy(adapter);
+	adapter = NULL;
+}
+
+static void print_adapter(struct control_reply *reply)
+{
+	struct netvsp_statistics s;
+	struct json j;
+
+	if (!adapter)
+		return;
+	netvsp_statistics(adapter, &s);
+	if (!reply->json) {
+		fprintf(reply->out,
+		        "link %s; %llu frames (%llu bytes) from the guest, %llu dropped; %llu "
+		        "(%llu bytes) to it\n",
+		        s.link_up ? "up" : "down", (unsigned long long)s.tx_frames,
+		        (unsigned long long)s.tx_bytes, (unsigned long long)s.tx_dropped,
+		        (unsigned long long)s.rx_frames, (unsigned long long)s.rx_bytes);
+		return;
+	}
+	json_begin(&j, reply->out);
+	json_open(&j, NULL, '{');
+	json_bool(&j, "link_up", s.link_up);
+	json_number(&j, "tx_frames", s.tx_frames);
+	json_number(&j, "tx_bytes", s.tx_bytes);
+	json_number(&j, "tx_dropped", s.tx_dropped);
+	json_number(&j, "rx_frames", s.rx_frames);
+	json_number(&j, "rx_bytes", s.rx_bytes);
+	json_number(&j, "subchannels", s.subchannels);
+	json_close(&j, '}');
+	json_end(&j);
+}
+
+/* ---- commands ---- */
+
+static int set_link(struct control_reply *reply, bool up)
+{
+	if (!adapter)
+		return control_refuse(reply, "there is no network adapter");
+	netvsp_set_link(adapter, up);
+	return EXIT_OK;
+}
+
+static int run_up(struct control_reply *reply, int argc, char **argv)
+{
+	return set_link(reply, true);
+}
+
+static int run_down(struct control_reply *reply, int argc, char **argv)
+{
+	return set_link(reply, false);
+}
+
+static const struct control_command commands[] = {
+	{ "link up", "", "plug the network cable in", run_up },
+	{ "link down", "", "and out", run_down },
+	{ 0 },
+};
+
+const struct service net_service = {
+	.name = "net",
+	.help = "  -n, --net WHERE       a network adapter. WHERE: user (no privileges needed; the\n"
+		"                        guest is 10.0.2.15) or tap:NAME. After it:\n"
+		"                          ,hostfwd=tcp::PORT-:PORT  user: host's port to the guest's\n"
+		"                          ,queues=N    1 to 8; default 4\n"
+		"                          ,mac=ADDRESS its hardware address\n",
+	.options = options,
+	.commands = commands,
+	.wanted = is_wanted,
+	.open = open_adapter,
+	.close = close_adapter,
+	.print = print_adapter,
+};
