@@ -167,6 +167,17 @@ static void set_running(struct vmm *vmm)
 	pthread_mutex_unlock(&running_lock);
 }
 
+static uint64_t reference_time(void *context)
+{
+	uint64_t time = 0;
+
+	pthread_mutex_lock(&running_lock);
+	if (running)
+		time = vmm_reference_time(running);
+	pthread_mutex_unlock(&running_lock);
+	return time;
+}
+
 /* ---- commands ---- */
 
 static int run_with(struct control_reply *reply, void (*action)(struct vmm *vmm))
@@ -316,7 +327,7 @@ int boot_main(int argc, char **argv)
 	};
 	int code;
 
-	service_ic_want();
+	service_ic_want(reference_time);
 	code = parse(&b, argc, argv);
 	return code ? code : run(&b);
 }

@@ -47,7 +47,9 @@ struct service {
 };
 
 extern const struct service disk_service, echo_service, ic_service, net_service;
-void service_ic_want(void); /* as its option does */
+/* As its option does. The guest's reference time, in 100 ns, comes from the function; NULL: it is
+ * the time since the services were opened. */
+void service_ic_want(uint64_t (*reference_time)(void *context));
 
 /* ---- all of them ---- */
 

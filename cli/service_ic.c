@@ -9,14 +9,16 @@
 #include <string.h>
 
 static bool wanted;
+static uint64_t (*reference_time)(void *context);
 static struct heartbeat *heartbeat;
 static struct shutdown *shutdown_component;
 static struct timesync *timesync;
 static struct kvp *kvp;
 
-void service_ic_want(void)
+void service_ic_want(uint64_t (*function)(void *context))
 {
 	wanted = true;
+	reference_time = function;
 }
 
 static int take_ic(const char *command, const char *argument)
@@ -75,7 +77,7 @@ static void close_components(void)
 static int open_components(HANDLE vmbus)
 {
 	struct heartbeat_options beats = { .changed = heartbeat_changed };
-	struct timesync_options time = { 0 };
+	struct timesync_options time = { .reference_time = reference_time };
 	struct ic_options common = { 0 };
 	NTSTATUS status = heartbeat_create(vmbus, &beats, &heartbeat);
 

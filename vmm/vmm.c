@@ -235,6 +235,14 @@ void vmm_resume(struct vmm *vmm)
 	pthread_mutex_unlock(&vmm->lock);
 }
 
+/* KVM counts it by the machine's clock (Linux arch/x86/kvm/hyperv.c, get_time_ref_counter). */
+uint64_t vmm_reference_time(struct vmm *vmm)
+{
+	struct kvm_clock_data clock = { 0 };
+
+	return ioctl(vmm->vm, KVM_GET_CLOCK, &clock) ? 0 : clock.clock / 100;
+}
+
 void vmm_statistics(struct vmm *vmm, struct vmm_statistics *statistics)
 {
 	*statistics = (struct vmm_statistics){

@@ -49,6 +49,9 @@ void vmm_stop(struct vmm *vmm);
 void vmm_pause(struct vmm *vmm);
 void vmm_resume(struct vmm *vmm);
 
+/* The guest's reference time, in 100 ns: what it reads as HV_X64_MSR_TIME_REF_COUNT. Any thread. */
+uint64_t vmm_reference_time(struct vmm *vmm);
+
 struct vmm_statistics {
 	uint64_t exits, port_exits, memory_exits, vmbus_exits;
 };
