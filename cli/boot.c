@@ -26,6 +26,7 @@ static const char help_end[] =
 	"      --plain-cpu       leave out XSAVE and AVX: for emulated hosts\n"
 	"      --no-reboot       end when the guest reboots\n"
 	"      --no-console      no serial port on the terminal\n"
+	"      --version-max V   the newest version of VMBus to agree on, such as 5.0\n"
 	"  -h, --help            this text\n"
 	"\n"
 	"Exit status: 0 the guest powered off or was stopped, 1 it could not be run, 2 wrong\n"
@@ -76,7 +77,7 @@ static int parse_machine_option(struct boot *b, int c, const char *argument)
 
 static int parse(struct boot *b, int argc, char **argv)
 {
-	enum { CONTROL = 256, PLAIN_CPU, NO_REBOOT, NO_CONSOLE };
+	enum { CONTROL = 256, PLAIN_CPU, NO_REBOOT, NO_CONSOLE, VERSION_MAX };
 	static const struct option own[] = {
 		{ "kernel", required_argument, NULL, 'k' },
 		{ "initrd", required_argument, NULL, 'i' },
@@ -87,6 +88,7 @@ static int parse(struct boot *b, int argc, char **argv)
 		{ "plain-cpu", no_argument, NULL, PLAIN_CPU },
 		{ "no-reboot", no_argument, NULL, NO_REBOOT },
 		{ "no-console", no_argument, NULL, NO_CONSOLE },
+		{ "version-max", required_argument, NULL, VERSION_MAX },
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
 	};
@@ -107,6 +109,11 @@ static int parse(struct boot *b, int argc, char **argv)
 			break;
 		case NO_CONSOLE:
 			b->no_console = true;
+			break;
+		case VERSION_MAX:
+			code = services_take_version("boot", optarg);
+			if (code)
+				return code;
 			break;
 		case 'h':
 			fputs(help_begin, stdout);

@@ -14,6 +14,7 @@ static const struct service *const services[] = { &disk_service, &net_service, &
 
 static HANDLE vmbus;
 static bool opened[COUNT];
+static uint32_t version_max;
 
 /* ---- options ---- */
 
@@ -96,14 +97,29 @@ static void close_one(size_t i)
 	opened[i] = false;
 }
 
+int services_take_version(const char *command, const char *argument)
+{
+	unsigned int major, minor;
+	char rest;
+
+	if (sscanf(argument, "%u.%u%c", &major, &minor, &rest) != 2 || major > 99 || minor > 99)
+		return cli_usage(command, "--version-max takes a version such as 5.3");
+	version_max = KMCL_BUS_VERSION(major, minor);
+	return EXIT_OK;
+}
+
 int services_open(const char *uri)
 {
-	NTSTATUS status = kmcl_host_open(uri, &vmbus);
+	struct kmcl_host_options host = { .size = sizeof(host), .version_max = version_max };
+	NTSTATUS status = kmcl_host_open_ex(uri, &host, &vmbus);
 	int code = EXIT_OK;
 
 	if (!NT_SUCCESS(status)) {
 		vmbus = NULL;
-		cli_error("%s: %s", uri, cli_status(status));
+		if (status == STATUS_INVALID_PARAMETER_2)
+			cli_error("--version-max: no such version of VMBus");
+		else
+			cli_error("%s: %s", uri, cli_status(status));
 		return EXIT_FAILED;
 	}
 	for (size_t i = 0; i < COUNT && !code; i++)
@@ -168,6 +184,8 @@ static int run_rescind(struct control_reply *reply, int argc, char **argv)
 		return code;
 	if (!opened[i])
 		return control_refuse(reply, "%s is not offered", argv[0]);
+	if (services[i]->withdraw)
+		services[i]->withdraw();
 	close_one(i);
 	return EXIT_OK;
 }

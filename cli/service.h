@@ -43,6 +43,7 @@ struct service {
 	bool (*wanted)(void);
 	int (*open)(HANDLE vmbus); /* an exit code; what is wrong is said */
 	void (*close)(void);
+	void (*withdraw)(void); /* before close() under a running guest; NULL: nothing */
 	void (*print)(struct control_reply *reply); /* statistics; NULL: it keeps none */
 };
 
@@ -61,6 +62,10 @@ const struct option *services_options(const struct option *own, const char *own_
 int services_option(const char *command, int c, const char *argument);
 void services_print_help(void);
 bool services_wanted(void);
+
+/* "5.3": the newest version of VMBus agreed to; an option of each command with services. An exit
+ * code. */
+int services_take_version(const char *command, const char *argument);
 
 /* Becomes the host of `uri` and offers what is wanted. An exit code; what is wrong is said, and
  * nothing is open then. */

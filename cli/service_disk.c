@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define DISKS_MAX (STORVSP_TARGETS * STORVSP_LUNS)
 
@@ -143,6 +144,31 @@ static void close_disks(void)
 	if (scsi)
 		storvsp_destroy(scsi);
 	scsi = NULL;
+}
+
+/*
+ * A Linux guest never ends what it sends after it was told that the controller goes (drivers/scsi/
+ * storvsc_drv.c, storvsc_queuecommand takes -ENODEV for done), and its disk driver sends something
+ * then: so the disks go first, and the guest has until it is quiet to notice.
+ */
+#define QUIET_MS  300u
+#define NOTICE_MS 3000u
+
+static void withdraw_disks(void)
+{
+	struct storvsp_statistics before, now;
+	unsigned int quiet = 0, passed = 0;
+
+	for (uint32_t i = 0; i < disk_count; i++)
+		storvsp_remove_disk(scsi, (uint8_t)disks[i].target, (uint8_t)disks[i].lun);
+	storvsp_statistics(scsi, &now);
+	while (now.version && quiet < QUIET_MS && passed < NOTICE_MS) {
+		before = now;
+		usleep(50000);
+		storvsp_statistics(scsi, &now);
+		quiet = now.requests == before.requests ? quiet + 50 : 0;
+		passed += 50;
+	}
 }
 
 static int open_disks(HANDLE vmbus)
@@ -298,5 +324,6 @@ const struct service disk_service = {
 	.wanted = is_wanted,
 	.open = open_disks,
 	.close = close_disks,
+	.withdraw = withdraw_disks,
 	.print = print_disks,
 };
