@@ -151,8 +151,8 @@ static void close_disks(void)
  * storvsc_drv.c, storvsc_queuecommand takes -ENODEV for done), and its disk driver sends something
  * then: so the disks go first, and the guest has until it is quiet to notice.
  */
-#define QUIET_MS  300u
-#define NOTICE_MS 3000u
+#define QUIET_MS  1000u
+#define NOTICE_MS 10000u
 
 static void withdraw_disks(void)
 {
@@ -162,7 +162,7 @@ static void withdraw_disks(void)
 	for (uint32_t i = 0; i < disk_count; i++)
 		storvsp_remove_disk(scsi, (uint8_t)disks[i].target, (uint8_t)disks[i].lun);
 	storvsp_statistics(scsi, &now);
-	while (now.version && quiet < QUIET_MS && passed < NOTICE_MS) {
+	while (quiet < QUIET_MS && passed < NOTICE_MS) {
 		before = now;
 		usleep(50000);
 		storvsp_statistics(scsi, &now);
