@@ -327,17 +327,16 @@ static void every_version_works(void **state)
 		assert_int_equal(f->guest->section_size, 6144);
 		traffic_both_ways(f);
 	}
-	net_guest_close(f->guest);
 	for (i = 0; i < 6; i++) {
+		net_guest_close(f->guest);
+		f->guest = NULL;
 		netvsp_destroy(f->host);
 		assert_int_equal(create(f, versions[i], QUEUES), 0);
 		f->guest = net_guest_open(f->bus, &instance, NULL);
 		net_guest_start(f->guest);
 		assert_int_equal(f->guest->version, versions[i]);
 		traffic_both_ways(f);
-		net_guest_close(f->guest);
 	}
-	f->guest = NULL;
 	assert_int_equal(statistics(f).refused, 0);
 }
 

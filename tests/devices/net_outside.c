@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* User networking behind the adapter: the guest speaks DHCP, ICMP, UDP and TCP to libslirp and to
- * real sockets of this host. The argument of this program is a pattern for its URI. */
+/* Back ends behind the adapter: the guest speaks ICMP, UDP and TCP to real sockets of this host, by
+ * user networking and by a TAP interface, and DHCP to the first. The argument of this program is a
+ * pattern for its URI. */
 #include "net_guest.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
+#include <net/if.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -15,8 +20,9 @@ struct fixture {
 	char uri[128];
 	HANDLE vmbus;
 	PDEVICE_OBJECT bus;
-	struct net_backend *backend; /* until the adapter has it */
-	struct net_backend *live;
+	struct net_backend *backend;
+	bool tap;
+	char why_not[256]; /* what this machine lacks */
 	struct netvsp *host;
 	struct net_guest *guest;
 	uint8_t router[NET_ADDRESS];
@@ -117,21 +123,21 @@ static bool sum_is_right(const struct net_guest_frame *frame)
 
 /* ---- both ends ---- */
 
-static int setup(void **state)
+static struct fixture *new_fixture(void **state)
 {
 	static unsigned int number;
 	struct fixture *f = calloc(1, sizeof(*f));
-	struct netvsp_options options = { .instance = instance, .queues = 2 };
-	const struct net_slirp_options slirp = { .hostname = "test" };
-	char why[256];
 
 	*state = f;
 	snprintf(f->uri, sizeof(f->uri), uri_pattern, getpid(), number++);
-	if (!net_slirp_create(&slirp, &f->live, why, sizeof(why))) {
-		print_error("%s\n", why);
-		return -1;
-	}
-	options.backend = f->live;
+	return f;
+}
+
+static int plug_in(struct fixture *f)
+{
+	struct netvsp_options options = { .instance = instance, .queues = 2 };
+
+	options.backend = f->backend;
 	memcpy(options.address, own, sizeof(own));
 	if (!NT_SUCCESS(kmcl_host_open(f->uri, &f->vmbus)) ||
 	    !NT_SUCCESS(netvsp_create(f->vmbus, &options, &f->host)) ||
@@ -142,15 +148,80 @@ static int setup(void **state)
 	return 0;
 }
 
+static int setup_user(void **state)
+{
+	const struct net_slirp_options slirp = { .hostname = "test" };
+	struct fixture *f = new_fixture(state);
+
+	if (net_slirp_create(&slirp, &f->backend, f->why_not, sizeof(f->why_not)))
+		return plug_in(f);
+	print_error("%s\n", f->why_not);
+	return -1;
+}
+
+/* Names, addresses and routes of a network of its own: nothing of the machine's is touched. */
+static bool leave_the_machines_network(struct fixture *f)
+{
+	static bool left;
+
+	left = left || unshare(CLONE_NEWNET) == 0;
+	if (!left)
+		snprintf(f->why_not, sizeof(f->why_not), "a network namespace: %s",
+		         strerror(errno));
+	return left;
+}
+
+/* The interface is the router. */
+static bool configure_interface(const char *name)
+{
+	struct ifreq address = { 0 }, flags = { .ifr_flags = IFF_UP | IFF_RUNNING };
+	struct sockaddr_in *in = (struct sockaddr_in *)&address.ifr_addr;
+	int fd = socket(AF_INET, SOCK_DGRAM, 0);
+	bool good;
+
+	snprintf(address.ifr_name, IFNAMSIZ, "%s", name);
+	snprintf(flags.ifr_name, IFNAMSIZ, "%s", name);
+	in->sin_family = AF_INET;
+	in->sin_addr.s_addr = htonl(ROUTER_IP);
+	good = ioctl(fd, SIOCSIFADDR, &address) == 0;
+	in->sin_addr.s_addr = htonl(0xffffff00);
+	good = good && ioctl(fd, SIOCSIFNETMASK, &address) == 0 &&
+	       ioctl(fd, SIOCSIFFLAGS, &flags) == 0;
+	close(fd);
+	return good;
+}
+
+static int setup_tap(void **state)
+{
+	struct fixture *f = new_fixture(state);
+
+	f->tap = true;
+	if (!leave_the_machines_network(f) ||
+	    !net_tap_create("kmcl0", &f->backend, f->why_not, sizeof(f->why_not)))
+		return 0; /* the test says so */
+	return configure_interface("kmcl0") ? plug_in(f) : -1;
+}
+
+#define skip_without_tap(f)                                                     \
+	do {                                                                    \
+		if (!(f)->backend) {                                            \
+			print_message("# skipped: no TAP: %s\n", (f)->why_not); \
+			skip();                                                 \
+		}                                                               \
+	} while (0)
+
 static int teardown(void **state)
 {
 	struct fixture *f = *state;
 
-	net_guest_close(f->guest);
+	if (f->guest)
+		net_guest_close(f->guest);
 	if (f->host)
 		netvsp_destroy(f->host);
-	kmcl_guest_close(f->bus);
-	ZwClose(f->vmbus);
+	if (f->bus)
+		kmcl_guest_close(f->bus);
+	if (f->vmbus)
+		ZwClose(f->vmbus);
 	while (f->socket_count)
 		close(f->sockets[--f->socket_count]);
 	free(f);
@@ -180,10 +251,11 @@ static void meet_the_router(struct fixture *f)
 	free(reply);
 }
 
-/* A socket of the host's on 127.0.0.1; the guest reaches it as 10.0.2.2. */
+/* A socket of the host's, which the guest reaches as 10.0.2.2. */
 static int host_socket(struct fixture *f, int type, uint16_t *port)
 {
-	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in a = { .sin_family = AF_INET,
+		                 .sin_addr.s_addr = htonl(f->tap ? ROUTER_IP : INADDR_LOOPBACK) };
 	const struct timeval limit = { .tv_sec = 10 };
 	socklen_t size = sizeof(a);
 	int fd = socket(AF_INET, type, 0);
@@ -256,6 +328,7 @@ static void the_router_answers_a_ping(void **state)
 	uint8_t frame[98], *icmp;
 	uint32_t i;
 
+	skip_without_tap(f);
 	meet_the_router(f);
 	icmp = put_ip(frame, f->router, 1, GUEST_IP, ROUTER_IP, 64);
 	memset(icmp, 0, 8);
@@ -282,8 +355,10 @@ static void datagrams_there_and_back(void **state)
 	socklen_t size;
 	char data[1400], got[1500];
 	uint16_t port;
-	int fd = host_socket(f, SOCK_DGRAM, &port), i;
+	int fd, i;
 
+	skip_without_tap(f);
+	fd = host_socket(f, SOCK_DGRAM, &port);
 	meet_the_router(f);
 	for (i = 0; i < 50; i++) {
 		memset(data, 'a' + i % 26, sizeof(data));
@@ -403,13 +478,17 @@ static void a_stream_there_and_back(void **state)
 	enum { UP = 30000, DOWN = 40000 };
 	struct fixture *f = *state;
 	struct tcp t = { .f = f, .port = 5000, .sequence = 0xfffff000 };
-	uint8_t *up = malloc(UP), *down = malloc(DOWN), *got = malloc(DOWN), flags;
+	uint8_t *up, *down, *got, flags;
 	struct netvsp_statistics statistics;
 	struct net_guest_frame *frame;
 	const uint8_t *data;
 	uint32_t size, total = 0, i;
 	int listener, fd;
 
+	skip_without_tap(f);
+	up = malloc(UP);
+	down = malloc(DOWN);
+	got = malloc(DOWN);
 	for (i = 0; i < DOWN; i++) {
 		up[i % UP] = (uint8_t)(i * 13 + i / 253);
 		down[i] = (uint8_t)(i * 7 + i / 251);
@@ -426,7 +505,7 @@ static void a_stream_there_and_back(void **state)
 	assert_memory_equal(got, up, UP);
 	netvsp_statistics(f->host, &statistics);
 	assert_int_equal(statistics.tx_large_sends, 1);
-	assert_int_equal(statistics.tx_segments, (UP + MSS - 1) / MSS);
+	assert_int_equal(statistics.tx_segments, f->tap ? 0 : (UP + MSS - 1) / MSS);
 	/* and back, acknowledged piece by piece */
 	assert_int_equal(write(fd, down, DOWN), DOWN);
 	while (total < DOWN) {
@@ -483,11 +562,11 @@ static void the_hosts_ports_lead_to_the_guest(void **state)
 
 	meet_the_router(f);
 	snprintf(text, sizeof(text), "udp:127.0.0.1:%u-10.0.2.15:53", udp_port);
-	assert_true(net_slirp_forward(f->live, text, why, sizeof(why)));
+	assert_true(net_slirp_forward(f->backend, text, why, sizeof(why)));
 	snprintf(text, sizeof(text), "tcp::%u-:22", tcp_port);
-	assert_true(net_slirp_forward(f->live, text, why, sizeof(why)));
+	assert_true(net_slirp_forward(f->backend, text, why, sizeof(why)));
 	/* the port is taken now */
-	assert_false(net_slirp_forward(f->live, text, why, sizeof(why)));
+	assert_false(net_slirp_forward(f->backend, text, why, sizeof(why)));
 
 	fd = host_socket(f, SOCK_DGRAM, &own_port);
 	to.sin_port = htons(udp_port);
@@ -544,7 +623,7 @@ static void forwards_that_are_none(void **state)
 
 	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		why[0] = 0;
-		assert_false(net_slirp_forward(f->live, bad[i], why, sizeof(why)));
+		assert_false(net_slirp_forward(f->backend, bad[i], why, sizeof(why)));
 		assert_int_not_equal(why[0], 0);
 	}
 }
@@ -556,6 +635,7 @@ static void a_flood_of_nonsense(void **state)
 	uint8_t *section, frame[1400];
 	uint32_t i, n, at, seed = 1, done;
 
+	skip_without_tap(f);
 	meet_the_router(f);
 	for (i = 0; i < 400; i++) {
 		uint32_t slot = i % 10;
@@ -585,13 +665,22 @@ static void a_flood_of_nonsense(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(an_address_by_dhcp, setup, teardown),
-		cmocka_unit_test_setup_teardown(the_router_answers_a_ping, setup, teardown),
-		cmocka_unit_test_setup_teardown(datagrams_there_and_back, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_stream_there_and_back, setup, teardown),
-		cmocka_unit_test_setup_teardown(the_hosts_ports_lead_to_the_guest, setup, teardown),
-		cmocka_unit_test_setup_teardown(forwards_that_are_none, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_flood_of_nonsense, setup, teardown),
+		cmocka_unit_test_setup_teardown(an_address_by_dhcp, setup_user, teardown),
+		cmocka_unit_test_setup_teardown(the_router_answers_a_ping, setup_user, teardown),
+		cmocka_unit_test_setup_teardown(datagrams_there_and_back, setup_user, teardown),
+		cmocka_unit_test_setup_teardown(a_stream_there_and_back, setup_user, teardown),
+		cmocka_unit_test_setup_teardown(the_hosts_ports_lead_to_the_guest, setup_user,
+		                                teardown),
+		cmocka_unit_test_setup_teardown(forwards_that_are_none, setup_user, teardown),
+		cmocka_unit_test_setup_teardown(a_flood_of_nonsense, setup_user, teardown),
+		/* from here on in a network namespace of their own */
+		{ "the_router_answers_a_ping, tap", the_router_answers_a_ping, setup_tap, teardown,
+		  NULL },
+		{ "datagrams_there_and_back, tap", datagrams_there_and_back, setup_tap, teardown,
+		  NULL },
+		{ "a_stream_there_and_back, tap", a_stream_there_and_back, setup_tap, teardown,
+		  NULL },
+		{ "a_flood_of_nonsense, tap", a_flood_of_nonsense, setup_tap, teardown, NULL },
 	};
 
 	if (argc > 1)
