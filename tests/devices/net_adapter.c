@@ -24,10 +24,10 @@ struct plug {
 	struct net_port *port;
 	pthread_mutex_t lock;
 	struct sent *frames, **last;
-	uint32_t count;
-	enum net_result result; /* of send() */
+	_Atomic uint32_t count;
+	_Atomic enum net_result result; /* of send() */
 	void *kept[64];
-	uint32_t kept_count;
+	_Atomic uint32_t kept_count;
 	_Atomic uint32_t resumed;
 	bool destroyed;
 };
@@ -56,8 +56,10 @@ static enum net_result plug_send(struct net_backend *backend, const struct net_f
 		abort();
 	pthread_mutex_lock(&p->lock);
 	result = p->result;
-	if (result == NET_LATER)
-		p->kept[p->kept_count++] = request;
+	if (result == NET_LATER) {
+		p->kept[p->kept_count] = request;
+		p->kept_count++;
+	}
 	*p->last = s;
 	p->last = &s->next;
 	p->count++;

@@ -114,9 +114,10 @@ static void take_message(struct net_guest_queue *q, const uint8_t *message, uint
 	copy = malloc(size);
 	memcpy(copy, message, size);
 	pthread_mutex_lock(&g->lock);
-	if (g->message_count < NET_GUEST_MESSAGES)
-		g->messages[g->message_count++] = copy;
-	else
+	if (g->message_count < NET_GUEST_MESSAGES) {
+		g->messages[g->message_count] = copy;
+		g->message_count++;
+	} else
 		free(copy);
 	pthread_mutex_unlock(&g->lock);
 }
