@@ -38,14 +38,12 @@ void netvsp_count_traffic(struct traffic *t, const uint8_t *destination, uint32_
 
 void netvsp_request_done(struct netvsp_request *r)
 {
-	struct nvsp_message answer = {
-		.type = NVSP_RNDIS_PACKET_COMPLETE,
-		.rndis_packet_complete = { r->status },
-	};
-	struct netvsp *s = r->adapter;
+	struct nvsp_message answer = { .type = NVSP_RNDIS_PACKET_COMPLETE };
 
-	if (atomic_fetch_sub_explicit(&r->pending, 1, memory_order_acq_rel) == 1)
-		VmbChannelPacketComplete(r->completion, &answer, s->message_size);
+	if (atomic_fetch_sub_explicit(&r->pending, 1, memory_order_acq_rel) != 1)
+		return;
+	answer.rndis_packet_complete.status = r->status; /* not sooner: others set it */
+	VmbChannelPacketComplete(r->completion, &answer, r->adapter->message_size);
 }
 
 /* ---- negotiation ---- */

@@ -24,10 +24,10 @@ struct plug {
 	struct net_port *port;
 	pthread_mutex_t lock;
 	struct sent *frames, **last;
-	uint32_t count;
-	enum net_result result; /* of send() */
+	_Atomic uint32_t count;
+	_Atomic enum net_result result; /* of send() */
 	void *kept[64];
-	uint32_t kept_count;
+	_Atomic uint32_t kept_count;
 	_Atomic uint32_t resumed;
 	bool destroyed;
 };
@@ -56,8 +56,10 @@ static enum net_result plug_send(struct net_backend *backend, const struct net_f
 		abort();
 	pthread_mutex_lock(&p->lock);
 	result = p->result;
-	if (result == NET_LATER)
-		p->kept[p->kept_count++] = request;
+	if (result == NET_LATER) {
+		p->kept[p->kept_count] = request;
+		p->kept_count++;
+	}
 	*p->last = s;
 	p->last = &s->next;
 	p->count++;
@@ -327,17 +329,16 @@ static void every_version_works(void **state)
 		assert_int_equal(f->guest->section_size, 6144);
 		traffic_both_ways(f);
 	}
-	net_guest_close(f->guest);
 	for (i = 0; i < 6; i++) {
+		net_guest_close(f->guest);
+		f->guest = NULL;
 		netvsp_destroy(f->host);
 		assert_int_equal(create(f, versions[i], QUEUES), 0);
 		f->guest = net_guest_open(f->bus, &instance, NULL);
 		net_guest_start(f->guest);
 		assert_int_equal(f->guest->version, versions[i]);
 		traffic_both_ways(f);
-		net_guest_close(f->guest);
 	}
-	f->guest = NULL;
 	assert_int_equal(statistics(f).refused, 0);
 }
 

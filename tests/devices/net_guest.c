@@ -114,9 +114,10 @@ static void take_message(struct net_guest_queue *q, const uint8_t *message, uint
 	copy = malloc(size);
 	memcpy(copy, message, size);
 	pthread_mutex_lock(&g->lock);
-	if (g->message_count < NET_GUEST_MESSAGES)
-		g->messages[g->message_count++] = copy;
-	else
+	if (g->message_count < NET_GUEST_MESSAGES) {
+		g->messages[g->message_count] = copy;
+		g->message_count++;
+	} else
 		free(copy);
 	pthread_mutex_unlock(&g->lock);
 }
@@ -278,6 +279,13 @@ static VOID post_started(VMBCHANNEL vmb)
 	KeSetEvent(&q->started, 0, FALSE);
 }
 
+/* The offer was that of an adapter which is gone, and the word of it still on its way: wait for the
+ * next. */
+static VOID pnp_failure(VMBCHANNEL vmb, NTSTATUS status)
+{
+	VmbChannelEnable(vmb);
+}
+
 static VOID channel_closed(VMBCHANNEL vmb)
 {
 	struct net_guest_queue *q = VmbChannelGetPointer(vmb);
@@ -314,8 +322,9 @@ static void open_queue(struct net_guest *g, uint16_t index)
 	assert_int_equal(VmbClientChannelInitSetRingBufferPageCount(q->vmb, 32, 32), 0);
 	if (index)
 		assert_int_equal(kmcl_channel_init_set_subchannel(q->vmb, index), 0);
-	assert_int_equal(
-		VmbClientChannelInitSetTargetPnp(q->vmb, &interface_type, &g->instance, NULL), 0);
+	assert_int_equal(VmbClientChannelInitSetTargetPnp(q->vmb, &interface_type, &g->instance,
+	                                                  pnp_failure),
+	                 0);
 	assert_int_equal(VmbChannelEnable(q->vmb), 0);
 	assert_int_equal(KeWaitForSingleObject(&q->started, Executive, KernelMode, FALSE, &timeout),
 	                 STATUS_SUCCESS);

@@ -64,12 +64,13 @@ struct net_guest {
 
 	pthread_mutex_t lock;
 	struct net_guest_frame *frames, **frames_last;
-	uint32_t frame_count;
+	_Atomic uint32_t frame_count;
 	/* Answers and indications that nobody took yet. */
 	uint8_t *messages[NET_GUEST_MESSAGES];
-	uint32_t message_count;
-	uint32_t table[NVSP_INDIRECTION_ENTRIES], table_count; /* as told */
-	bool hold;                                             /* packets are not completed */
+	_Atomic uint32_t message_count;
+	uint32_t table[NVSP_INDIRECTION_ENTRIES]; /* as told */
+	_Atomic uint32_t table_count;
+	bool hold; /* packets are not completed */
 	VMBPACKETCOMPLETION held[4096];
 	uint32_t held_count;
 	_Atomic uint32_t completed; /* of what it sent */
