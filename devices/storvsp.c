@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The SCSI controller: its channels, its disks, and the negotiation with the guest's driver. */
+/* The SCSI controller: its channels, and the negotiation with the guest's driver. */
 #include "storvsp_private.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #define STORVSP_FLUSH 8u /* requests that are begun together */
 #define DEFAULT_DEPTH 256u
@@ -16,119 +14,9 @@
 
 static const GUID interface_type = STORVSC_INTERFACE_TYPE;
 
-/* ---- disks ---- */
-
-struct unit *storvsp_unit_get(struct storvsp *s, uint8_t target, uint8_t lun)
-{
-	struct unit *unit = NULL;
-
-	if (target >= STORVSP_TARGETS || lun >= STORVSP_LUNS)
-		return NULL;
-	pthread_mutex_lock(&s->lock);
-	unit = s->units[target][lun];
-	if (unit)
-		atomic_fetch_add_explicit(&unit->references, 1, memory_order_relaxed);
-	pthread_mutex_unlock(&s->lock);
-	return unit;
-}
-
-void storvsp_unit_put(struct unit *unit)
-{
-	if (atomic_fetch_sub_explicit(&unit->references, 1, memory_order_acq_rel) > 1)
-		return;
-	disk_image_close(&unit->image);
-	free(unit);
-}
-
-uint32_t storvsp_luns(struct storvsp *s, uint8_t target, uint8_t luns[STORVSP_LUNS])
-{
-	uint32_t n = 0, lun;
-
-	if (target >= STORVSP_TARGETS)
-		return 0;
-	pthread_mutex_lock(&s->lock);
-	for (lun = 0; lun < STORVSP_LUNS; lun++) {
-		if (s->units[target][lun])
-			luns[n++] = (uint8_t)lun;
-	}
-	pthread_mutex_unlock(&s->lock);
-	return n;
-}
-
-/* The same image keeps its name from one run to the next. */
-static void name_disk(struct unit *unit, const char *serial)
-{
-	uint64_t hash[2] = { 0xcbf29ce484222325u, 0x84222325cbf29ce4u }; /* FNV-1a, two seeds */
-	struct stat st = { 0 };
-	const char *p;
-	size_t i;
-
-	if (serial) {
-		snprintf(unit->disk.serial, sizeof(unit->disk.serial), "%s", serial);
-	} else {
-		fstat(unit->image.fd, &st);
-		snprintf(unit->disk.serial, sizeof(unit->disk.serial), "%08lx%016lx",
-		         (unsigned long)st.st_dev & 0xffffffff, (unsigned long)st.st_ino);
-	}
-	for (p = unit->disk.serial; *p; p++) {
-		for (i = 0; i < 2; i++)
-			hash[i] = (hash[i] ^ (uint8_t)*p) * 0x100000001b3u;
-	}
-	memcpy(unit->disk.id, hash, sizeof(unit->disk.id));
-	strcpy(unit->disk.vendor, SCSI_DISK_VENDOR);
-	strcpy(unit->disk.product, SCSI_DISK_PRODUCT);
-	strcpy(unit->disk.revision, SCSI_DISK_REVISION);
-}
-
-static bool describe_disk(struct unit *unit, const struct storvsp_disk_options *options)
-{
-	uint32_t block = options->block_size ? options->block_size : 512;
-	uint32_t physical = options->physical_block_size ? options->physical_block_size : 4096;
-
-	if ((block != 512 && block != 4096) || physical < block || physical & (physical - 1) ||
-	    physical > 65536 || unit->image.size < block)
-		return false;
-	unit->disk.blocks = unit->image.size / block;
-	unit->disk.block_size = block;
-	unit->disk.physical_block_size = physical;
-	unit->disk.max_transfer = STORVSP_MAX_TRANSFER;
-	unit->disk.read_only = options->read_only;
-	unit->disk.thin = unit->image.discards;
-	name_disk(unit, options->serial);
-	return true;
-}
-
-static NTSTATUS open_unit(const char *path, const struct storvsp_disk_options *options,
-                          struct unit **out, char *why, size_t why_size)
-{
-	struct disk_image_options image = { options->read_only, options->direct };
-	struct unit *unit = calloc(1, sizeof(*unit));
-	int error;
-
-	if (!unit) {
-		snprintf(why, why_size, "out of memory");
-		return STATUS_INSUFFICIENT_RESOURCES;
-	}
-	error = disk_image_open(path, &image, &unit->image, why, why_size);
-	if (error) {
-		free(unit);
-		return error == -EBUSY ? STATUS_SHARING_VIOLATION : STATUS_UNSUCCESSFUL;
-	}
-	atomic_init(&unit->references, 1);
-	if (!describe_disk(unit, options)) {
-		snprintf(why, why_size,
-		         "%s: blocks are 512 or 4096 bytes, physical ones a power of two of them",
-		         path);
-		storvsp_unit_put(unit);
-		return STATUS_INVALID_PARAMETER_5;
-	}
-	*out = unit;
-	return STATUS_SUCCESS;
-}
-
 /* A guest that is there looks for disks by itself once, at the end of the negotiation; about
  * changes after that it must be told. Version 2.0 has no word for it. */
-static void tell_guest(struct storvsp *s)
+void storvsp_tell_guest(struct storvsp *s)
 {
 	struct storvsc_packet packet = { .operation = STORVSC_ENUMERATE_BUS };
 	VMBPACKET p;
@@ -140,52 +28,6 @@ static void tell_guest(struct storvsp *s)
 		return;
 	if (!NT_SUCCESS(VmbPacketSend(p, &packet, sizeof(packet), NULL, 0)))
 		VmbPacketFree(p);
-}
-
-NTSTATUS storvsp_add_disk(struct storvsp *s, uint8_t target, uint8_t lun, const char *path,
-                          const struct storvsp_disk_options *options, char *why, size_t why_size)
-{
-	struct storvsp_disk_options defaults = { 0 };
-	struct unit *unit;
-	NTSTATUS status;
-
-	if (target >= STORVSP_TARGETS || lun >= STORVSP_LUNS) {
-		snprintf(why, why_size, "there are targets 0 to %u with LUNs 0 to %u",
-		         STORVSP_TARGETS - 1, STORVSP_LUNS - 1);
-		return target >= STORVSP_TARGETS ? STATUS_INVALID_PARAMETER_2
-		                                 : STATUS_INVALID_PARAMETER_3;
-	}
-	status = open_unit(path, options ? options : &defaults, &unit, why, why_size);
-	if (!NT_SUCCESS(status))
-		return status;
-	pthread_mutex_lock(&s->lock);
-	if (s->units[target][lun]) {
-		pthread_mutex_unlock(&s->lock);
-		storvsp_unit_put(unit);
-		snprintf(why, why_size, "there is a disk at target %u LUN %u already", target, lun);
-		return STATUS_OBJECT_NAME_COLLISION;
-	}
-	s->units[target][lun] = unit;
-	pthread_mutex_unlock(&s->lock);
-	tell_guest(s);
-	return STATUS_SUCCESS;
-}
-
-NTSTATUS storvsp_remove_disk(struct storvsp *s, uint8_t target, uint8_t lun)
-{
-	struct unit *unit = NULL;
-
-	if (target >= STORVSP_TARGETS || lun >= STORVSP_LUNS)
-		return STATUS_NOT_FOUND;
-	pthread_mutex_lock(&s->lock);
-	unit = s->units[target][lun];
-	s->units[target][lun] = NULL;
-	pthread_mutex_unlock(&s->lock);
-	if (!unit)
-		return STATUS_NOT_FOUND;
-	storvsp_unit_put(unit);
-	tell_guest(s);
-	return STATUS_SUCCESS;
 }
 
 /* ---- negotiation ---- */
@@ -244,6 +86,17 @@ static NTSTATUS end_initialization(struct storvsp *s)
 	return STATUS_SUCCESS;
 }
 
+/* What is in flight here finishes by itself, as at Hyper-V's hosts, where resets do nothing
+ * (OpenVMM storvsp); the guest waits for it after this (Linux storvsc_host_reset_handler). */
+static NTSTATUS reset(struct storvsp *s, struct storvsp_request *r)
+{
+	const struct storvsc_srb *srb = &r->packet.srb;
+	bool one = r->packet.operation == STORVSC_RESET_LUN;
+
+	storvsp_units_reset(s, one ? srb->target : STORVSP_TARGETS, srb->lun);
+	return STATUS_SUCCESS;
+}
+
 static NTSTATUS create_subchannels(struct storvsp *s, struct storvsp_request *r);
 
 /* What the guest may say when; anything else is out of turn. */
@@ -275,9 +128,8 @@ static NTSTATUS negotiate(struct storvsp *s, struct storvsp_request *r)
 	case STORVSC_RESET_LUN:
 	case STORVSC_RESET_ADAPTER:
 	case STORVSC_RESET_BUS:
-		/* What is in flight here finishes by itself; the guest waits for it after this. */
 		if (state == STORVSP_READY)
-			return STATUS_SUCCESS;
+			return reset(s, r);
 		break;
 	case STORVSC_EXECUTE_SRB:
 		break;
@@ -586,18 +438,11 @@ free:
 
 void storvsp_destroy(struct storvsp *s)
 {
-	uint32_t target, lun;
-
 	VmbChannelDisable(s->channels[0]->vmb);
 	close_subchannels(s); /* there are none left unless it never closed */
 	free_channel(s->channels[0]);
 	ZwClose(s->vmbus);
-	for (target = 0; target < STORVSP_TARGETS; target++) {
-		for (lun = 0; lun < STORVSP_LUNS; lun++) {
-			if (s->units[target][lun])
-				storvsp_unit_put(s->units[target][lun]);
-		}
-	}
+	storvsp_units_free(s);
 	pthread_mutex_destroy(&s->lock);
 	free(s);
 }

@@ -386,10 +386,10 @@ static void disks_come_and_go(void **state)
 	assert_int_equal(list[1].lun, 7);
 	assert_int_equal(storvsc_identify(f->guest, list[1], &disk), STATUS_SUCCESS);
 	assert_int_equal(add_disk(f, 8, f->second_path, false), STATUS_SHARING_VIOLATION);
-	assert_int_equal(storvsp_remove_disk(f->host, 0, 7), STATUS_SUCCESS);
+	assert_int_equal(storvsp_remove_unit(f->host, 0, 7), STATUS_SUCCESS);
 	wait_for_change(f);
 	assert_int_equal(storvsc_read(f->guest, &disk, 0, memory, 4096), STATUS_NO_SUCH_DEVICE);
-	assert_int_equal(storvsp_remove_disk(f->host, 0, 7), STATUS_NOT_FOUND);
+	assert_int_equal(storvsp_remove_unit(f->host, 0, 7), STATUS_NOT_FOUND);
 	assert_int_equal(add_disk(f, 0, f->second_path, false), STATUS_OBJECT_NAME_COLLISION);
 	assert_int_equal(add_disk(f, 7, f->second_path, false), STATUS_SUCCESS); /* it was freed */
 	release(memory);
