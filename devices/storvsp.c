@@ -14,20 +14,30 @@
 
 static const GUID interface_type = STORVSC_INTERFACE_TYPE;
 
-/* A guest that is there looks for disks by itself once, at the end of the negotiation; about
- * changes after that it must be told. Version 2.0 has no word for it. */
-void storvsp_tell_guest(struct storvsp *s)
+static void send_enumerate_bus(struct storvsp *s)
 {
 	struct storvsc_packet packet = { .operation = STORVSC_ENUMERATE_BUS };
-	VMBPACKET p;
+	uint32_t size =
+		s->version < STORVSC_VERSION_WIN8 ? STORVSC_PACKET_SIZE_OLD : sizeof(packet);
+	VMBPACKET p = VmbPacketAllocate(s->channels[0]->vmb);
 
-	if (s->state != STORVSP_READY || s->version < STORVSC_VERSION_WIN7)
-		return;
-	p = VmbPacketAllocate(s->channels[0]->vmb);
-	if (!p)
-		return;
-	if (!NT_SUCCESS(VmbPacketSend(p, &packet, sizeof(packet), NULL, 0)))
+	if (p && !NT_SUCCESS(VmbPacketSend(p, &packet, size, NULL, 0)))
 		VmbPacketFree(p);
+}
+
+/*
+ * A guest looks for units by itself once, after the negotiation; about changes after that it must
+ * be told. Not before: Linux's storvsc_probe() negotiates before it has what this makes it use.
+ * Version 2.0 has no word for it. Nobody asks for an answer, so the transaction id is 0, which is
+ * how Linux knows such a packet (storvsc_on_channel_callback); it then asks each unit that it knows
+ * whether it is ready, and drops those whose LUN is invalid.
+ */
+void storvsp_tell_guest(struct storvsp *s)
+{
+	pthread_mutex_lock(&s->lock);
+	if (s->state == STORVSP_READY && s->looked && s->version >= STORVSC_VERSION_WIN7)
+		send_enumerate_bus(s);
+	pthread_mutex_unlock(&s->lock);
 }
 
 /* ---- negotiation ---- */
@@ -161,6 +171,8 @@ static void begin_queued(struct storvsp_channel *c)
 /* Not all of a batch at once: the guest goes on with the first answers while the rest is read. */
 static void execute_srb(struct storvsp_channel *c, struct storvsp_request *r, UINT32 flags)
 {
+	if (!atomic_load_explicit(&c->controller->looked, memory_order_relaxed))
+		c->controller->looked = true; /* before it sees what there is */
 	storvsp_execute_srb(r, flags);
 	if (++c->unflushed >= STORVSP_FLUSH)
 		begin_queued(c);
@@ -197,9 +209,19 @@ static void processing_complete(VMBCHANNEL vmb, UINT32 count)
 	begin_queued(VmbChannelGetPointer(vmb));
 }
 
+/* The channel will close. What was sent from here on would wait for the next opening, and come
+ * before that one's negotiation. */
 static void suspend(VMBCHANNEL vmb)
 {
+	struct storvsp_channel *c = VmbChannelGetPointer(vmb);
+
 	processing_complete(vmb, 0);
+	if (c->index)
+		return;
+	pthread_mutex_lock(&c->controller->lock);
+	c->controller->state = STORVSP_CLOSED;
+	c->controller->looked = false;
+	pthread_mutex_unlock(&c->controller->lock);
 }
 
 static void close_subchannels(struct storvsp *s);
@@ -219,10 +241,8 @@ static void closed(VMBCHANNEL vmb)
 {
 	struct storvsp_channel *c = VmbChannelGetPointer(vmb);
 
-	if (c->index)
-		return;
-	c->controller->state = STORVSP_CLOSED;
-	close_subchannels(c->controller);
+	if (!c->index)
+		close_subchannels(c->controller);
 }
 
 static NTSTATUS name_channel(struct storvsp_channel *c)

@@ -75,7 +75,8 @@ struct storvsp {
 	HANDLE vmbus;
 	_Atomic enum storvsp_state state;
 	_Atomic uint16_t version;
-	pthread_mutex_t lock; /* of the tables below */
+	_Atomic bool looked;  /* the guest has begun to look for units */
+	pthread_mutex_t lock; /* of the tables below, and of telling the guest */
 	struct unit *units[STORVSP_TARGETS][STORVSP_LUNS];
 	struct storvsp_channel *channels[1 + STORVSP_SUBCHANNELS];
 	struct storvsp_statistics past; /* of subchannels that are gone */
