@@ -3,8 +3,9 @@
 #define DEVICES_SCSI_H
 
 /*
- * SCSI as T10 numbers it: the commands, statuses and senses that a disk and its driver need.
- * Sources: SPC-4 (commands, sense, mode and VPD pages), SBC-3 (block commands, pages 0xB0 to 0xB2).
+ * SCSI as T10 numbers it: the commands, statuses and senses that disks and CD drives and their
+ * drivers need. Sources: SPC-4 (commands, sense, mode and VPD pages), SBC-3 (block commands, pages
+ * 0xB0 to 0xB2), MMC-6 (what CD and DVD drives have of their own).
  */
 
 #include <stdint.h>
@@ -19,6 +20,7 @@ enum scsi_opcode {
 	SCSI_INQUIRY = 0x12,
 	SCSI_MODE_SENSE_6 = 0x1a,
 	SCSI_START_STOP_UNIT = 0x1b,
+	SCSI_PREVENT_ALLOW = 0x1e,
 	SCSI_READ_CAPACITY_10 = 0x25,
 	SCSI_READ_10 = 0x28,
 	SCSI_WRITE_10 = 0x2a,
@@ -26,6 +28,11 @@ enum scsi_opcode {
 	SCSI_SYNCHRONIZE_CACHE_10 = 0x35,
 	SCSI_WRITE_SAME_10 = 0x41,
 	SCSI_UNMAP = 0x42,
+	SCSI_READ_TOC = 0x43,
+	SCSI_GET_CONFIGURATION = 0x46,
+	SCSI_GET_EVENT_STATUS = 0x4a,
+	SCSI_READ_DISC_INFORMATION = 0x51,
+	SCSI_READ_TRACK_INFORMATION = 0x52,
 	SCSI_MODE_SENSE_10 = 0x5a,
 	SCSI_READ_16 = 0x88,
 	SCSI_WRITE_16 = 0x8a,
@@ -37,7 +44,10 @@ enum scsi_opcode {
 	SCSI_MAINTENANCE_IN = 0xa3,
 	SCSI_READ_12 = 0xa8,
 	SCSI_WRITE_12 = 0xaa,
+	SCSI_READ_DISC_STRUCTURE = 0xad,
 	SCSI_VERIFY_12 = 0xaf,
+	SCSI_SET_CD_SPEED = 0xbb,
+	SCSI_MECHANISM_STATUS = 0xbd,
 };
 
 #define SCSI_ACTION_READ_CAPACITY_16 0x10u /* of SERVICE ACTION IN (16) */
@@ -74,9 +84,13 @@ enum scsi_asc {
 	SCSI_ASC_INVALID_FIELD_IN_PARAMETERS = 0x2600,
 	SCSI_ASC_WRITE_PROTECTED = 0x2700,
 	SCSI_ASC_SPACE_ALLOCATION_FAILED = 0x2707,
+	SCSI_ASC_MEDIUM_MAY_HAVE_CHANGED = 0x2800,
 	SCSI_ASC_CAPACITY_CHANGED = 0x2a09,
 	SCSI_ASC_SAVING_NOT_SUPPORTED = 0x3900,
+	SCSI_ASC_NO_MEDIUM_TRAY_CLOSED = 0x3a01,
+	SCSI_ASC_NO_MEDIUM_TRAY_OPEN = 0x3a02,
 	SCSI_ASC_INTERNAL_FAILURE = 0x4400,
+	SCSI_ASC_REMOVAL_PREVENTED = 0x5302,
 };
 
 #define SCSI_SENSE_SIZE 18u /* fixed format, as every guest understands it */

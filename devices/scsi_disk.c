@@ -1,93 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "scsi_disk.h"
 
-#include <assert.h>
-#include <errno.h>
 #include <string.h>
-
-static_assert(8 + 16 * SCSI_UNMAP_MAX <= SCSI_DATA_MAX, "an UNMAP list fits in the data area");
-
-void scsi_fail(struct scsi_outcome *out, enum scsi_sense_key key, enum scsi_asc asc)
-{
-	out->kind = SCSI_DONE;
-	out->status = SCSI_CHECK_CONDITION;
-	out->length = 0;
-	out->sense_length = SCSI_SENSE_SIZE;
-	memset(out->sense, 0, sizeof(out->sense));
-	out->sense[0] = 0x70; /* current, fixed format */
-	out->sense[2] = (uint8_t)key;
-	out->sense[7] = SCSI_SENSE_SIZE - 8;
-	scsi_put16(out->sense + 12, (uint16_t)asc);
-}
-
-void scsi_fail_io(struct scsi_outcome *out, enum scsi_outcome_kind kind, int error)
-{
-	if (kind == SCSI_DO_READ)
-		scsi_fail(out, SCSI_KEY_MEDIUM_ERROR, SCSI_ASC_UNRECOVERED_READ_ERROR);
-	else if (error == ENOSPC || error == EDQUOT)
-		scsi_fail(out, SCSI_KEY_DATA_PROTECT, SCSI_ASC_SPACE_ALLOCATION_FAILED);
-	else if (error == EROFS || error == EPERM || error == EBADF)
-		scsi_fail(out, SCSI_KEY_DATA_PROTECT, SCSI_ASC_WRITE_PROTECTED);
-	else
-		scsi_fail(out, SCSI_KEY_MEDIUM_ERROR, SCSI_ASC_WRITE_ERROR);
-}
-
-static void illegal(struct scsi_outcome *out, enum scsi_asc asc)
-{
-	scsi_fail(out, SCSI_KEY_ILLEGAL_REQUEST, asc);
-}
-
-static void good(struct scsi_outcome *out)
-{
-	out->kind = SCSI_DONE;
-	out->status = SCSI_GOOD;
-	out->length = 0;
-	out->sense_length = 0;
-}
 
 static uint32_t min32(uint32_t a, uint32_t b)
 {
 	return a < b ? a : b;
 }
 
-/* Data for the initiator: cut to what the command allows and what the initiator takes. */
-static void answer(const struct scsi_command *c, uint32_t n, uint32_t allocation,
-                   struct scsi_outcome *out)
-{
-	good(out);
-	out->length = min32(min32(n, allocation), c->data_in);
-}
-
-/* ASCII into a field padded with blanks. */
-static void put_text(uint8_t *field, size_t size, const char *text)
-{
-	size_t n = strnlen(text, size);
-
-	memset(field, ' ', size);
-	memcpy(field, text, n);
-}
-
 /* ---- INQUIRY ---- */
 
-/* The length of a standard INQUIRY of Hyper-V's disks (OpenVMM scsidisk/inquiry.rs). */
-#define INQUIRY_SIZE 104u
-
-#define PERIPHERAL_DISK   0x00u
-#define PERIPHERAL_ABSENT 0x7fu /* qualifier 3, type 1Fh: no device can be here */
-
-static void standard_inquiry(uint8_t *d, uint8_t peripheral, const char *vendor,
-                             const char *product, const char *revision)
-{
-	memset(d, 0, INQUIRY_SIZE);
-	d[0] = peripheral;
-	d[2] = 0x05; /* SPC-3 */
-	d[3] = 0x02; /* response data format */
-	d[4] = INQUIRY_SIZE - 5;
-	d[7] = 0x02; /* command queuing */
-	put_text(d + 8, 8, vendor);
-	put_text(d + 16, 16, product);
-	put_text(d + 32, 4, revision);
-}
+#define PERIPHERAL_DISK 0x00u
 
 static uint32_t vpd_supported(uint8_t *d)
 {
@@ -103,32 +26,6 @@ static uint32_t vpd_serial(const struct scsi_disk *disk, uint8_t *d)
 
 	memcpy(d, disk->serial, n);
 	return (uint32_t)n;
-}
-
-/* A T10 vendor designator with the serial number, and an NAA one made of the unique id. */
-static uint32_t vpd_identification(const struct scsi_disk *disk, uint8_t *d)
-{
-	size_t serial = strnlen(disk->serial, sizeof(disk->serial));
-	uint8_t *naa;
-
-	d[0] = 0x02; /* ASCII */
-	d[1] = 0x01; /* T10 vendor ID, of the logical unit */
-	d[3] = (uint8_t)(8 + serial);
-	put_text(d + 4, 8, disk->vendor);
-	memcpy(d + 12, disk->serial, serial);
-
-	naa = d + 12 + serial;
-	naa[0] = 0x01; /* binary */
-	naa[1] = 0x03; /* NAA */
-	naa[3] = 16;
-	/* IEEE registered extended, 00-22-48: what Hyper-V's disks say. The rest is the id's. */
-	naa[4] = 0x60;
-	naa[5] = 0x02;
-	naa[6] = 0x24;
-	naa[7] = 0x80;
-	memcpy(naa + 8, disk->id, 6);
-	memcpy(naa + 14, disk->id + 10, 6);
-	return (uint32_t)(12 + serial + 20);
 }
 
 static uint32_t vpd_block_limits(const struct scsi_disk *disk, uint8_t *d)
@@ -178,7 +75,7 @@ static void inquiry_vpd(const struct scsi_disk *disk, const struct scsi_command 
 		n = vpd_serial(disk, page + 4);
 		break;
 	case 0x83:
-		n = vpd_identification(disk, page + 4);
+		n = scsi_put_designators(page + 4, disk->vendor, disk->serial, disk->id);
 		break;
 	case 0xb0:
 		n = vpd_block_limits(disk, page + 4);
@@ -190,13 +87,13 @@ static void inquiry_vpd(const struct scsi_disk *disk, const struct scsi_command 
 		n = vpd_provisioning(disk, page + 4);
 		break;
 	default:
-		illegal(out, SCSI_ASC_INVALID_FIELD_IN_CDB);
+		scsi_illegal(out, SCSI_ASC_INVALID_FIELD_IN_CDB);
 		return;
 	}
 	page[0] = PERIPHERAL_DISK;
 	page[1] = c->cdb[2];
 	scsi_put16(page + 2, (uint16_t)n);
-	answer(c, 4 + n, scsi_get16(c->cdb + 3), out);
+	scsi_answer(c, 4 + n, scsi_get16(c->cdb + 3), out);
 }
 
 static void inquiry(const struct scsi_disk *disk, const struct scsi_command *c,
@@ -208,41 +105,12 @@ static void inquiry(const struct scsi_disk *disk, const struct scsi_command *c,
 	}
 	/* A page without EVPD, or the obsolete CMDDT. */
 	if (c->cdb[2] || c->cdb[1] & 0x02) {
-		illegal(out, SCSI_ASC_INVALID_FIELD_IN_CDB);
+		scsi_illegal(out, SCSI_ASC_INVALID_FIELD_IN_CDB);
 		return;
 	}
-	standard_inquiry(out->data, PERIPHERAL_DISK, disk->vendor, disk->product, disk->revision);
-	answer(c, INQUIRY_SIZE, scsi_get16(c->cdb + 3), out);
-}
-
-void scsi_inquiry_absent(const struct scsi_command *c, struct scsi_outcome *out)
-{
-	if (c->cdb[1] & 0x03 || c->cdb[2]) {
-		illegal(out, SCSI_ASC_INVALID_FIELD_IN_CDB);
-		return;
-	}
-	standard_inquiry(out->data, PERIPHERAL_ABSENT, "", "", "");
-	answer(c, INQUIRY_SIZE, scsi_get16(c->cdb + 3), out);
-}
-
-void scsi_report_luns(const struct scsi_command *c, const uint8_t *luns, uint32_t count,
-                      struct scsi_outcome *out)
-{
-	uint32_t allocation = scsi_get32(c->cdb + 6), i;
-	uint32_t n = min32(count, (SCSI_DATA_MAX - 8) / 8);
-
-	/* 0: all but well known; 1: well known only, of which there are none; 2: all. */
-	if (c->cdb[2] > 2 || allocation < 16) {
-		illegal(out, SCSI_ASC_INVALID_FIELD_IN_CDB);
-		return;
-	}
-	if (c->cdb[2] == 1)
-		n = 0;
-	memset(out->data, 0, 8 + 8 * (size_t)n);
-	scsi_put32(out->data, 8 * n);
-	for (i = 0; i < n; i++)
-		out->data[8 + 8 * i + 1] = luns[i]; /* peripheral device addressing, bus 0 */
-	answer(c, 8 + 8 * n, allocation, out);
+	scsi_standard_inquiry(out->data, PERIPHERAL_DISK, false,
+	                      (const char *const[]){ disk->vendor, disk->product, disk->revision });
+	scsi_answer(c, SCSI_INQUIRY_SIZE, scsi_get16(c->cdb + 3), out);
 }
 
 /* ---- what the disk says of itself ---- */
@@ -250,20 +118,13 @@ void scsi_report_luns(const struct scsi_command *c, const uint8_t *luns, uint32_
 static void test_unit_ready(const struct scsi_disk *disk, const struct scsi_command *c,
                             struct scsi_outcome *out)
 {
-	good(out);
+	scsi_good(out);
 }
 
 static void request_sense(const struct scsi_disk *disk, const struct scsi_command *c,
                           struct scsi_outcome *out)
 {
-	bool descriptor = c->cdb[1] & 0x01;
-	uint32_t n = descriptor ? 8 : SCSI_SENSE_SIZE;
-
-	memset(out->data, 0, n);
-	out->data[0] = descriptor ? 0x72 : 0x70;
-	if (!descriptor)
-		out->data[7] = SCSI_SENSE_SIZE - 8;
-	answer(c, n, c->cdb[4], out);
+	scsi_request_sense(c, out);
 }
 
 static void start_stop_unit(const struct scsi_disk *disk, const struct scsi_command *c,
@@ -272,10 +133,10 @@ static void start_stop_unit(const struct scsi_disk *disk, const struct scsi_comm
 	bool load_eject = c->cdb[4] & 0x02, start = c->cdb[4] & 0x01;
 
 	if (load_eject) { /* the medium stays in */
-		illegal(out, SCSI_ASC_INVALID_FIELD_IN_CDB);
+		scsi_illegal(out, SCSI_ASC_INVALID_FIELD_IN_CDB);
 		return;
 	}
-	good(out);
+	scsi_good(out);
 	/* Stopping implies that the cache is written, unless NO_FLUSH. */
 	if (!start && !(c->cdb[4] & 0x04) && !disk->read_only)
 		out->kind = SCSI_DO_FLUSH;
@@ -287,12 +148,12 @@ static void read_capacity_10(const struct scsi_disk *disk, const struct scsi_com
 	uint64_t last = disk->blocks - 1;
 
 	if (!(c->cdb[8] & 0x01) && scsi_get32(c->cdb + 2)) { /* a block without PMI */
-		illegal(out, SCSI_ASC_INVALID_FIELD_IN_CDB);
+		scsi_illegal(out, SCSI_ASC_INVALID_FIELD_IN_CDB);
 		return;
 	}
 	scsi_put32(out->data, last > UINT32_MAX ? UINT32_MAX : (uint32_t)last);
 	scsi_put32(out->data + 4, disk->block_size);
-	answer(c, 8, 8, out);
+	scsi_answer(c, 8, 8, out);
 }
 
 static void read_capacity_16(const struct scsi_disk *disk, const struct scsi_command *c,
@@ -310,7 +171,7 @@ static void read_capacity_16(const struct scsi_disk *disk, const struct scsi_com
 	}
 	if (disk->thin)
 		d[14] = 0x80 | 0x40; /* provisioning managed; discarded blocks read as zeroes */
-	answer(c, 32, scsi_get32(c->cdb + 10), out);
+	scsi_answer(c, 32, scsi_get32(c->cdb + 10), out);
 }
 
 /* ---- MODE SENSE ---- */
@@ -374,7 +235,7 @@ static void mode_sense(const struct scsi_disk *disk, const struct scsi_command *
 	uint8_t *d = out->data;
 
 	if (control == 3) {
-		illegal(out, SCSI_ASC_SAVING_NOT_SUPPORTED);
+		scsi_illegal(out, SCSI_ASC_SAVING_NOT_SUPPORTED);
 		return;
 	}
 	if (!no_descriptor)
@@ -382,7 +243,7 @@ static void mode_sense(const struct scsi_disk *disk, const struct scsi_command *
 	n += descriptor;
 	pages = put_mode_pages(d + n, code, control == 1);
 	if (!pages || (subpage != 0 && subpage != 0xff)) {
-		illegal(out, SCSI_ASC_INVALID_FIELD_IN_CDB);
+		scsi_illegal(out, SCSI_ASC_INVALID_FIELD_IN_CDB);
 		return;
 	}
 	n += pages;
@@ -397,7 +258,7 @@ static void mode_sense(const struct scsi_disk *disk, const struct scsi_command *
 		d[2] = specific;
 		d[3] = (uint8_t)descriptor;
 	}
-	answer(c, n, ten ? scsi_get16(c->cdb + 7) : c->cdb[4], out);
+	scsi_answer(c, n, ten ? scsi_get16(c->cdb + 7) : c->cdb[4], out);
 }
 
 /* ---- blocks ---- */
@@ -434,7 +295,7 @@ static bool check_range(const struct scsi_disk *disk, const struct block_range *
 {
 	if (in_range(disk, r->lba, r->count))
 		return true;
-	illegal(out, SCSI_ASC_LBA_OUT_OF_RANGE);
+	scsi_illegal(out, SCSI_ASC_LBA_OUT_OF_RANGE);
 	return false;
 }
 
@@ -455,7 +316,7 @@ static void transfer(const struct scsi_disk *disk, const struct scsi_command *c,
 	uint32_t offered = kind == SCSI_DO_READ ? c->data_in : c->data_out;
 
 	if (!six && c->cdb[1] & 0xe0) { /* protection information: there is none */
-		illegal(out, SCSI_ASC_INVALID_FIELD_IN_CDB);
+		scsi_illegal(out, SCSI_ASC_INVALID_FIELD_IN_CDB);
 		return;
 	}
 	if (kind == SCSI_DO_WRITE && !check_writable(disk, out))
@@ -464,10 +325,10 @@ static void transfer(const struct scsi_disk *disk, const struct scsi_command *c,
 		return;
 	/* More than the disk moves at once, or than the initiator has memory for. */
 	if (bytes > disk->max_transfer || bytes > offered) {
-		illegal(out, SCSI_ASC_INVALID_FIELD_IN_CDB);
+		scsi_illegal(out, SCSI_ASC_INVALID_FIELD_IN_CDB);
 		return;
 	}
-	good(out);
+	scsi_good(out);
 	if (!bytes)
 		return;
 	out->kind = kind;
@@ -494,11 +355,11 @@ static void verify(const struct scsi_disk *disk, const struct scsi_command *c,
 	struct block_range r = range_of(c->cdb);
 
 	if (c->cdb[1] & 0xe6) { /* protection, or comparing with data (BYTCHK) */
-		illegal(out, SCSI_ASC_INVALID_FIELD_IN_CDB);
+		scsi_illegal(out, SCSI_ASC_INVALID_FIELD_IN_CDB);
 		return;
 	}
 	if (check_range(disk, &r, out))
-		good(out);
+		scsi_good(out);
 }
 
 static void synchronize_cache(const struct scsi_disk *disk, const struct scsi_command *c,
@@ -508,7 +369,7 @@ static void synchronize_cache(const struct scsi_disk *disk, const struct scsi_co
 
 	if (!check_range(disk, &r, out))
 		return;
-	good(out);
+	scsi_good(out);
 	if (!disk->read_only)
 		out->kind = SCSI_DO_FLUSH;
 }
@@ -519,20 +380,20 @@ static void unmap(const struct scsi_disk *disk, const struct scsi_command *c,
 	uint32_t n = scsi_get16(c->cdb + 7);
 
 	if (!disk->thin) {
-		illegal(out, SCSI_ASC_INVALID_OPCODE);
+		scsi_illegal(out, SCSI_ASC_INVALID_OPCODE);
 		return;
 	}
 	if (c->cdb[1] & 0x01) { /* anchored blocks: there are none */
-		illegal(out, SCSI_ASC_INVALID_FIELD_IN_CDB);
+		scsi_illegal(out, SCSI_ASC_INVALID_FIELD_IN_CDB);
 		return;
 	}
 	if (!check_writable(disk, out))
 		return;
-	good(out);
+	scsi_good(out);
 	if (!n)
 		return;
 	if (n < 8 || n > SCSI_DATA_MAX || n > c->data_out) {
-		illegal(out, SCSI_ASC_PARAMETER_LIST_LENGTH);
+		scsi_illegal(out, SCSI_ASC_PARAMETER_LIST_LENGTH);
 		return;
 	}
 	out->kind = SCSI_PARAMETERS;
@@ -546,7 +407,7 @@ static void unmap_list(const struct scsi_disk *disk, const uint8_t *list, uint32
 	uint32_t count = min32(scsi_get16(list + 2), n - 8) / 16, i;
 
 	if (count > SCSI_UNMAP_MAX) {
-		illegal(out, SCSI_ASC_INVALID_FIELD_IN_PARAMETERS);
+		scsi_illegal(out, SCSI_ASC_INVALID_FIELD_IN_PARAMETERS);
 		return;
 	}
 	out->extents = 0;
@@ -556,7 +417,7 @@ static void unmap_list(const struct scsi_disk *disk, const uint8_t *list, uint32
 		uint32_t blocks = scsi_get32(d + 8);
 
 		if (!in_range(disk, lba, blocks)) {
-			illegal(out, SCSI_ASC_LBA_OUT_OF_RANGE);
+			scsi_illegal(out, SCSI_ASC_LBA_OUT_OF_RANGE);
 			return;
 		}
 		if (!blocks)
@@ -565,7 +426,7 @@ static void unmap_list(const struct scsi_disk *disk, const uint8_t *list, uint32
 			(struct scsi_extent){ lba * disk->block_size,
 			                      (uint64_t)blocks * disk->block_size };
 	}
-	good(out);
+	scsi_good(out);
 	if (out->extents)
 		out->kind = SCSI_DO_DISCARD;
 }
@@ -577,7 +438,7 @@ static void same_zeroes(const struct scsi_disk *disk, const struct scsi_command 
 	struct block_range r = range_of(c->cdb);
 	uint64_t offset = r.lba * disk->block_size, bytes = (uint64_t)r.count * disk->block_size;
 
-	good(out);
+	scsi_good(out);
 	if (c->cdb[1] & 0x08 && disk->thin) {
 		out->kind = SCSI_DO_DISCARD;
 		out->extents = 1;
@@ -598,13 +459,13 @@ static void write_same(const struct scsi_disk *disk, const struct scsi_command *
 
 	/* Protection, anchoring, the obsolete block numbers in the data; UNMAP on a thick disk. */
 	if (c->cdb[1] & 0xf6 || (unmapping && !disk->thin)) {
-		illegal(out, SCSI_ASC_INVALID_FIELD_IN_CDB);
+		scsi_illegal(out, SCSI_ASC_INVALID_FIELD_IN_CDB);
 		return;
 	}
 	if (!check_writable(disk, out) || !check_range(disk, &r, out))
 		return;
 	if (!r.count || r.count > SCSI_WRITE_SAME_MAX / disk->block_size) {
-		illegal(out, SCSI_ASC_INVALID_FIELD_IN_CDB);
+		scsi_illegal(out, SCSI_ASC_INVALID_FIELD_IN_CDB);
 		return;
 	}
 	if (no_data) {
@@ -612,10 +473,10 @@ static void write_same(const struct scsi_disk *disk, const struct scsi_command *
 		return;
 	}
 	if (c->data_out < disk->block_size) {
-		illegal(out, SCSI_ASC_INVALID_FIELD_IN_CDB);
+		scsi_illegal(out, SCSI_ASC_INVALID_FIELD_IN_CDB);
 		return;
 	}
-	good(out);
+	scsi_good(out);
 	out->kind = SCSI_PARAMETERS;
 	out->length = disk->block_size;
 }
@@ -632,7 +493,7 @@ static void write_same_block(const struct scsi_disk *disk, const struct scsi_com
 		same_zeroes(disk, c, out);
 		return;
 	}
-	good(out);
+	scsi_good(out);
 	out->kind = SCSI_DO_FILL;
 	out->offset = r.lba * disk->block_size;
 	out->length = r.count * disk->block_size;
@@ -801,12 +662,12 @@ static void report_opcodes(const struct scsi_disk *disk, const struct scsi_comma
 		/* 1: an opcode without service actions; 2: one with; 3: either. */
 		if (options > 3 || (options == 1 && !e && known) ||
 		    (wants_action && e && !has_action(e))) {
-			illegal(out, SCSI_ASC_INVALID_FIELD_IN_CDB);
+			scsi_illegal(out, SCSI_ASC_INVALID_FIELD_IN_CDB);
 			return;
 		}
 		n = put_one_opcode(disk, out->data, e, timeouts);
 	}
-	answer(c, n, scsi_get32(c->cdb + 6), out);
+	scsi_answer(c, n, scsi_get32(c->cdb + 6), out);
 }
 
 void scsi_disk_execute(const struct scsi_disk *disk, const struct scsi_command *c,
@@ -818,7 +679,8 @@ void scsi_disk_execute(const struct scsi_disk *disk, const struct scsi_command *
 	if (e && e->execute)
 		e->execute(disk, c, out);
 	else
-		illegal(out, known && !e ? SCSI_ASC_INVALID_FIELD_IN_CDB : SCSI_ASC_INVALID_OPCODE);
+		scsi_illegal(out,
+		             known && !e ? SCSI_ASC_INVALID_FIELD_IN_CDB : SCSI_ASC_INVALID_OPCODE);
 }
 
 void scsi_disk_parameters(const struct scsi_disk *disk, const struct scsi_command *c,

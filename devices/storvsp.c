@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The SCSI controller: its channels, its disks, and the negotiation with the guest's driver. */
+/* The SCSI controller: its channels, and the negotiation with the guest's driver. */
 #include "storvsp_private.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #define STORVSP_FLUSH 8u /* requests that are begun together */
 #define DEFAULT_DEPTH 256u
@@ -16,176 +14,30 @@
 
 static const GUID interface_type = STORVSC_INTERFACE_TYPE;
 
-/* ---- disks ---- */
-
-struct unit *storvsp_unit_get(struct storvsp *s, uint8_t target, uint8_t lun)
-{
-	struct unit *unit = NULL;
-
-	if (target >= STORVSP_TARGETS || lun >= STORVSP_LUNS)
-		return NULL;
-	pthread_mutex_lock(&s->lock);
-	unit = s->units[target][lun];
-	if (unit)
-		atomic_fetch_add_explicit(&unit->references, 1, memory_order_relaxed);
-	pthread_mutex_unlock(&s->lock);
-	return unit;
-}
-
-void storvsp_unit_put(struct unit *unit)
-{
-	if (atomic_fetch_sub_explicit(&unit->references, 1, memory_order_acq_rel) > 1)
-		return;
-	disk_image_close(&unit->image);
-	free(unit);
-}
-
-uint32_t storvsp_luns(struct storvsp *s, uint8_t target, uint8_t luns[STORVSP_LUNS])
-{
-	uint32_t n = 0, lun;
-
-	if (target >= STORVSP_TARGETS)
-		return 0;
-	pthread_mutex_lock(&s->lock);
-	for (lun = 0; lun < STORVSP_LUNS; lun++) {
-		if (s->units[target][lun])
-			luns[n++] = (uint8_t)lun;
-	}
-	pthread_mutex_unlock(&s->lock);
-	return n;
-}
-
-/* The same image keeps its name from one run to the next. */
-static void name_disk(struct unit *unit, const char *serial)
-{
-	uint64_t hash[2] = { 0xcbf29ce484222325u, 0x84222325cbf29ce4u }; /* FNV-1a, two seeds */
-	struct stat st = { 0 };
-	const char *p;
-	size_t i;
-
-	if (serial) {
-		snprintf(unit->disk.serial, sizeof(unit->disk.serial), "%s", serial);
-	} else {
-		fstat(unit->image.fd, &st);
-		snprintf(unit->disk.serial, sizeof(unit->disk.serial), "%08lx%016lx",
-		         (unsigned long)st.st_dev & 0xffffffff, (unsigned long)st.st_ino);
-	}
-	for (p = unit->disk.serial; *p; p++) {
-		for (i = 0; i < 2; i++)
-			hash[i] = (hash[i] ^ (uint8_t)*p) * 0x100000001b3u;
-	}
-	memcpy(unit->disk.id, hash, sizeof(unit->disk.id));
-	strcpy(unit->disk.vendor, SCSI_DISK_VENDOR);
-	strcpy(unit->disk.product, SCSI_DISK_PRODUCT);
-	strcpy(unit->disk.revision, SCSI_DISK_REVISION);
-}
-
-static bool describe_disk(struct unit *unit, const struct storvsp_disk_options *options)
-{
-	uint32_t block = options->block_size ? options->block_size : 512;
-	uint32_t physical = options->physical_block_size ? options->physical_block_size : 4096;
-
-	if ((block != 512 && block != 4096) || physical < block || physical & (physical - 1) ||
-	    physical > 65536 || unit->image.size < block)
-		return false;
-	unit->disk.blocks = unit->image.size / block;
-	unit->disk.block_size = block;
-	unit->disk.physical_block_size = physical;
-	unit->disk.max_transfer = STORVSP_MAX_TRANSFER;
-	unit->disk.read_only = options->read_only;
-	unit->disk.thin = unit->image.discards;
-	name_disk(unit, options->serial);
-	return true;
-}
-
-static NTSTATUS open_unit(const char *path, const struct storvsp_disk_options *options,
-                          struct unit **out, char *why, size_t why_size)
-{
-	struct disk_image_options image = { options->read_only, options->direct };
-	struct unit *unit = calloc(1, sizeof(*unit));
-	int error;
-
-	if (!unit) {
-		snprintf(why, why_size, "out of memory");
-		return STATUS_INSUFFICIENT_RESOURCES;
-	}
-	error = disk_image_open(path, &image, &unit->image, why, why_size);
-	if (error) {
-		free(unit);
-		return error == -EBUSY ? STATUS_SHARING_VIOLATION : STATUS_UNSUCCESSFUL;
-	}
-	atomic_init(&unit->references, 1);
-	if (!describe_disk(unit, options)) {
-		snprintf(why, why_size,
-		         "%s: blocks are 512 or 4096 bytes, physical ones a power of two of them",
-		         path);
-		storvsp_unit_put(unit);
-		return STATUS_INVALID_PARAMETER_5;
-	}
-	*out = unit;
-	return STATUS_SUCCESS;
-}
-
-/* A guest that is there looks for disks by itself once, at the end of the negotiation; about
- * changes after that it must be told. Version 2.0 has no word for it. */
-static void tell_guest(struct storvsp *s)
+static void send_enumerate_bus(struct storvsp *s)
 {
 	struct storvsc_packet packet = { .operation = STORVSC_ENUMERATE_BUS };
-	VMBPACKET p;
+	uint32_t size =
+		s->version < STORVSC_VERSION_WIN8 ? STORVSC_PACKET_SIZE_OLD : sizeof(packet);
+	VMBPACKET p = VmbPacketAllocate(s->channels[0]->vmb);
 
-	if (s->state != STORVSP_READY || s->version < STORVSC_VERSION_WIN7)
-		return;
-	p = VmbPacketAllocate(s->channels[0]->vmb);
-	if (!p)
-		return;
-	if (!NT_SUCCESS(VmbPacketSend(p, &packet, sizeof(packet), NULL, 0)))
+	if (p && !NT_SUCCESS(VmbPacketSend(p, &packet, size, NULL, 0)))
 		VmbPacketFree(p);
 }
 
-NTSTATUS storvsp_add_disk(struct storvsp *s, uint8_t target, uint8_t lun, const char *path,
-                          const struct storvsp_disk_options *options, char *why, size_t why_size)
+/*
+ * A guest looks for units by itself once, after the negotiation; about changes after that it must
+ * be told. Not before: Linux's storvsc_probe() negotiates before it has what this makes it use.
+ * Version 2.0 has no word for it. Nobody asks for an answer, so the transaction id is 0, which is
+ * how Linux knows such a packet (storvsc_on_channel_callback); it then asks each unit that it knows
+ * whether it is ready, and drops those whose LUN is invalid.
+ */
+void storvsp_tell_guest(struct storvsp *s)
 {
-	struct storvsp_disk_options defaults = { 0 };
-	struct unit *unit;
-	NTSTATUS status;
-
-	if (target >= STORVSP_TARGETS || lun >= STORVSP_LUNS) {
-		snprintf(why, why_size, "there are targets 0 to %u with LUNs 0 to %u",
-		         STORVSP_TARGETS - 1, STORVSP_LUNS - 1);
-		return target >= STORVSP_TARGETS ? STATUS_INVALID_PARAMETER_2
-		                                 : STATUS_INVALID_PARAMETER_3;
-	}
-	status = open_unit(path, options ? options : &defaults, &unit, why, why_size);
-	if (!NT_SUCCESS(status))
-		return status;
 	pthread_mutex_lock(&s->lock);
-	if (s->units[target][lun]) {
-		pthread_mutex_unlock(&s->lock);
-		storvsp_unit_put(unit);
-		snprintf(why, why_size, "there is a disk at target %u LUN %u already", target, lun);
-		return STATUS_OBJECT_NAME_COLLISION;
-	}
-	s->units[target][lun] = unit;
+	if (s->state == STORVSP_READY && s->looked && s->version >= STORVSC_VERSION_WIN7)
+		send_enumerate_bus(s);
 	pthread_mutex_unlock(&s->lock);
-	tell_guest(s);
-	return STATUS_SUCCESS;
-}
-
-NTSTATUS storvsp_remove_disk(struct storvsp *s, uint8_t target, uint8_t lun)
-{
-	struct unit *unit = NULL;
-
-	if (target >= STORVSP_TARGETS || lun >= STORVSP_LUNS)
-		return STATUS_NOT_FOUND;
-	pthread_mutex_lock(&s->lock);
-	unit = s->units[target][lun];
-	s->units[target][lun] = NULL;
-	pthread_mutex_unlock(&s->lock);
-	if (!unit)
-		return STATUS_NOT_FOUND;
-	storvsp_unit_put(unit);
-	tell_guest(s);
-	return STATUS_SUCCESS;
 }
 
 /* ---- negotiation ---- */
@@ -244,6 +96,17 @@ static NTSTATUS end_initialization(struct storvsp *s)
 	return STATUS_SUCCESS;
 }
 
+/* What is in flight here finishes by itself, as at Hyper-V's hosts, where resets do nothing
+ * (OpenVMM storvsp); the guest waits for it after this (Linux storvsc_host_reset_handler). */
+static NTSTATUS reset(struct storvsp *s, struct storvsp_request *r)
+{
+	const struct storvsc_srb *srb = &r->packet.srb;
+	bool one = r->packet.operation == STORVSC_RESET_LUN;
+
+	storvsp_units_reset(s, one ? srb->target : STORVSP_TARGETS, srb->lun);
+	return STATUS_SUCCESS;
+}
+
 static NTSTATUS create_subchannels(struct storvsp *s, struct storvsp_request *r);
 
 /* What the guest may say when; anything else is out of turn. */
@@ -275,9 +138,8 @@ static NTSTATUS negotiate(struct storvsp *s, struct storvsp_request *r)
 	case STORVSC_RESET_LUN:
 	case STORVSC_RESET_ADAPTER:
 	case STORVSC_RESET_BUS:
-		/* What is in flight here finishes by itself; the guest waits for it after this. */
 		if (state == STORVSP_READY)
-			return STATUS_SUCCESS;
+			return reset(s, r);
 		break;
 	case STORVSC_EXECUTE_SRB:
 		break;
@@ -309,6 +171,8 @@ static void begin_queued(struct storvsp_channel *c)
 /* Not all of a batch at once: the guest goes on with the first answers while the rest is read. */
 static void execute_srb(struct storvsp_channel *c, struct storvsp_request *r, UINT32 flags)
 {
+	if (!atomic_load_explicit(&c->controller->looked, memory_order_relaxed))
+		c->controller->looked = true; /* before it sees what there is */
 	storvsp_execute_srb(r, flags);
 	if (++c->unflushed >= STORVSP_FLUSH)
 		begin_queued(c);
@@ -345,9 +209,19 @@ static void processing_complete(VMBCHANNEL vmb, UINT32 count)
 	begin_queued(VmbChannelGetPointer(vmb));
 }
 
+/* The channel will close. What was sent from here on would wait for the next opening, and come
+ * before that one's negotiation. */
 static void suspend(VMBCHANNEL vmb)
 {
+	struct storvsp_channel *c = VmbChannelGetPointer(vmb);
+
 	processing_complete(vmb, 0);
+	if (c->index)
+		return;
+	pthread_mutex_lock(&c->controller->lock);
+	c->controller->state = STORVSP_CLOSED;
+	c->controller->looked = false;
+	pthread_mutex_unlock(&c->controller->lock);
 }
 
 static void close_subchannels(struct storvsp *s);
@@ -367,10 +241,8 @@ static void closed(VMBCHANNEL vmb)
 {
 	struct storvsp_channel *c = VmbChannelGetPointer(vmb);
 
-	if (c->index)
-		return;
-	c->controller->state = STORVSP_CLOSED;
-	close_subchannels(c->controller);
+	if (!c->index)
+		close_subchannels(c->controller);
 }
 
 static NTSTATUS name_channel(struct storvsp_channel *c)
@@ -586,18 +458,11 @@ free:
 
 void storvsp_destroy(struct storvsp *s)
 {
-	uint32_t target, lun;
-
 	VmbChannelDisable(s->channels[0]->vmb);
 	close_subchannels(s); /* there are none left unless it never closed */
 	free_channel(s->channels[0]);
 	ZwClose(s->vmbus);
-	for (target = 0; target < STORVSP_TARGETS; target++) {
-		for (lun = 0; lun < STORVSP_LUNS; lun++) {
-			if (s->units[target][lun])
-				storvsp_unit_put(s->units[target][lun]);
-		}
-	}
+	storvsp_units_free(s);
 	pthread_mutex_destroy(&s->lock);
 	free(s);
 }

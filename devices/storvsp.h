@@ -4,8 +4,8 @@
 
 /*
  * A synthetic SCSI controller, host side: what Hyper-V offers its guests and Linux's hv_storvsc and
- * Windows's storvsc drive. Disks are raw images; their data goes straight between the image and the
- * guest's pages.
+ * Windows's storvsc drive. Disks and discs are raw images; their data goes straight between the
+ * image and the guest's pages.
  *
  * All functions are P (PASSIVE_LEVEL) and may be called from any thread.
  */
@@ -48,8 +48,53 @@ struct storvsp_disk_options {
  */
 NTSTATUS storvsp_add_disk(struct storvsp *controller, uint8_t target, uint8_t lun, const char *path,
                           const struct storvsp_disk_options *options, char *why, size_t why_size);
-/* Takes it out. Requests in flight are finished; the last of them closes the image. */
-NTSTATUS storvsp_remove_disk(struct storvsp *controller, uint8_t target, uint8_t lun);
+/* Takes out a disk or a CD drive; a guest that is there is told, and later requests are answered
+ * with INVALID LUN. Those in flight are finished; the last of them closes the image.
+ * STATUS_NOT_FOUND. */
+NTSTATUS storvsp_remove_unit(struct storvsp *controller, uint8_t target, uint8_t lun);
+
+/* ---- CD drives ---- */
+
+/*
+ * Puts a DVD-ROM drive in, with the image of a disc, or empty (path NULL). The serial number may be
+ * NULL: made from the controller's instance and the place. As storvsp_add_disk().
+ */
+NTSTATUS storvsp_add_cd(struct storvsp *controller, uint8_t target, uint8_t lun, const char *path,
+                        const char *serial, char *why, size_t why_size);
+/* STATUS_NOT_FOUND: there is no drive; STATUS_OBJECT_NAME_COLLISION: there is a disc in it; and as
+ * above. A tray that is open closes. */
+NTSTATUS storvsp_cd_insert(struct storvsp *controller, uint8_t target, uint8_t lun,
+                           const char *path, char *why, size_t why_size);
+/* STATUS_DEVICE_BUSY: the guest uses the disc, and is asked to let go of it; with `force` it is not
+ * asked. What is being read is read to its end. */
+NTSTATUS storvsp_cd_eject(struct storvsp *controller, uint8_t target, uint8_t lun, bool force);
+
+struct storvsp_cd_info {
+	bool inserted;
+	bool tray_open;
+	bool locked; /* by the guest */
+};
+
+/* STATUS_NOT_FOUND. */
+NTSTATUS storvsp_cd_info(struct storvsp *controller, uint8_t target, uint8_t lun,
+                         struct storvsp_cd_info *info);
+
+/* ---- faults, for tests ---- */
+
+#define STORVSP_FAULTS 16u /* in a unit at a time */
+
+struct storvsp_fault {
+	uint64_t lba, count; /* blocks; of 2048 bytes on a CD */
+	bool reads, writes; /* which to fail, with MEDIUM ERROR; discards and the like are writes */
+	uint32_t times;     /* how often; 0: always */
+};
+
+/* From now on. STATUS_NOT_FOUND: no such unit; STATUS_INVALID_PARAMETER_4: no blocks, or neither
+ * reads nor writes; STATUS_QUOTA_EXCEEDED. */
+NTSTATUS storvsp_inject(struct storvsp *controller, uint8_t target, uint8_t lun,
+                        const struct storvsp_fault *fault);
+/* None any more. STATUS_NOT_FOUND. */
+NTSTATUS storvsp_heal(struct storvsp *controller, uint8_t target, uint8_t lun);
 
 struct storvsp_statistics {
 	uint64_t requests; /* SRBs */

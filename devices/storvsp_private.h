@@ -2,9 +2,11 @@
 #ifndef DEVICES_STORVSP_PRIVATE_H
 #define DEVICES_STORVSP_PRIVATE_H
 
-/* Between storvsp.c (the controller) and storvsp_srb.c (its requests). */
+/* Between storvsp.c (the controller), storvsp_unit.c (what is in it) and storvsp_srb.c (its
+ * requests). */
 
 #include "disk_image.h"
+#include "scsi_cd.h"
 #include "scsi_disk.h"
 #include "storvsc_protocol.h"
 #include "storvsp.h"
@@ -12,11 +14,23 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-/* A disk in its place. The table of units has a reference, and each request in flight one. */
+/* An open image. Its unit has a reference; so has each request for a CD, which may be ejected. */
+struct medium {
+	atomic_uint references;
+	struct disk_image image;
+};
+
+/* A disk or a CD drive in its place. The table of units has a reference, and each request in
+ * flight one. */
 struct unit {
 	atomic_uint references;
+	bool is_cd;
 	struct scsi_disk disk;
-	struct disk_image image;
+	pthread_mutex_t lock; /* of all that follows, except a disk's medium, which stays */
+	struct scsi_cd cd;
+	struct medium *medium; /* NULL: no disc is in */
+	struct storvsp_fault faults[STORVSP_FAULTS];
+	atomic_uint fault_count;
 };
 
 /* Where the guest is in the negotiation. */
@@ -61,7 +75,8 @@ struct storvsp {
 	HANDLE vmbus;
 	_Atomic enum storvsp_state state;
 	_Atomic uint16_t version;
-	pthread_mutex_t lock; /* of the tables below */
+	_Atomic bool looked;  /* the guest has begun to look for units */
+	pthread_mutex_t lock; /* of the tables below, and of telling the guest */
 	struct unit *units[STORVSP_TARGETS][STORVSP_LUNS];
 	struct storvsp_channel *channels[1 + STORVSP_SUBCHANNELS];
 	struct storvsp_statistics past; /* of subchannels that are gone */
@@ -73,17 +88,36 @@ struct storvsp_request {
 	struct storvsp_channel *channel;
 	VMBPACKETCOMPLETION completion;
 	struct unit *unit;
-	PMDL mdl; /* the guest's memory; NULL: none */
+	struct medium *medium; /* a CD's, for as long as it is read */
+	PMDL mdl;              /* the guest's memory; NULL: none */
 	enum scsi_outcome_kind kind;
 	void *owned;   /* freed with the request: extents, a fill */
 	uint32_t size; /* of the guest's packet, and of the answer */
 	struct storvsc_packet packet;
 };
 
+/* ---- storvsp_unit.c ---- */
+
 struct unit *storvsp_unit_get(struct storvsp *controller, uint8_t target, uint8_t lun);
 void storvsp_unit_put(struct unit *unit);
+void storvsp_medium_put(struct medium *medium);
 /* The LUNs of a target, ascending; returns how many. */
 uint32_t storvsp_luns(struct storvsp *controller, uint8_t target, uint8_t luns[STORVSP_LUNS]);
+/* Has a CD drive do a command; *medium: a reference to what is to be read, or NULL. */
+void storvsp_cd_execute(struct unit *unit, const struct scsi_command *command,
+                        struct scsi_outcome *out, struct medium **medium);
+/* Makes of an operation the failure that was injected into its blocks, if there is one. */
+void storvsp_unit_fault(struct unit *unit, struct scsi_outcome *out);
+/* A reset of the bus (`target` >= STORVSP_TARGETS) or of one unit. */
+void storvsp_units_reset(struct storvsp *controller, uint8_t target, uint8_t lun);
+void storvsp_units_free(struct storvsp *controller);
+
+/* ---- storvsp.c ---- */
+
+/* Units came or went: a guest that is there looks again. */
+void storvsp_tell_guest(struct storvsp *controller);
+
+/* ---- storvsp_srb.c ---- */
 
 /* Answers a packet that is no SRB, with whatever is in its union. */
 void storvsp_answer(struct storvsp_request *request, NTSTATUS status);

@@ -68,6 +68,8 @@ static void answer_srb(struct storvsp_request *r, enum storvsc_srb_status srb_st
 	struct storvsc_srb *srb = &r->packet.srb;
 	uint8_t sense = 0;
 
+	if (r->medium)
+		storvsp_medium_put(r->medium);
 	if (r->unit)
 		storvsp_unit_put(r->unit);
 	free(r->owned);
@@ -137,7 +139,7 @@ void storvsp_operations_done(void *context, struct disk_op *list)
 static void push(struct storvsp_request *r, enum disk_op_kind kind)
 {
 	r->op.kind = kind;
-	r->op.image = &r->unit->image;
+	r->op.image = r->medium ? &r->medium->image : &r->unit->medium->image;
 	r->op.iovec = request_iovec;
 	disk_queue_push(r->channel->queue, &r->op);
 }
@@ -266,6 +268,17 @@ static void execute_at_disk(struct storvsp_request *r, const struct scsi_command
 	scsi_disk_parameters(disk, command, list, out->length, out);
 }
 
+static void execute_at_unit(struct storvsp_request *r, const struct scsi_command *command,
+                            struct scsi_outcome *out)
+{
+	if (r->unit->is_cd)
+		storvsp_cd_execute(r->unit, command, out, &r->medium);
+	else
+		execute_at_disk(r, command, out);
+	if (atomic_load_explicit(&r->unit->fault_count, memory_order_relaxed))
+		storvsp_unit_fault(r->unit, out);
+}
+
 /* What the SRB says of its data, held against the memory that came with it; false: a lie. */
 static bool data_of(const struct storvsp_request *r, struct scsi_command *command)
 {
@@ -305,6 +318,7 @@ void storvsp_execute_srb(struct storvsp_request *r, UINT32 flags)
 		return;
 	counter_add(&r->channel->requests, 1);
 	r->unit = NULL;
+	r->medium = NULL;
 	r->owned = NULL;
 	if (!NT_SUCCESS(status) || srb->cdb_length == 0 || srb->cdb_length > STORVSC_CDB_SIZE ||
 	    srb->data_in > STORVSC_DATA_UNSPECIFIED || !data_of(r, &command)) {
@@ -320,7 +334,7 @@ void storvsp_execute_srb(struct storvsp_request *r, UINT32 flags)
 			           0);
 			return;
 		}
-		execute_at_disk(r, &command, out);
+		execute_at_unit(r, &command, out);
 	}
 	perform(r, out);
 }

@@ -6,28 +6,39 @@
 #include "machine.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 
 #define HV_X64_MSR_CRASH_P0 0x40000100u
 #define CRASH_REGISTERS     5u
 
+static bool read_registers(struct processor *processor, unsigned long long *value)
+{
+	struct kvm_msrs *msrs =
+		calloc(1, sizeof(*msrs) + CRASH_REGISTERS * sizeof(msrs->entries[0]));
+	bool good;
+
+	if (!msrs)
+		return false;
+	msrs->nmsrs = CRASH_REGISTERS;
+	for (uint32_t i = 0; i < CRASH_REGISTERS; i++)
+		msrs->entries[i].index = HV_X64_MSR_CRASH_P0 + i;
+	good = ioctl(processor->fd, KVM_GET_MSRS, msrs) == (int)CRASH_REGISTERS;
+	for (uint32_t i = 0; i < CRASH_REGISTERS && good; i++)
+		value[i] = msrs->entries[i].data;
+	free(msrs);
+	return good;
+}
+
 void panic_describe(struct processor *processor, char *text, size_t size)
 {
-	struct {
-		struct kvm_msrs head;
-		struct kvm_msr_entry entries[CRASH_REGISTERS];
-	} msrs = { .head.nmsrs = CRASH_REGISTERS };
 	unsigned long long value[CRASH_REGISTERS];
 
-	for (uint32_t i = 0; i < CRASH_REGISTERS; i++)
-		msrs.entries[i].index = HV_X64_MSR_CRASH_P0 + i;
-	if (ioctl(processor->fd, KVM_GET_MSRS, &msrs) != (int)CRASH_REGISTERS) {
+	if (!read_registers(processor, value)) {
 		snprintf(text, size, "the guest panicked");
 		return;
 	}
-	for (uint32_t i = 0; i < CRASH_REGISTERS; i++)
-		value[i] = msrs.entries[i].data;
 	snprintf(text, size,
 	         "the guest panicked: error %#llx, system %#llx, instruction %#llx, rax %#llx, "
 	         "stack %#llx",

@@ -27,6 +27,9 @@ struct raw {
 	KEVENT started;
 	struct storvsc_packet reply;
 	uint32_t reply_size;
+	struct storvsc_packet told; /* by a packet of the host's own */
+	uint32_t told_size;
+	_Atomic uint32_t told_count;
 };
 
 struct fixture {
@@ -386,10 +389,10 @@ static void disks_come_and_go(void **state)
 	assert_int_equal(list[1].lun, 7);
 	assert_int_equal(storvsc_identify(f->guest, list[1], &disk), STATUS_SUCCESS);
 	assert_int_equal(add_disk(f, 8, f->second_path, false), STATUS_SHARING_VIOLATION);
-	assert_int_equal(storvsp_remove_disk(f->host, 0, 7), STATUS_SUCCESS);
+	assert_int_equal(storvsp_remove_unit(f->host, 0, 7), STATUS_SUCCESS);
 	wait_for_change(f);
 	assert_int_equal(storvsc_read(f->guest, &disk, 0, memory, 4096), STATUS_NO_SUCH_DEVICE);
-	assert_int_equal(storvsp_remove_disk(f->host, 0, 7), STATUS_NOT_FOUND);
+	assert_int_equal(storvsp_remove_unit(f->host, 0, 7), STATUS_NOT_FOUND);
 	assert_int_equal(add_disk(f, 0, f->second_path, false), STATUS_OBJECT_NAME_COLLISION);
 	assert_int_equal(add_disk(f, 7, f->second_path, false), STATUS_SUCCESS); /* it was freed */
 	release(memory);
@@ -467,6 +470,11 @@ static VOID raw_started(VMBCHANNEL vmb)
 static VOID raw_packet(VMBCHANNEL vmb, VMBPACKETCOMPLETION completion, PVOID buffer, UINT32 length,
                        UINT32 flags)
 {
+	struct raw *r = VmbChannelGetPointer(vmb);
+
+	memcpy(&r->told, buffer, length < sizeof(r->told) ? length : sizeof(r->told));
+	r->told_size = length;
+	r->told_count++;
 	VmbChannelPacketComplete(completion, NULL, 0);
 }
 
@@ -561,6 +569,98 @@ static void the_negotiation_has_an_order(void **state)
 	/* A new opening begins anew. */
 	raw_open(f, r, 0);
 	raw_negotiate(r, STORVSC_VERSION_WIN7);
+	raw_close(r);
+}
+
+/* As Linux 6.1 takes it: a whole packet of the version's size, to which it owes no answer. */
+static void changes_are_announced(void **state)
+{
+	static const struct {
+		uint16_t version;
+		uint32_t size;
+	} ways[] = { { STORVSC_VERSION_WIN10, 64 }, { STORVSC_VERSION_WIN7, 48 } };
+	struct storvsc_packet ready = { .operation = STORVSC_EXECUTE_SRB };
+	struct fixture *f = *state;
+	struct raw *r = &f->raw[0];
+	int tries = 4000;
+	size_t i;
+
+	ready.srb.cdb_length = 6;
+	for (i = 0; i < 2; i++) {
+		raw_open(f, r, 0);
+		raw_negotiate(r, ways[i].version);
+		/* Not yet: it has not begun to look for itself. */
+		assert_int_equal(add_disk(f, 8, f->second_path, false), STATUS_SUCCESS);
+		assert_int_equal(storvsp_remove_unit(f->host, 0, 8), STATUS_SUCCESS);
+		assert_int_equal(raw_send(r, &ready, sizeof(ready), NULL), STATUS_SUCCESS);
+		assert_int_equal(r->told_count, 0);
+		assert_int_equal(add_disk(f, 9, f->second_path, false), STATUS_SUCCESS);
+		assert_int_equal(storvsp_remove_unit(f->host, 0, 9), STATUS_SUCCESS);
+		while (r->told_count < 2 && tries-- > 0)
+			usleep(5000);
+		assert_int_equal(r->told_count, 2);
+		assert_int_equal(r->told.operation, STORVSC_ENUMERATE_BUS);
+		assert_int_equal(r->told.flags, 0);
+		assert_int_equal(r->told_size, ways[i].size);
+		raw_close(r);
+	}
+	raw_open(f, r, 0);
+	raw_negotiate(r, STORVSC_VERSION_WIN6); /* does not know the word */
+	assert_int_equal(raw_send(r, &ready, sizeof(ready), NULL), STATUS_SUCCESS);
+	assert_int_equal(add_disk(f, 9, f->second_path, false), STATUS_SUCCESS);
+	assert_int_equal(raw_ask(r, STORVSC_RESET_BUS), STATUS_SUCCESS);
+	assert_int_equal(r->told_count, 0);
+	raw_close(r);
+}
+
+static void lock_disc(struct raw *r, bool lock)
+{
+	struct storvsc_packet p = { .operation = STORVSC_EXECUTE_SRB };
+
+	p.srb.lun = 5;
+	p.srb.cdb_length = 6;
+	p.srb.cdb[0] = SCSI_PREVENT_ALLOW;
+	p.srb.cdb[4] = lock;
+	assert_int_equal(raw_send(r, &p, sizeof(p), NULL), STATUS_SUCCESS);
+}
+
+static bool disc_is_locked(struct fixture *f)
+{
+	struct storvsp_cd_info info;
+
+	assert_int_equal(storvsp_cd_info(f->host, 0, 5, &info), STATUS_SUCCESS);
+	return info.locked;
+}
+
+/* Each is answered; a disc that the guest held is free, if the reset was of its drive. */
+static void resets_are_answered_and_let_go_of_discs(void **state)
+{
+	struct storvsc_packet lun = { .operation = STORVSC_RESET_LUN };
+	struct fixture *f = *state;
+	struct raw *r = &f->raw[0];
+	char why[256];
+
+	assert_int_equal(storvsp_add_cd(f->host, 0, 5, NULL, NULL, why, sizeof(why)),
+	                 STATUS_SUCCESS);
+	raw_open(f, r, 0);
+	assert_int_equal(raw_ask(r, STORVSC_RESET_BUS), STATUS_INVALID_DEVICE_STATE);
+	raw_negotiate(r, STORVSC_VERSION_WIN10);
+	lock_disc(r, true);
+	assert_true(disc_is_locked(f));
+	lun.srb.lun = 4;
+	assert_int_equal(raw_send(r, &lun, sizeof(lun), NULL), STATUS_SUCCESS);
+	lun.srb.lun = 200; /* there is no such place */
+	assert_int_equal(raw_send(r, &lun, sizeof(lun), NULL), STATUS_SUCCESS);
+	assert_true(disc_is_locked(f));
+	lun.srb.lun = 5;
+	assert_int_equal(raw_send(r, &lun, sizeof(lun), NULL), STATUS_SUCCESS);
+	assert_false(disc_is_locked(f));
+	lock_disc(r, true);
+	assert_int_equal(raw_ask(r, STORVSC_RESET_BUS), STATUS_SUCCESS);
+	assert_false(disc_is_locked(f));
+	lock_disc(r, true);
+	assert_int_equal(raw_ask(r, STORVSC_RESET_ADAPTER), STATUS_SUCCESS);
+	assert_false(disc_is_locked(f));
 	raw_close(r);
 }
 
@@ -702,6 +802,8 @@ int main(int argc, char **argv)
 		TEST(requests_end_when_the_controller_goes),
 		TEST(the_statistics_add_up),
 		RAW(the_negotiation_has_an_order),
+		RAW(changes_are_announced),
+		RAW(resets_are_answered_and_let_go_of_discs),
 		RAW(short_packets_are_refused),
 		RAW(srbs_that_lie_are_refused),
 		RAW(subchannels_are_offered_and_carry_srbs),

@@ -1,0 +1,519 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What is in the SCSI controller, over a bus: CD drives and their discs, injected faults, units
+ * that come and go under I/O, resets. The argument of this program is a pattern for the URI. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "scsi.h"
+#include "storvsc.h"
+#include "storvsc_protocol.h"
+#include "storvsp.h"
+
+#define SIZE (8u << 20)
+#define DISC (1u << 20)
+#define TAG  0x74736574u
+
+struct fixture {
+	char uri[128], disk[64], discs[2][64];
+	HANDLE vmbus;
+	PDEVICE_OBJECT bus;
+	struct storvsp *host;
+	struct storvsc *guest;
+	struct storvsc_disk described;
+	_Atomic uint32_t changes;
+	char why[256];
+};
+
+static const char *uri_pattern = "local:units-%d-%u";
+
+static const struct storvsc_address disk_at = { 0, 0 }, cd_at = { 0, 1 };
+
+/* Each block's bytes say which block it is, and of what. */
+static void make_image(char *path, uint32_t size, uint8_t mark)
+{
+	uint8_t block[512];
+	uint32_t i;
+	int fd;
+
+	strcpy(path, "/tmp/kmcl-units-XXXXXX");
+	fd = mkstemp(path);
+	assert_true(fd >= 0);
+	for (i = 0; i < size / 512; i++) {
+		memset(block, mark, sizeof(block));
+		memcpy(block, &i, sizeof(i));
+		assert_int_equal(write(fd, block, sizeof(block)), sizeof(block));
+	}
+	close(fd);
+}
+
+static void bus_changed(void *context)
+{
+	struct fixture *f = context;
+
+	f->changes++;
+}
+
+static int setup(void **state)
+{
+	static unsigned int number;
+	struct storvsp_options options = { .instance = { 0x11223344 }, .subchannels = 0 };
+	struct fixture *f = calloc(1, sizeof(*f));
+	struct storvsc_options guest = {
+		.timeout_ms = 20000, .queue_depth = 32, .bus_changed = bus_changed, .context = f
+	};
+
+	*state = f;
+	snprintf(f->uri, sizeof(f->uri), uri_pattern, getpid(), number++);
+	make_image(f->disk, SIZE, 0xdd);
+	make_image(f->discs[0], DISC, 0xc0);
+	make_image(f->discs[1], 2 * DISC, 0xc1);
+	if (!NT_SUCCESS(kmcl_host_open(f->uri, &f->vmbus)) ||
+	    !NT_SUCCESS(storvsp_create(f->vmbus, &options, &f->host)) ||
+	    !NT_SUCCESS(storvsp_add_disk(f->host, 0, 0, f->disk, NULL, f->why, sizeof(f->why))) ||
+	    !NT_SUCCESS(storvsp_add_cd(f->host, 0, 1, f->discs[0], NULL, f->why, sizeof(f->why))) ||
+	    !NT_SUCCESS(kmcl_guest_open(f->uri, &f->bus)) ||
+	    !NT_SUCCESS(storvsc_open(f->bus, &guest, &f->guest)) ||
+	    !NT_SUCCESS(storvsc_identify(f->guest, disk_at, &f->described)))
+		return -1;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+
+	if (f->guest)
+		storvsc_close(f->guest);
+	storvsp_destroy(f->host);
+	kmcl_guest_close(f->bus);
+	ZwClose(f->vmbus);
+	unlink(f->disk);
+	unlink(f->discs[0]);
+	unlink(f->discs[1]);
+	free(f);
+	return 0;
+}
+
+#define WAIT_FOR(condition)                                                \
+	do {                                                               \
+		int wait_tries = 4000;                                     \
+		bool wait_done;                                            \
+		while (!(wait_done = (condition)) && wait_tries-- > 0)     \
+			nanosleep(&(struct timespec){ 0, 5000000 }, NULL); \
+		assert_true(wait_done);                                    \
+	} while (0)
+
+/* A command with `length` bytes of data from the unit. */
+static struct storvsc_io command(struct fixture *f, struct storvsc_address at, const uint8_t *cdb,
+                                 uint8_t size, void *memory, uint32_t length)
+{
+	struct storvsc_io io = { .address = at, .cdb_length = size, .length = length };
+
+	memcpy(io.cdb, cdb, size);
+	if (length) {
+		io.direction = STORVSC_FROM_DISK;
+		io.mdl = IoAllocateMdl(memory, length, FALSE, FALSE, NULL);
+		MmBuildMdlForNonPagedPool(io.mdl);
+	}
+	storvsc_execute(f->guest, &io);
+	if (io.mdl)
+		IoFreeMdl(io.mdl);
+	return io;
+}
+
+#define COMMAND(f, at, memory, length, ...)                                                        \
+	command(f, at, (const uint8_t[]){ __VA_ARGS__ }, sizeof((const uint8_t[]){ __VA_ARGS__ }), \
+	        memory, length)
+
+static struct storvsc_io test_ready(struct fixture *f, struct storvsc_address at)
+{
+	return COMMAND(f, at, NULL, 0, SCSI_TEST_UNIT_READY, 0, 0, 0, 0, 0);
+}
+
+static void assert_sense(const struct storvsc_io *io, enum scsi_sense_key key, enum scsi_asc asc)
+{
+	assert_int_equal(io->scsi_status, SCSI_CHECK_CONDITION);
+	assert_int_equal(io->sense_key, key);
+	assert_int_equal(io->asc, asc);
+}
+
+static void *pool(size_t n)
+{
+	void *p = ExAllocatePoolWithTag(NonPagedPoolNx, n, TAG);
+
+	assert_non_null(p);
+	return p;
+}
+
+/* ---- CD drives ---- */
+
+static void assert_disc(struct fixture *f, uint8_t mark, uint32_t blocks)
+{
+	uint8_t *memory = pool(8192);
+	struct storvsc_io io;
+
+	io = COMMAND(f, cd_at, memory, 8, SCSI_READ_CAPACITY_10, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+	assert_int_equal(io.status, STATUS_SUCCESS);
+	assert_int_equal(scsi_get32(memory), blocks - 1);
+	assert_int_equal(scsi_get32(memory + 4), 2048);
+	io = COMMAND(f, cd_at, memory, 8192, SCSI_READ_10, 0, 0, 0, 0, 100, 0, 0, 4, 0);
+	assert_int_equal(io.status, STATUS_SUCCESS);
+	assert_int_equal(io.transferred, 8192);
+	assert_int_equal(memory[0] | memory[1] << 8, 400);
+	assert_int_equal(memory[8191], mark);
+	ExFreePoolWithTag(memory, TAG);
+}
+
+static void a_disc_is_read(void **state)
+{
+	struct fixture *f = *state;
+	struct storvsc_address list[4];
+	struct storvsp_cd_info info;
+	uint32_t count;
+
+	assert_int_equal(storvsc_list(f->guest, list, 4, &count), STATUS_SUCCESS);
+	assert_int_equal(count, 2);
+	assert_int_equal(test_ready(f, cd_at).status, STATUS_SUCCESS); /* nothing has changed */
+	assert_disc(f, 0xc0, DISC / 2048);
+	assert_int_equal(storvsp_cd_info(f->host, 0, 1, &info), STATUS_SUCCESS);
+	assert_true(info.inserted);
+	assert_false(info.tray_open);
+	assert_false(info.locked);
+}
+
+static void discs_are_changed_from_the_host(void **state)
+{
+	struct fixture *f = *state;
+	struct storvsp_cd_info info;
+	struct storvsc_io io;
+	int fd;
+
+	assert_int_equal(storvsp_cd_insert(f->host, 0, 1, f->discs[1], f->why, sizeof(f->why)),
+	                 STATUS_OBJECT_NAME_COLLISION);
+	assert_int_equal(storvsp_cd_eject(f->host, 0, 1, false), STATUS_SUCCESS);
+	assert_int_equal(storvsp_cd_info(f->host, 0, 1, &info), STATUS_SUCCESS);
+	assert_true(!info.inserted && info.tray_open);
+	io = test_ready(f, cd_at);
+	assert_sense(&io, SCSI_KEY_NOT_READY, SCSI_ASC_NO_MEDIUM_TRAY_OPEN);
+	/* Nobody has the image any more: it can be locked. */
+	fd = open(f->discs[0], O_RDWR);
+	assert_int_equal(fcntl(fd, F_OFD_SETLK, &(struct flock){ .l_type = F_WRLCK }), 0);
+	close(fd);
+	assert_int_equal(storvsp_cd_insert(f->host, 0, 1, f->discs[1], f->why, sizeof(f->why)),
+	                 STATUS_SUCCESS);
+	io = test_ready(f, cd_at);
+	assert_sense(&io, SCSI_KEY_UNIT_ATTENTION, SCSI_ASC_MEDIUM_MAY_HAVE_CHANGED);
+	assert_disc(f, 0xc1, 2 * DISC / 2048);
+}
+
+static uint8_t media_event(struct fixture *f)
+{
+	uint8_t *memory = pool(8), event;
+	struct storvsc_io io =
+		COMMAND(f, cd_at, memory, 8, SCSI_GET_EVENT_STATUS, 1, 0, 0, 1 << 4, 0, 0, 0, 8, 0);
+
+	assert_int_equal(io.status, STATUS_SUCCESS);
+	event = memory[4];
+	ExFreePoolWithTag(memory, TAG);
+	return event;
+}
+
+static void a_locked_disc_is_asked_for_or_forced_out(void **state)
+{
+	struct fixture *f = *state;
+	struct storvsp_cd_info info;
+	struct storvsc_io io;
+
+	assert_int_equal(COMMAND(f, cd_at, NULL, 0, SCSI_PREVENT_ALLOW, 0, 0, 0, 1, 0).status,
+	                 STATUS_SUCCESS);
+	assert_int_equal(storvsp_cd_info(f->host, 0, 1, &info), STATUS_SUCCESS);
+	assert_true(info.locked);
+	assert_int_equal(storvsp_cd_eject(f->host, 0, 1, false), STATUS_DEVICE_BUSY);
+	assert_int_equal(media_event(f), 1); /* an eject request */
+	assert_int_equal(media_event(f), 0);
+	io = COMMAND(f, cd_at, NULL, 0, SCSI_START_STOP_UNIT, 0, 0, 0, 2, 0);
+	assert_sense(&io, SCSI_KEY_ILLEGAL_REQUEST, SCSI_ASC_REMOVAL_PREVENTED);
+	assert_disc(f, 0xc0, DISC / 2048);
+	assert_int_equal(storvsp_cd_eject(f->host, 0, 1, true), STATUS_SUCCESS);
+	assert_int_equal(media_event(f), 3); /* removed */
+	io = test_ready(f, cd_at);
+	assert_sense(&io, SCSI_KEY_NOT_READY, SCSI_ASC_NO_MEDIUM_TRAY_OPEN);
+}
+
+static void the_guest_ejects(void **state)
+{
+	struct fixture *f = *state;
+	struct storvsp_cd_info info;
+	struct storvsc_io io;
+
+	assert_int_equal(COMMAND(f, cd_at, NULL, 0, SCSI_START_STOP_UNIT, 0, 0, 0, 2, 0).status,
+	                 STATUS_SUCCESS);
+	assert_int_equal(storvsp_cd_info(f->host, 0, 1, &info), STATUS_SUCCESS);
+	assert_true(!info.inserted && info.tray_open);
+	io = test_ready(f, cd_at);
+	assert_sense(&io, SCSI_KEY_NOT_READY, SCSI_ASC_NO_MEDIUM_TRAY_OPEN);
+	assert_int_equal(storvsp_cd_insert(f->host, 0, 1, f->discs[1], f->why, sizeof(f->why)),
+	                 STATUS_SUCCESS);
+	test_ready(f, cd_at);
+	assert_disc(f, 0xc1, 2 * DISC / 2048);
+}
+
+static void drives_that_cannot_be_are_refused(void **state)
+{
+	struct fixture *f = *state;
+	struct storvsp_cd_info info;
+
+	assert_int_equal(storvsp_add_cd(f->host, 0, 1, NULL, NULL, f->why, sizeof(f->why)),
+	                 STATUS_OBJECT_NAME_COLLISION);
+	assert_int_equal(storvsp_add_cd(f->host, 2, 0, NULL, NULL, f->why, sizeof(f->why)),
+	                 STATUS_INVALID_PARAMETER_2);
+	assert_int_equal(storvsp_add_cd(f->host, 0, 64, NULL, NULL, f->why, sizeof(f->why)),
+	                 STATUS_INVALID_PARAMETER_3);
+	assert_int_equal(storvsp_add_cd(f->host, 1, 0, "/nowhere", NULL, f->why, sizeof(f->why)),
+	                 STATUS_UNSUCCESSFUL);
+	assert_int_equal(storvsp_cd_info(f->host, 0, 0, &info), STATUS_NOT_FOUND); /* a disk */
+	assert_int_equal(storvsp_cd_eject(f->host, 0, 5, false), STATUS_NOT_FOUND);
+	assert_int_equal(storvsp_cd_insert(f->host, 0, 0, f->discs[1], f->why, sizeof(f->why)),
+	                 STATUS_NOT_FOUND);
+	assert_int_equal(truncate(f->discs[1], 512), 0);
+	assert_int_equal(storvsp_add_cd(f->host, 1, 0, f->discs[1], NULL, f->why, sizeof(f->why)),
+	                 STATUS_UNSUCCESSFUL);
+	assert_non_null(strstr(f->why, "shorter than the 2048 bytes"));
+	assert_int_equal(storvsp_add_cd(f->host, 1, 0, NULL, NULL, f->why, sizeof(f->why)),
+	                 STATUS_SUCCESS);
+	assert_int_equal(storvsp_remove_unit(f->host, 1, 0), STATUS_SUCCESS);
+}
+
+/* ---- faults ---- */
+
+static void blocks_fail_where_they_were_told_to(void **state)
+{
+	struct fixture *f = *state;
+	struct storvsp_fault fault = { .lba = 100, .count = 8, .reads = true };
+	uint8_t *memory = pool(65536);
+
+	assert_int_equal(storvsp_inject(f->host, 0, 0, &fault), STATUS_SUCCESS);
+	assert_int_equal(storvsc_read(f->guest, &f->described, 0, memory, 100 * 512),
+	                 STATUS_SUCCESS);
+	assert_int_equal(storvsc_read(f->guest, &f->described, 0, memory, 101 * 512),
+	                 STATUS_DEVICE_DATA_ERROR);
+	assert_int_equal(storvsc_read(f->guest, &f->described, 107 * 512, memory, 512),
+	                 STATUS_DEVICE_DATA_ERROR);
+	assert_int_equal(storvsc_read(f->guest, &f->described, 108 * 512, memory, 512),
+	                 STATUS_SUCCESS);
+	assert_int_equal(storvsc_write(f->guest, &f->described, 100 * 512, memory, 4096),
+	                 STATUS_SUCCESS);
+	fault = (struct storvsp_fault){ .lba = 200, .count = 1, .writes = true };
+	assert_int_equal(storvsp_inject(f->host, 0, 0, &fault), STATUS_SUCCESS);
+	assert_int_equal(storvsc_read(f->guest, &f->described, 200 * 512, memory, 512),
+	                 STATUS_SUCCESS);
+	assert_int_equal(storvsc_write(f->guest, &f->described, 200 * 512, memory, 512),
+	                 STATUS_DEVICE_DATA_ERROR);
+	assert_int_equal(storvsc_discard(f->guest, &f->described, 196 * 512, 4096),
+	                 STATUS_DEVICE_DATA_ERROR);
+	assert_int_equal(storvsc_flush(f->guest, &f->described), STATUS_SUCCESS);
+	assert_int_equal(storvsp_heal(f->host, 0, 0), STATUS_SUCCESS);
+	assert_int_equal(storvsc_read(f->guest, &f->described, 100 * 512, memory, 512),
+	                 STATUS_SUCCESS);
+	assert_int_equal(storvsc_write(f->guest, &f->described, 200 * 512, memory, 512),
+	                 STATUS_SUCCESS);
+	ExFreePoolWithTag(memory, TAG);
+}
+
+static void a_fault_says_what_and_where(void **state)
+{
+	struct fixture *f = *state;
+	struct storvsp_fault fault = { .lba = 5, .count = 1, .reads = true, .writes = true };
+	uint8_t *memory = pool(8192);
+	struct storvsc_io io;
+
+	assert_int_equal(storvsp_inject(f->host, 0, 0, &fault), STATUS_SUCCESS);
+	io = COMMAND(f, disk_at, memory, 4096, SCSI_READ_10, 0, 0, 0, 0, 2, 0, 0, 8, 0);
+	assert_sense(&io, SCSI_KEY_MEDIUM_ERROR, SCSI_ASC_UNRECOVERED_READ_ERROR);
+	assert_int_equal(io.transferred, 0);
+	assert_int_equal(storvsp_inject(f->host, 0, 1, &fault), STATUS_SUCCESS); /* on the CD */
+	io = COMMAND(f, cd_at, memory, 2048, SCSI_READ_10, 0, 0, 0, 0, 5, 0, 0, 1, 0);
+	assert_sense(&io, SCSI_KEY_MEDIUM_ERROR, SCSI_ASC_UNRECOVERED_READ_ERROR);
+	io = COMMAND(f, cd_at, memory, 2048, SCSI_READ_10, 0, 0, 0, 0, 6, 0, 0, 1, 0);
+	assert_int_equal(io.status, STATUS_SUCCESS);
+	ExFreePoolWithTag(memory, TAG);
+}
+
+static void faults_can_be_counted(void **state)
+{
+	struct fixture *f = *state;
+	struct storvsp_fault fault = { .lba = 1, .count = 1, .reads = true, .times = 2 };
+	uint8_t *memory = pool(4096);
+	uint32_t i;
+
+	for (i = 0; i < STORVSP_FAULTS; i++) {
+		fault.lba = i;
+		assert_int_equal(storvsp_inject(f->host, 0, 0, &fault), STATUS_SUCCESS);
+	}
+	assert_int_equal(storvsp_inject(f->host, 0, 0, &fault), STATUS_QUOTA_EXCEEDED);
+	for (i = 0; i < 3; i++)
+		assert_int_equal(storvsc_read(f->guest, &f->described, 512, memory, 512),
+		                 i < 2 ? STATUS_DEVICE_DATA_ERROR : STATUS_SUCCESS);
+	assert_int_equal(storvsp_inject(f->host, 0, 0, &fault), STATUS_SUCCESS);
+	fault.count = 0;
+	assert_int_equal(storvsp_inject(f->host, 0, 0, &fault), STATUS_INVALID_PARAMETER_4);
+	fault.count = 1;
+	fault.reads = false;
+	assert_int_equal(storvsp_inject(f->host, 0, 0, &fault), STATUS_INVALID_PARAMETER_4);
+	assert_int_equal(storvsp_inject(f->host, 1, 0, &fault), STATUS_NOT_FOUND);
+	assert_int_equal(storvsp_heal(f->host, 1, 0), STATUS_NOT_FOUND);
+	ExFreePoolWithTag(memory, TAG);
+}
+
+/* ---- coming and going under I/O ---- */
+
+struct reader {
+	struct fixture *f;
+	_Atomic bool stop;
+	_Atomic uint32_t good, gone, other;
+};
+
+static void *read_on(void *context)
+{
+	struct reader *r = context;
+	uint8_t *memory = pool(65536);
+	uint32_t at = 0;
+
+	while (!r->stop) {
+		NTSTATUS status = storvsc_read(r->f->guest, &r->f->described, (at++ % 64) * 65536,
+		                               memory, 65536);
+
+		if (status == STATUS_SUCCESS)
+			r->good++;
+		else if (status == STATUS_NO_SUCH_DEVICE)
+			r->gone++;
+		else
+			r->other++;
+	}
+	ExFreePoolWithTag(memory, TAG);
+	return NULL;
+}
+
+/* Each request ends, with the data or with INVALID LUN; the guest is told each time. */
+static void a_disk_is_removed_under_io(void **state)
+{
+	struct fixture *f = *state;
+	struct reader r = { .f = f };
+	struct storvsc_address list[4];
+	pthread_t threads[4];
+	uint32_t i, round, count, before;
+
+	for (i = 0; i < 4; i++)
+		pthread_create(&threads[i], NULL, read_on, &r);
+	for (round = 0; round < 20; round++) {
+		before = r.good;
+		WAIT_FOR(r.good > before);
+		assert_int_equal(storvsp_remove_unit(f->host, 0, 0), STATUS_SUCCESS);
+		before = r.gone;
+		WAIT_FOR(r.gone > before);
+		assert_int_equal(storvsc_list(f->guest, list, 4, &count), STATUS_SUCCESS);
+		assert_int_equal(count, 1);
+		WAIT_FOR(f->changes == 2 * round + 1);
+		/* The last request closes the image, and with it the lock. */
+		WAIT_FOR(NT_SUCCESS(
+			storvsp_add_disk(f->host, 0, 0, f->disk, NULL, f->why, sizeof(f->why))));
+		WAIT_FOR(f->changes == 2 * round + 2);
+	}
+	r.stop = true;
+	for (i = 0; i < 4; i++)
+		pthread_join(threads[i], NULL);
+	assert_int_equal(r.other, 0);
+}
+
+static void a_removed_unit_is_an_invalid_lun(void **state)
+{
+	struct fixture *f = *state;
+	struct storvsc_io io;
+
+	assert_int_equal(storvsp_remove_unit(f->host, 0, 1), STATUS_SUCCESS);
+	io = test_ready(f, cd_at);
+	assert_int_equal(io.status, STATUS_NO_SUCH_DEVICE);
+	assert_int_equal(io.srb_status, STORVSC_SRB_INVALID_LUN);
+	assert_int_equal(storvsp_remove_unit(f->host, 0, 1), STATUS_NOT_FOUND);
+}
+
+static void *read_disc_on(void *context)
+{
+	struct reader *r = context;
+	uint8_t *memory = pool(65536);
+
+	while (!r->stop) {
+		struct storvsc_io io = COMMAND(r->f, cd_at, memory, 65536, SCSI_READ_10, 0, 0, 0, 0,
+		                               64, 0, 0, 32, 0);
+
+		if (io.status == STATUS_SUCCESS && memory[65535] == 0xc0)
+			r->good++;
+		else if (io.sense_key == SCSI_KEY_NOT_READY)
+			r->gone++;
+		else if (io.sense_key != SCSI_KEY_UNIT_ATTENTION)
+			r->other++;
+	}
+	ExFreePoolWithTag(memory, TAG);
+	return NULL;
+}
+
+/* A disc that is ejected under its readers: what was begun is finished, the rest is not ready. */
+static void a_disc_is_ejected_under_io(void **state)
+{
+	struct fixture *f = *state;
+	struct reader r = { .f = f };
+	pthread_t threads[4];
+	uint32_t i, round, before;
+
+	for (i = 0; i < 4; i++)
+		pthread_create(&threads[i], NULL, read_disc_on, &r);
+	for (round = 0; round < 20; round++) {
+		before = r.good;
+		WAIT_FOR(r.good > before);
+		assert_int_equal(storvsp_cd_eject(f->host, 0, 1, false), STATUS_SUCCESS);
+		before = r.gone;
+		WAIT_FOR(r.gone > before);
+		assert_int_equal(
+			storvsp_cd_insert(f->host, 0, 1, f->discs[0], f->why, sizeof(f->why)),
+			STATUS_SUCCESS);
+	}
+	r.stop = true;
+	for (i = 0; i < 4; i++)
+		pthread_join(threads[i], NULL);
+	assert_int_equal(r.other, 0);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(a_disc_is_read),
+		TEST(discs_are_changed_from_the_host),
+		TEST(a_locked_disc_is_asked_for_or_forced_out),
+		TEST(the_guest_ejects),
+		TEST(drives_that_cannot_be_are_refused),
+		TEST(blocks_fail_where_they_were_told_to),
+		TEST(a_fault_says_what_and_where),
+		TEST(faults_can_be_counted),
+		TEST(a_disk_is_removed_under_io),
+		TEST(a_removed_unit_is_an_invalid_lun),
+		TEST(a_disc_is_ejected_under_io),
+	};
+
+	if (argc > 1)
+		uri_pattern = argv[1];
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
