@@ -13,6 +13,7 @@ struct disk_spec {
 	char serial[37];
 	uint64_t target, lun;
 	bool lun_given;
+	bool cd;
 	struct storvsp_disk_options options;
 };
 
@@ -85,6 +86,16 @@ static int take_disk(const char *command, const char *argument)
 	return EXIT_OK;
 }
 
+/* "IMAGE", or "IMAGE,lun=3". */
+static int take_cd(const char *command, const char *argument)
+{
+	int code = take_disk(command, argument);
+
+	if (!code)
+		disks[disk_count - 1].cd = true;
+	return code;
+}
+
 static int take_subchannels(const char *command, const char *argument)
 {
 	if (!cli_parse_size(argument, 0, STORVSP_SUBCHANNELS, &subchannels))
@@ -101,6 +112,7 @@ static int take_depth(const char *command, const char *argument)
 
 static const struct service_option options[] = {
 	{ "disk", 'd', true, take_disk },
+	{ "cd", 0, true, take_cd },
 	{ "subchannels", 0, true, take_subchannels },
 	{ "queue-depth", 0, true, take_depth },
 	{ 0 },
@@ -134,9 +146,16 @@ static bool disk_insert(struct disk_spec *d, char *why, size_t why_size)
 	}
 	if (*d->serial)
 		d->options.serial = d->serial;
-	return NT_SUCCESS(storvsp_add_disk(scsi, (uint8_t)d->target,
-	                                   d->lun < STORVSP_LUNS ? (uint8_t)d->lun : STORVSP_LUNS,
-	                                   d->path, &d->options, why, why_size));
+	if (d->lun >= STORVSP_LUNS) {
+		snprintf(why, why_size, "%.128s: target %llu is full", d->path,
+		         (unsigned long long)d->target);
+		return false;
+	}
+	if (d->cd)
+		return NT_SUCCESS(storvsp_add_cd(scsi, (uint8_t)d->target, (uint8_t)d->lun, d->path,
+		                                 d->options.serial, why, why_size));
+	return NT_SUCCESS(storvsp_add_disk(scsi, (uint8_t)d->target, (uint8_t)d->lun, d->path,
+	                                   &d->options, why, why_size));
 }
 
 static void close_disks(void)
@@ -160,7 +179,7 @@ static void withdraw_disks(void)
 	unsigned int quiet = 0, passed = 0;
 
 	for (uint32_t i = 0; i < disk_count; i++)
-		storvsp_remove_disk(scsi, (uint8_t)disks[i].target, (uint8_t)disks[i].lun);
+		storvsp_remove_unit(scsi, (uint8_t)disks[i].target, (uint8_t)disks[i].lun);
 	storvsp_statistics(scsi, &now);
 	while (quiet < QUIET_MS && passed < NOTICE_MS) {
 		before = now;
@@ -285,18 +304,84 @@ static int run_remove(struct control_reply *reply, int argc, char **argv)
 
 	if (!d || !scsi)
 		return control_refuse(reply, "no disk at '%s'", argc ? argv[0] : "");
-	status = storvsp_remove_disk(scsi, (uint8_t)d->target, (uint8_t)d->lun);
+	status = storvsp_remove_unit(scsi, (uint8_t)d->target, (uint8_t)d->lun);
 	if (!NT_SUCCESS(status))
 		return control_refuse(reply, "%s", cli_status(status));
 	*d = disks[--disk_count];
 	return EXIT_OK;
 }
 
+/* Which disk, and what is wrong otherwise. */
+static struct disk_spec *named_disk(struct control_reply *reply, int argc, char **argv)
+{
+	struct disk_spec *d = argc ? disk_at(argv[0]) : NULL;
+
+	if (!d || !scsi)
+		control_refuse(reply, "no disk at '%s'", argc ? argv[0] : "");
+	return scsi ? d : NULL;
+}
+
+static int answer_status(struct control_reply *reply, NTSTATUS status)
+{
+	return NT_SUCCESS(status) ? EXIT_OK : control_refuse(reply, "%s", cli_status(status));
+}
+
+static int run_fail(struct control_reply *reply, int argc, char **argv)
+{
+	struct disk_spec *d = named_disk(reply, argc, argv);
+	struct storvsp_fault fault = { .reads = true, .writes = true };
+
+	if (!d)
+		return EXIT_FAILED;
+	if (argc != 3 || !cli_parse_size(argv[1], 0, UINT64_MAX, &fault.lba) ||
+	    !cli_parse_size(argv[2], 1, UINT64_MAX, &fault.count))
+		return control_refuse(reply, "disk fail takes a place, a block, and how many");
+	return answer_status(reply,
+	                     storvsp_inject(scsi, (uint8_t)d->target, (uint8_t)d->lun, &fault));
+}
+
+static int run_heal(struct control_reply *reply, int argc, char **argv)
+{
+	struct disk_spec *d = named_disk(reply, argc, argv);
+
+	if (!d)
+		return EXIT_FAILED;
+	return answer_status(reply, storvsp_heal(scsi, (uint8_t)d->target, (uint8_t)d->lun));
+}
+
+static int run_insert(struct control_reply *reply, int argc, char **argv)
+{
+	struct disk_spec *d = named_disk(reply, argc, argv);
+	NTSTATUS status;
+
+	if (!d)
+		return EXIT_FAILED;
+	if (argc != 2 || strlen(argv[1]) >= sizeof(d->path))
+		return control_refuse(reply, "cd insert takes a place and an image");
+	status = storvsp_cd_insert(scsi, (uint8_t)d->target, (uint8_t)d->lun, argv[1], reply->why,
+	                           sizeof(reply->why));
+	if (!NT_SUCCESS(status))
+		return *reply->why ? EXIT_FAILED : answer_status(reply, status);
+	strcpy(d->path, argv[1]);
+	return EXIT_OK;
+}
+
+static int run_eject(struct control_reply *reply, int argc, char **argv)
+{
+	struct disk_spec *d = named_disk(reply, argc, argv);
+	bool force = argc == 2 && !strcmp(argv[1], "force");
+
+	if (!d)
+		return EXIT_FAILED;
+	return answer_status(reply,
+	                     storvsp_cd_eject(scsi, (uint8_t)d->target, (uint8_t)d->lun, force));
+}
+
 static int run_list(struct control_reply *reply, int argc, char **argv)
 {
 	for (uint32_t i = 0; i < disk_count; i++)
-		fprintf(reply->out, "%llu:%llu %s%s\n", (unsigned long long)disks[i].target,
-		        (unsigned long long)disks[i].lun, disks[i].path,
+		fprintf(reply->out, "%llu:%llu %s%s%s\n", (unsigned long long)disks[i].target,
+		        (unsigned long long)disks[i].lun, disks[i].path, disks[i].cd ? " CD" : "",
 		        disks[i].options.read_only ? " read-only" : "");
 	return EXIT_OK;
 }
@@ -305,6 +390,10 @@ static const struct control_command commands[] = {
 	{ "disk list", "", "the disks, and where they are: TARGET:LUN", run_list },
 	{ "disk add", "IMAGE[,OPTION]...", "put a disk in", run_add },
 	{ "disk remove", "[TARGET:]LUN", "take one out", run_remove },
+	{ "disk fail", "[TARGET:]LUN BLOCK N", "let N blocks fail with a medium error", run_fail },
+	{ "disk heal", "[TARGET:]LUN", "let none fail any more", run_heal },
+	{ "cd insert", "[TARGET:]LUN IMAGE", "put a disc into a drive", run_insert },
+	{ "cd eject", "[TARGET:]LUN [force]", "take it out", run_eject },
 	{ 0 },
 };
 
@@ -317,6 +406,7 @@ const struct service disk_service = {
 		"                          ,lun=N       0 to 63; default the next one\n"
 		"                          ,serial=TEXT its serial number\n"
 		"                          ,block=N     512 (default) or 4096 bytes\n"
+		"      --cd IMAGE        a DVD drive with that disc in it; target, lun, serial as above\n"
 		"      --subchannels N   the most a disk driver may ask for, 0 to 16; default 4\n"
 		"      --queue-depth N   requests in flight per channel, a power of two; default 256\n",
 	.options = options,
