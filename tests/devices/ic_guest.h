@@ -85,9 +85,10 @@ void ic_log_end(void);
 #define WAIT_FOR(condition)                                                \
 	do {                                                               \
 		int wait_tries = 4000;                                     \
-		while (!(condition) && wait_tries-- > 0)                   \
+		bool wait_done;                                            \
+		while (!(wait_done = (condition)) && wait_tries-- > 0)     \
 			nanosleep(&(struct timespec){ 0, 5000000 }, NULL); \
-		assert_true(condition);                                    \
+		assert_true(wait_done);                                    \
 	} while (0)
 
 #endif
