@@ -18,6 +18,7 @@ static const char help[] =
 	"  -l, --listen URI      unix:PATH: a guest process connects there\n"
 	"  -d, --disk IMAGE      serve a raw disk image; may be given again. After the name:\n"
 	"                          ,ro          read-only\n"
+	"                          ,cd          a disc, in a DVD-ROM drive\n"
 	"                          ,direct      past the page cache\n"
 	"                          ,target=N    0 or 1; default 0\n"
 	"                          ,lun=N       0 to 63; default the next one\n"
@@ -38,7 +39,7 @@ struct disk_spec {
 	char path[4096];
 	char serial[37];
 	uint64_t target, lun;
-	bool lun_given;
+	bool lun_given, cd;
 	struct storvsp_disk_options options;
 };
 
@@ -61,6 +62,8 @@ static bool disk_option(struct disk_spec *d, const char *option)
 
 	if (!strcmp(option, "ro"))
 		return d->options.read_only = true;
+	if (!strcmp(option, "cd"))
+		return d->cd = true;
 	if (!strcmp(option, "direct"))
 		return d->options.direct = true;
 	if (!strncmp(option, "target=", 7))
@@ -181,10 +184,20 @@ static bool lun_taken(const struct host *h, const struct disk_spec *self, uint64
 	return false;
 }
 
+static NTSTATUS put_in(struct host *h, const struct disk_spec *d, char *why, size_t why_size)
+{
+	uint8_t target = (uint8_t)d->target;
+	uint8_t lun = d->lun < STORVSP_LUNS ? (uint8_t)d->lun : STORVSP_LUNS;
+
+	if (d->cd)
+		return storvsp_add_cd(h->scsi, target, lun, d->path, d->options.serial, why,
+		                      why_size);
+	return storvsp_add_disk(h->scsi, target, lun, d->path, &d->options, why, why_size);
+}
+
 static int add_disk(struct host *h, struct disk_spec *d)
 {
 	char why[512];
-	NTSTATUS status;
 
 	if (!d->lun_given) {
 		while (lun_taken(h, d, d->lun))
@@ -193,10 +206,7 @@ static int add_disk(struct host *h, struct disk_spec *d)
 	}
 	if (*d->serial)
 		d->options.serial = d->serial;
-	status = storvsp_add_disk(h->scsi, (uint8_t)d->target,
-	                          d->lun < STORVSP_LUNS ? (uint8_t)d->lun : STORVSP_LUNS, d->path,
-	                          &d->options, why, sizeof(why));
-	if (!NT_SUCCESS(status)) {
+	if (!NT_SUCCESS(put_in(h, d, why, sizeof(why)))) {
 		cli_error("%s", why);
 		return EXIT_FAILED;
 	}
