@@ -258,12 +258,16 @@ static int info(struct settings *s)
 		json_number(&j, "max_transfer", storvsc_max_transfer(s->controller));
 		json_open(&j, "disks", '[');
 	} else {
-		printf("SCSI controller, protocol %u.%u, requests up to %u KiB, %u disk%s\n",
+		printf("SCSI controller, protocol %u.%u, requests up to %u KiB, %u unit%s\n",
 		       version >> 8, version & 0xff, storvsc_max_transfer(s->controller) >> 10,
 		       count, count == 1 ? "" : "s");
 	}
 	for (i = 0; i < count && i < MOST_DISKS && NT_SUCCESS(status); i++) {
 		status = storvsc_identify(s->controller, list[i], &s->disk);
+		if (status == STATUS_NO_SUCH_DEVICE) { /* a CD drive, or it is gone already */
+			status = STATUS_SUCCESS;
+			continue;
+		}
 		if (!NT_SUCCESS(status))
 			break;
 		if (s->json)

@@ -30,6 +30,8 @@ static bool disk_option(struct disk_spec *d, const char *option)
 
 	if (!strcmp(option, "ro"))
 		return d->options.read_only = true;
+	if (!strcmp(option, "cd"))
+		return d->cd = true;
 	if (!strcmp(option, "direct"))
 		return d->options.direct = true;
 	if (!strncmp(option, "target=", 7))
@@ -86,16 +88,6 @@ static int take_disk(const char *command, const char *argument)
 	return EXIT_OK;
 }
 
-/* "IMAGE", or "IMAGE,lun=3". */
-static int take_cd(const char *command, const char *argument)
-{
-	int code = take_disk(command, argument);
-
-	if (!code)
-		disks[disk_count - 1].cd = true;
-	return code;
-}
-
 static int take_subchannels(const char *command, const char *argument)
 {
 	if (!cli_parse_size(argument, 0, STORVSP_SUBCHANNELS, &subchannels))
@@ -112,7 +104,6 @@ static int take_depth(const char *command, const char *argument)
 
 static const struct service_option options[] = {
 	{ "disk", 'd', true, take_disk },
-	{ "cd", 0, true, take_cd },
 	{ "subchannels", 0, true, take_subchannels },
 	{ "queue-depth", 0, true, take_depth },
 	{ 0 },
@@ -401,12 +392,12 @@ const struct service disk_service = {
 	.name = "disk",
 	.help = "  -d, --disk IMAGE      serve a raw disk image; may be given again. After the name:\n"
 		"                          ,ro          read-only\n"
+		"                          ,cd          a disc, in a DVD-ROM drive\n"
 		"                          ,direct      past the page cache\n"
 		"                          ,target=N    0 or 1; default 0\n"
 		"                          ,lun=N       0 to 63; default the next one\n"
 		"                          ,serial=TEXT its serial number\n"
 		"                          ,block=N     512 (default) or 4096 bytes\n"
-		"      --cd IMAGE        a DVD drive with that disc in it; target, lun, serial as above\n"
 		"      --subchannels N   the most a disk driver may ask for, 0 to 16; default 4\n"
 		"      --queue-depth N   requests in flight per channel, a power of two; default 256\n",
 	.options = options,

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Arbitrary SCSI commands against a disk in memory. What the engine asks to be done must be inside
- * the image and inside what the initiator offered, whatever the command says; then it is done,
- * under the address sanitizer.
+ * Arbitrary SCSI commands against a disk in memory, or a CD drive. What the engine asks to be done
+ * must be inside the image and inside what the initiator offered, whatever the command says; then
+ * it is done, under the address sanitizer.
  *
  * Input: one byte of options, then requests: 16 bytes of CDB, 2 of data-in, 2 of data-out, and as
  * many bytes of parameter data as the engine asks for.
  */
+#include "scsi_cd.h"
 #include "scsi_disk.h"
 
 #include <stdlib.h>
@@ -81,6 +82,36 @@ static void perform(const struct scsi_disk *disk, const struct scsi_command *c,
 	}
 }
 
+/* Opcode 0xff changes the disc. */
+static void run_cd(const uint8_t *data, size_t size, struct scsi_outcome *out)
+{
+	struct scsi_cd cd = { .max_transfer = 65536,
+		              .serial = "0123456789abcdef0123456789abcdef0123" };
+
+	for (; size >= 20; data += 20, size -= 20) {
+		struct scsi_command c;
+
+		memcpy(c.cdb, data, sizeof(c.cdb));
+		c.data_in = scsi_get16(data + 16) * 2u;
+		c.data_out = scsi_get16(data + 18) * 2u;
+		if (c.cdb[0] == 0xff && c.cdb[1] & 1)
+			scsi_cd_insert(&cd, 1 + scsi_get64(c.cdb + 2));
+		else if (c.cdb[0] == 0xff)
+			scsi_cd_eject(&cd);
+		scsi_cd_execute(&cd, &c, out);
+		if (out->kind == SCSI_DO_READ) {
+			CHECK(out->length > 0 && out->length <= c.data_in && out->length <= 65536);
+			CHECK(out->offset % SCSI_CD_BLOCK == 0 && out->length % SCSI_CD_BLOCK == 0);
+			CHECK((out->offset + out->length) / SCSI_CD_BLOCK <= cd.blocks);
+			continue;
+		}
+		CHECK(out->kind == SCSI_DONE);
+		CHECK(out->length <= c.data_in && out->length <= SCSI_DATA_MAX);
+		CHECK((out->status == SCSI_GOOD) == (out->sense_length == 0));
+		CHECK(out->sense_length == 0 || out->length == 0);
+	}
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -96,6 +127,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct scsi_outcome *out = malloc(sizeof(*out));
 
 	if (!size || !out) {
+		free(out);
+		return 0;
+	}
+	if (data[0] & 8) {
+		run_cd(data + 1, size - 1, out);
 		free(out);
 		return 0;
 	}

@@ -75,7 +75,8 @@ check 'a missing image fails' 1 timeout 20 "$kmcl" host --listen "unix:$dir/x" -
 look 'and is named' grep -q "$dir/none" "$dir/err"
 check 'no host fails' 1 timeout 20 "$kmcl" guest --connect "unix:$dir/none" ls
 
-"$kmcl" host --listen "unix:$dir/bus" --disk "$dir/a.img,ro,serial=A1" --disk "$dir/b.img" --echo \
+"$kmcl" host --listen "unix:$dir/bus" --disk "$dir/a.img,ro,serial=A1" --disk "$dir/b.img" \
+	--disk "$dir/a.img,cd,lun=9" --echo \
 	>"$dir/host.out" 2>"$dir/host.err" &
 host=$!
 for _ in $(seq 100); do
@@ -90,6 +91,7 @@ check 'ls as JSON' 0 guest --json ls
 look 'which is JSON' python3 -m json.tool "$dir/out" "$dir/json"
 check 'disk info' 0 guest disk info
 look 'disk info knows the serial number' grep -q 'serial A1' "$dir/out"
+look 'and counts the CD drive' grep -q '3 units' "$dir/out"
 check 'disk info as JSON' 0 guest --json disk info
 look 'which is JSON, too' python3 -m json.tool "$dir/out" "$dir/json"
 check 'disk read' 0 guest disk read "$dir/copy"
