@@ -5,6 +5,7 @@ Such a script has two functions: host() runs around the guest (shell/host.sh has
 it (shell/guest.sh).
 """
 import os
+import shutil
 import time
 
 from . import initramfs, kernel, machine, rootfs
@@ -95,7 +96,8 @@ class Batch:
 
     def run(self, timeout):
         """All scripts; one that takes the machine down has failed, and the others go on in a new one."""
-        os.makedirs(self.out, exist_ok=True)
+        shutil.rmtree(self.out, ignore_errors=True)
+        os.makedirs(self.out)
         end = time.monotonic() + timeout
         while self.left:
             there = self.kind(self.files, self.disks, line=self.line)

@@ -16,7 +16,7 @@ GUEST_MODULES = ["hv_vmbus", "hv_storvsc", "sd_mod", "sr_mod", "hv_netvsc", "hv_
 # The full kernel has these as modules, the cloud kernel built in, or the other way round, or not at all.
 GUEST_OPTIONAL = ["crc32c_generic", "crc32c_intel", "rtc_cmos", "sg", "scsi_dh_alua", "failover", "hyperv_fb",
                   "hyperv_drm"]
-OUTER_MODULES = ["kvm_amd", "virtio_pci", "virtio_blk", "ext4", "tun", "loop"]
+OUTER_MODULES = ["kvm_amd", "virtio_pci", "virtio_blk", "ext4", "tun", "loop", "dm_mod"]
 
 
 def busybox(archive):
@@ -78,6 +78,7 @@ def guest(kernel, init, files, path, compress=True):
     busybox(archive)
     modules(archive, kernel, GUEST_MODULES, GUEST_OPTIONAL)
     archive.file("init", init, 0o755)
+    archive.link("sbin/modprobe", "/bin/busybox")  # where the kernel looks for it
     for name, source in files.items():
         program(archive, name, source)
     content = archive.content()

@@ -26,6 +26,9 @@ KVM_CAP_HYPERV_SYNIC2 = 148
 CPU = "EPYC," + ",".join(f"{f}=off" for f in (
     "rdseed", "sha-ni", "fxsr-opt", "misalignsse", "3dnowprefetch", "osvw", "topoext", "nrip-save", "xsavec"))
 
+# Names are asked of a server on the machine itself, where a script starts one.
+RESOLVER = "nameserver 127.0.0.1\n"
+
 OUTER_INIT = r"""#!/bin/sh
 export PATH=/lab:/bin HOME=/root LD_LIBRARY_PATH=/lib/host
 mount -t proc none /proc; mount -t sysfs none /sys; mount -t devtmpfs none /dev 2>/dev/null
@@ -45,7 +48,8 @@ poweroff -f
 DIRECT_INIT = r"""#!/bin/sh
 exec 3>&0 0</dev/null
 ip link set lo up
-cd "$1"; PATH=$1:$PATH; export PATH
+mount --bind "$1/resolv.conf" /etc/resolv.conf
+cd "$1"; PATH=$1:$1/bin:$PATH; export PATH
 exec sh ./run
 """
 
@@ -144,6 +148,9 @@ class Emulated(Machine):
         initramfs.busybox(archive)
         initramfs.modules(archive, outer, initramfs.OUTER_MODULES)
         archive.text("init", OUTER_INIT)
+        archive.text("etc/passwd", "root:x:0:0:root:/root:/bin/sh\n", 0o644)
+        archive.text("etc/group", "root:x:0:\n", 0o644)
+        archive.text("etc/resolv.conf", RESOLVER, 0o644)
         archive.file("lab/run", script, 0o755)
         for name, path in self.files.items():
             initramfs.program(archive, f"lab/{name}", path)
@@ -212,6 +219,11 @@ class Direct(Machine):
             target = os.path.join(room, name)
             os.makedirs(os.path.dirname(target), exist_ok=True)
             os.symlink(os.path.abspath(path), target)
+        os.mkdir(os.path.join(room, "bin"))
+        for applet in run(["busybox", "--list"]).split():
+            os.symlink(tool("busybox"), os.path.join(room, "bin", applet))
+        with open(os.path.join(room, "resolv.conf"), "w", encoding="utf-8") as f:
+            f.write(RESOLVER)
         init = os.path.join(directory, "init")
         with open(init, "w", encoding="utf-8") as f:
             f.write(DIRECT_INIT)

@@ -8,17 +8,21 @@ import shutil
 import tempfile
 
 from . import initramfs, packages
-from .common import HOME, is_current, locked, run, say, set_current
+from .common import HOME, is_current, locked, run, say, set_current, tool
 
-PACKAGES = ["busybox-static", "coreutils", "curl", "dash", "e2fsprogs", "ethtool", "fio", "grep", "hyperv-daemons",
-            "iperf3", "iproute2", "kexec-tools", "kmod", "libc-bin", "mount", "procps", "sed", "sg3-utils",
+PACKAGES = ["busybox-static", "coreutils", "curl", "dash", "diffutils", "e2fsprogs", "ethtool", "fio", "grep", "hyperv-daemons",
+            "iperf3", "iproute2", "iputils-ping", "kexec-tools", "kmod", "libc-bin", "mount", "procps", "sed", "sg3-utils",
             "util-linux"]
 # Documents, and the interpreters that maintainer scripts would want.
 EXCLUDE = ["./usr/share/doc", "./usr/share/man", "./usr/share/info", "./usr/share/locale", "./usr/share/i18n",
            "./usr/share/perl*", "./usr/share/zoneinfo", "./usr/lib/*/perl*", "./usr/bin/perl*", "./usr/lib/*/gconv",
            "./usr/lib/python3*", "./usr/bin/python3*", "./usr/lib/systemd", "./usr/share/bash-completion"]
 LABEL = "kmcl-root"
+# Counts the changes of what populate() does besides.
+LAYOUT = 3
 SIZE = 512 << 20
+# Of busybox, for what no package here has; last in the guest's PATH.
+APPLETS = "usr/lib/busybox"
 FILES = {
     "etc/passwd": "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/bin/false\n",
     "etc/group": "root:x:0:\nnogroup:x:65534:\n",
@@ -46,11 +50,16 @@ def populate(tree, kernels):
         os.symlink(f"usr/{name}", os.path.join(tree, name))
     for package in packages.fetch(PACKAGES):
         packages.unpack(package, tree, EXCLUDE)
+    os.makedirs(os.path.join(tree, APPLETS))
+    for applet in run([tool("busybox"), "--list"]).split():
+        os.symlink("/bin/busybox", os.path.join(tree, APPLETS, applet))
     for name in ("dev", "proc", "sys", "run", "tmp", "root", "mnt", "etc"):
         os.makedirs(os.path.join(tree, name), exist_ok=True)
     for name, text in FILES.items():
         with open(os.path.join(tree, name), "w", encoding="utf-8") as f:
             f.write(text)
+    for name in ("poweroff", "reboot"):
+        os.symlink("/tests/asked", os.path.join(tree, "usr/sbin", name))
     os.symlink("/run/resolv.conf", os.path.join(tree, "etc/resolv.conf"))
     for kernel in kernels:
         copy_modules(tree, kernel)
@@ -59,7 +68,7 @@ def populate(tree, kernels):
 def image(kernels):
     """The path of the root image, made if what there is was made otherwise."""
     path = os.path.join(HOME, "root.ext4")
-    stamp = repr((PACKAGES, EXCLUDE, SIZE, sorted(FILES.items()), [k.version for k in kernels],
+    stamp = repr((LAYOUT, PACKAGES, EXCLUDE, SIZE, APPLETS, sorted(FILES.items()), [k.version for k in kernels],
                   initramfs.GUEST_MODULES, initramfs.GUEST_OPTIONAL))
     with locked("root"):
         if is_current(path, stamp):

@@ -28,12 +28,17 @@ hear()
 	done
 }
 
-# disk N: the Nth SCSI or virtio disk's device, from 0
+# disk N: the device of the disk at LUN N, or virtio's Nth. Letters are given in the order of probing.
 disk()
 {
-	for disk_name in "/dev/sd$(echo "$1" | tr 0-9 a-j)" "/dev/vd$(echo "$1" | tr 0-9 a-j)"; do
-		[ ! -b "$disk_name" ] || echo "$disk_name"
+	for disk_path in "/sys/bus/scsi/devices/"*":0:0:$1/block/"* "/sys/block/vd$(echo "$1" | tr 0-9 a-j)"; do
+		[ ! -e "$disk_path" ] || echo "/dev/${disk_path##*/}"
 	done
+}
+
+has_disk()
+{
+	[ -b "$(disk "$1")" ]
 }
 
 interfaces()
@@ -73,8 +78,29 @@ network()
 	lease "$nic"
 }
 
+# static_network: the same on a network of tap() in host.sh
+static_network()
+{
+	modprobe hv_netvsc 2>/dev/null || modprobe virtio_net || return
+	within 10 has_interface || return
+	nic=$(interfaces | head -n 1)
+	ip link set "$nic" up
+	ip address replace 192.168.77.2/24 dev "$nic"
+	within 10 ping -c 1 -W 1 192.168.77.1
+}
+
 # Warnings and errors, that is levels 0 to 4 of the kernel.
 complaints()
 {
 	dmesg -r | sed -n 's/^<[0-4]>\[[^]]*\] //p'
+}
+
+# leave poweroff|reboot: the kernel's warnings go to the host before
+leave()
+{
+	complaints | while read -r line; do say "dmesg $line"; done
+	say "end"
+	sync
+	mount -o remount,ro / 2>/dev/null
+	exec busybox "$1" -f
 }
