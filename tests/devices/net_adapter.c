@@ -275,6 +275,16 @@ static bool transport_sum_is_right(const uint8_t *frame, uint32_t length)
 	return net_sum_fold(net_sum(frame + p.transport, p.end - p.transport, sum)) == 0xffff;
 }
 
+/* As the outside leaves a checksum: the sum of the pseudo header alone. */
+static void plug_sum_pseudo(uint8_t *frame, uint32_t length)
+{
+	struct net_packet p;
+
+	assert_true(net_packet_parse(&p, frame, length, length, false));
+	net_put16(frame + net_checksum_at(&p),
+	          net_sum_fold(net_pseudo_sum(&p, frame, p.end - p.transport)));
+}
+
 static void expect_frame(struct fixture *f, const uint8_t *frame, uint32_t length)
 {
 	struct net_guest_frame *got = net_guest_receive(f->guest);
@@ -720,6 +730,26 @@ static void frames_arrive_in_order(void **state)
 	net_wait(statistics(f).slots_free == statistics(f).slots);
 }
 
+/* There is a limit to what one packet refers to. */
+static void long_frames_in_a_row(void **state)
+{
+	struct fixture *f = *state;
+	struct net_guest_options options = { .mtu = 9216, .receive_size = 1 << 20 };
+	uint8_t *frame = malloc(9216);
+	uint32_t i;
+
+	net_guest_reopen(f->guest, &options);
+	net_guest_start(f->guest);
+	for (i = 0; i < 60; i++)
+		assert_int_equal(plug_offer(&f->plug, frame, fill_frame(frame, 9216, i)), NET_DONE);
+	f->plug.port->ops->flush(f->plug.port);
+	for (i = 0; i < 60; i++) {
+		fill_frame(frame, 9216, i);
+		expect_frame(f, frame, 9216);
+	}
+	free(frame);
+}
+
 static void what_is_said_about_frames(void **state)
 {
 	struct fixture *f = *state;
@@ -731,16 +761,13 @@ static void what_is_said_about_frames(void **state)
 	received.data = frame;
 	for (bits = 0; bits < 8; bits++) {
 		bool ip6 = bits & 1, udp = bits & 2;
-		uint32_t start = ip6 ? 54 : 34, place = start + (udp ? 6 : 16);
-		struct net_packet p;
+		uint32_t start = ip6 ? 54 : 34;
 
 		fill_ip(frame, sizeof(frame), ip6, udp, 5);
 		received.checksum_valid = !(bits & 4);
 		received.checksum_start = 0;
 		if (bits & 4) { /* the outside left it to be done */
-			net_packet_parse(&p, frame, 500, 500, false);
-			net_put16(frame + place,
-			          net_sum_fold(net_pseudo_sum(&p, frame, 500 - start)));
+			plug_sum_pseudo(frame, sizeof(frame));
 			received.checksum_start = (uint16_t)start;
 			received.checksum_offset = udp ? 6 : 16;
 		}
@@ -769,6 +796,18 @@ static void what_is_said_about_frames(void **state)
 	assert_int_equal(got->vlan, 3 | 7 << 4);
 	assert_int_equal(got->length, sizeof(frame));
 	assert_memory_equal(got->data, frame, sizeof(frame));
+	free(got);
+	/* and a checksum left to be done moves with the rest */
+	received = (struct net_received){
+		.data = tagged, .length = sizeof(tagged), .checksum_start = 58, .checksum_offset = 6
+	};
+	net_put16(tagged + 64, 0);
+	plug_sum_pseudo(tagged, sizeof(tagged));
+	f->plug.port->ops->receive(f->plug.port, &received);
+	f->plug.port->ops->flush(f->plug.port);
+	got = net_guest_receive(f->guest);
+	assert_true(got->has_vlan && got->has_checksum);
+	assert_true(transport_sum_is_right(got->data, got->length));
 	free(got);
 }
 
@@ -902,10 +941,10 @@ static void flows_are_spread_over_queues(void **state)
 		fill_ip(frame, sizeof(frame), false, false, (uint16_t)(i + 1));
 		net_packet_parse(&p, frame, sizeof(frame), sizeof(frame), false);
 		assert_true(net_packet_hash(&p, frame, NDIS_HASH_TCP_IP4, key, &hash));
-		expected[hash % 128 % QUEUES]++;
+		expected[net_guest_rss_queue(hash % 128, QUEUES)]++;
 		plug_deliver(&f->plug, frame, sizeof(frame));
 		got = net_guest_receive(f->guest);
-		assert_int_equal(got->queue, hash % 128 % QUEUES);
+		assert_int_equal(got->queue, net_guest_rss_queue(hash % 128, QUEUES));
 		assert_true(got->has_hash);
 		assert_int_equal(got->hash, hash);
 		free(got);
@@ -1088,6 +1127,10 @@ static void a_message_behind_data_must_be_data(void **state)
 	free(plug_take(&f->plug));
 	refused = (uint32_t)statistics(f).refused;
 	assert_int_equal(refused, 1);
+	/* one that says it goes on behind the section */
+	section[4] += 8;
+	assert_int_equal(transmit_status(f, 2, size), NVSP_STATUS_INVALID_RNDIS_PACKET);
+	section[4] -= 8;
 	/* a tail that is too short to be anything */
 	assert_int_equal(transmit_status(f, 2, size + 4), NVSP_STATUS_INVALID_RNDIS_PACKET);
 	free(plug_take(&f->plug));
@@ -1260,7 +1303,7 @@ static void buffers_are_taken_back(void **state)
 	net_guest_hold(f->guest, false);
 	assert_int_equal(f->guest->receive[256], 0xab);
 	/* no other is taken before the channel was closed */
-	assert_int_equal(net_guest_give_buffers(f->guest), NVSP_STATUS_FAILURE);
+	assert_int_equal(net_guest_give_receive_buffer(f->guest), NVSP_STATUS_FAILURE);
 	revoke.type = NVSP_REVOKE_SEND_BUFFER;
 	net_guest_say(f->guest, 0, &revoke, sizeof(revoke), &answer);
 	VmbChannelDeleteGpadl(f->guest->queues[0].vmb, f->guest->send_gpadl);
@@ -1395,6 +1438,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(large_sends_go_whole_to_who_can, setup, teardown),
 		cmocka_unit_test_setup_teardown(tags_are_put_in, setup, teardown),
 		cmocka_unit_test_setup_teardown(frames_arrive_in_order, setup, teardown),
+		cmocka_unit_test_setup_teardown(long_frames_in_a_row, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_is_said_about_frames, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_guest_without_tags_gets_them_in_the_frame, setup,
 		                                teardown),

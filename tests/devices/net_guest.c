@@ -476,7 +476,7 @@ static void show(struct net_guest *g, uint8_t *memory, uint32_t size, uint32_t *
 	free(mdl);
 }
 
-static uint32_t give_receive_buffer(struct net_guest *g)
+uint32_t net_guest_give_receive_buffer(struct net_guest *g)
 {
 	struct nvsp_message m = { .type = NVSP_SEND_RECEIVE_BUFFER }, answer;
 	const struct nvsp_receive_buffer_complete *complete = &answer.receive_buffer_complete;
@@ -517,7 +517,7 @@ static uint32_t give_send_buffer(struct net_guest *g)
 
 uint32_t net_guest_give_buffers(struct net_guest *g)
 {
-	uint32_t status = give_receive_buffer(g);
+	uint32_t status = net_guest_give_receive_buffer(g);
 
 	return status == NVSP_STATUS_SUCCESS ? give_send_buffer(g) : status;
 }
@@ -662,6 +662,11 @@ void net_guest_subchannels(struct net_guest *g, uint32_t count)
 		open_queue(g, (uint16_t)i);
 }
 
+uint32_t net_guest_rss_queue(uint32_t entry, uint32_t queues)
+{
+	return (entry / 3 + entry * entry / 7) % queues;
+}
+
 void net_guest_rss(struct net_guest *g, uint32_t queues, uint32_t types)
 {
 	struct {
@@ -680,7 +685,7 @@ void net_guest_rss(struct net_guest *g, uint32_t queues, uint32_t types)
 	rss.p.key_size = sizeof(rss.key);
 	rss.p.key_offset = sizeof(rss.p) + sizeof(rss.table);
 	for (i = 0; i < NDIS_RSS_TABLE_ENTRIES; i++)
-		rss.table[i] = i % queues;
+		rss.table[i] = net_guest_rss_queue(i, queues);
 	for (i = 0; i < NDIS_RSS_KEY_SIZE; i++)
 		rss.key[i] = (uint8_t)(i * 37 + 11);
 	assert_int_equal(net_guest_set(g, OID_GEN_RECEIVE_SCALE_PARAMETERS, &rss, sizeof(rss)), 0);
@@ -699,7 +704,9 @@ static VOID send_completed(VMBPACKET packet, NTSTATUS status, PVOID buffer, UINT
 		IoFreeMdl(mdl);
 	if (NT_SUCCESS(status)) {
 		memcpy(&m, buffer, size < sizeof(m) ? size : sizeof(m));
-		if (size < 8 || (m.type != NVSP_RNDIS_PACKET_COMPLETE))
+		/* a ring makes 32 of the 28 bytes of the versions before 6.1 */
+		if (size != (q->guest->version >= NVSP_VERSION_61 ? 40 : 32) ||
+		    m.type != NVSP_RNDIS_PACKET_COMPLETE)
 			complain(q->guest, "Unknown send completion type", m.type);
 	}
 	atomic_store(&q->guest->last_status, m.rndis_packet_complete.status);

@@ -102,12 +102,15 @@ void net_guest_start(struct net_guest *guest);
 /* Its steps. */
 uint32_t net_guest_init(struct net_guest *guest, uint32_t version); /* the status */
 void net_guest_config(struct net_guest *guest);
-uint32_t net_guest_give_buffers(struct net_guest *guest); /* the status of the first that failed */
+uint32_t net_guest_give_receive_buffer(struct net_guest *guest); /* the status */
+uint32_t net_guest_give_buffers(struct net_guest *guest);        /* of the first that failed */
 void net_guest_rndis_init(struct net_guest *guest);
 void net_guest_filter(struct net_guest *guest, uint32_t filter);
 /* Asks for them and opens them; and sets RSS up over all queues, as Linux does. */
 void net_guest_subchannels(struct net_guest *guest, uint32_t count);
 void net_guest_rss(struct net_guest *guest, uint32_t queues, uint32_t types);
+/* Which queue its table has at an entry: no short pattern. */
+uint32_t net_guest_rss_queue(uint32_t entry, uint32_t queues);
 
 /* One NVSP message, answered; returns the size of the answer. Without an answer: `answer` NULL. */
 uint32_t net_guest_say(struct net_guest *guest, uint32_t queue, const void *message, uint32_t size,

@@ -144,6 +144,10 @@ static void bad_information_is_refused(void **state)
 		expect_refused(&m);
 	}
 	make_message(&m, 1);
+	m.infos[0].info.size = 0;
+	m.infos[0].info.value_offset = 0;
+	expect_refused(&m);
+	make_message(&m, 1);
 	m.infos[0].info.value_offset = 17;
 	expect_refused(&m);
 	make_message(&m, 1);
