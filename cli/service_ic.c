@@ -213,7 +213,7 @@ static int run_kvp_get(struct control_reply *reply, int argc, char **argv)
 {
 	enum kvp_pool pool = KVP_POOL_GUEST;
 	struct kvp_value value;
-	const char *key;
+	const char *key = NULL;
 	int code = kvp_arguments(reply, argc, argv, 1, &pool, &key);
 	NTSTATUS status;
 
@@ -230,7 +230,7 @@ static int run_kvp_set(struct control_reply *reply, int argc, char **argv)
 {
 	struct kvp_value value = { .type = IC_KVP_STRING };
 	enum kvp_pool pool = KVP_POOL_EXTERNAL;
-	const char *key;
+	const char *key = NULL;
 	int code = kvp_arguments(reply, argc, argv, 2, &pool, &key);
 	NTSTATUS status;
 
@@ -248,7 +248,7 @@ static int run_kvp_set(struct control_reply *reply, int argc, char **argv)
 static int run_kvp_delete(struct control_reply *reply, int argc, char **argv)
 {
 	enum kvp_pool pool = KVP_POOL_EXTERNAL;
-	const char *key;
+	const char *key = NULL;
 	int code = kvp_arguments(reply, argc, argv, 1, &pool, &key);
 	NTSTATUS status;
 
@@ -264,7 +264,7 @@ static int run_kvp_list(struct control_reply *reply, int argc, char **argv)
 	enum kvp_pool pool = KVP_POOL_GUEST;
 	struct kvp_entry entry;
 	char word[32];
-	const char *key;
+	const char *key = NULL;
 	NTSTATUS status = STATUS_SUCCESS;
 
 	snprintf(word, sizeof(word), "%s:", argc ? argv[0] : "guest");

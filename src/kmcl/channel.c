@@ -299,6 +299,7 @@ static void channel_disable_client(struct channel *ch)
 /* Client: the awaited offer is there. */
 static void channel_step_open_client(struct channel *ch)
 {
+	PFN_VMB_CHANNEL_PNP_FAILURE failed;
 	NTSTATUS status;
 
 	ch->open_requested = false;
@@ -324,10 +325,11 @@ static void channel_step_open_client(struct channel *ch)
 		channel_set_phase(ch, CHANNEL_PAUSED);
 		return;
 	}
+	failed = ch->config.pnp_failure; /* a disabled channel may be set up anew at any time */
 	channel_disable_client(ch);
 	pthread_mutex_unlock(&ch->lock);
-	if (ch->config.pnp_failure) /* which may enable the channel again */
-		ch->config.pnp_failure(channel_handle(ch), status);
+	if (failed) /* which may enable the channel again */
+		failed(channel_handle(ch), status);
 	pthread_mutex_lock(&ch->lock);
 }
 
