@@ -542,6 +542,8 @@ static void io_errors_become_sense(void **state)
 	assert_sense(SCSI_KEY_MEDIUM_ERROR, SCSI_ASC_WRITE_ERROR);
 	scsi_fail_io(&out, SCSI_DO_WRITE, ENOSPC);
 	assert_sense(SCSI_KEY_DATA_PROTECT, SCSI_ASC_SPACE_ALLOCATION_FAILED);
+	scsi_fail_io(&out, SCSI_DO_FLUSH, EIO);
+	assert_sense(SCSI_KEY_HARDWARE_ERROR, SCSI_ASC_INTERNAL_FAILURE);
 	scsi_fail_io(&out, SCSI_DO_DISCARD, EROFS);
 	assert_sense(SCSI_KEY_DATA_PROTECT, SCSI_ASC_WRITE_PROTECTED);
 }
