@@ -13,7 +13,7 @@ from .common import HOME, LabError, tool
 
 SHELL = os.path.join(os.path.dirname(os.path.abspath(__file__)), "shell")
 SIDES = sorted(os.listdir(SHELL))
-TOOLS = ("e2fsck", "debugfs", "iperf3", "dnsmasq", "dmsetup")
+TOOLS = ("e2fsck", "debugfs", "mke2fs", "iperf3", "dnsmasq", "dmsetup")
 # What the machine runs: each script in turn; a line before and after it says which.
 RUN = """#!/bin/sh
 plain={plain}

@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# Each driver unloaded and loaded 20 times.
-# seconds: 60
+# Each driver unloaded and loaded 20 times, while the others work.
+# seconds: 22
+#
+# The bus itself stays: hv_vmbus stops the timer of its processors when it goes (hv_stimer_global_cleanup in
+# Linux's hyperv_timer.c), and after that nothing sleeps in the guest. machine/kexec.sh has the bus let go of
+# and found again.
 
 root=none
 control=control

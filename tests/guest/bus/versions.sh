@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Each version of VMBus that Linux 6.1 speaks (drivers/hv/connection.c), where the host goes no further.
-# seconds: 70
+# seconds: 100
 
 root=none
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # The heartbeat of a guest that stands still is lost, and found again when it goes on.
-# seconds: 25
+# seconds: 28
 
 control=control
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # The host asks for a shutdown and for a restart, and the guest does it in an orderly way.
-# seconds: 20
+# seconds: 22
 
 control=control
 

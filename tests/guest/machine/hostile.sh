@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # A guest that means ill leaves its host standing, and the guest of another host process alone.
-# seconds: 35
+# seconds: 30
 
 root=rw
 limit=120

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # A guest starts its kernel anew with kexec: it lets go of the bus, and the new one finds everything again.
-# seconds: 25
+# seconds: 30
 
 limit=90
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # A guest that panics is reported, and the process ends with a status of its own.
+# seconds: 13
 
 root=none
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # A guest that restarts comes back in the same process; where it shall not, that is told.
-# seconds: 25
+# seconds: 27
 
 root=none
 

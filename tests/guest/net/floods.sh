@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Floods of the smallest and the largest frames, both ways, after which all is well.
-# seconds: 35
+# seconds: 33
 
 limit=120
 

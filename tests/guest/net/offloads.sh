@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Each offload switched off and on, with a transfer each way by checksum.
-# seconds: 40
+# seconds: 60
 
 limit=120
 

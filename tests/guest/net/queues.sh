@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Four queues on four processors: offered, used, turned down to two and up again.
-# seconds: 40
+# seconds: 60
 
 cpus=4
 limit=120

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # User networking: a lease, a name, and 50 MB by HTTP each way, by checksum.
-# seconds: 60
+# seconds: 50
 
 limit=150
 
