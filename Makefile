@@ -11,6 +11,7 @@ all: build
 help:
 	@echo 'make            build the library and the kmcl command in $(BUILD)/'
 	@echo 'make demo       serve a disk image from one process to another, verify and measure it'
+	@echo 'make demo-linux boot a stock Debian kernel on our disk and network'
 	@echo 'make check      run the whole test suite: gcc, clang, sanitizers, valgrind, fuzzing (STEPS=...)'
 	@echo 'make test       run the tests of the $(BUILD)/ build only'
 	@echo 'make bench      measure it against the machine and against what else there is'
@@ -33,6 +34,9 @@ build: $(BUILD)/build.ninja
 
 demo: build
 	@$(BUILD)/cli/kmcl demo
+
+demo-linux: packages-guest build
+	@scripts/demo-linux --kmcl $(BUILD)/cli/kmcl
 
 check: packages-build packages-check packages-guest
 	@scripts/check $(STEPS)
@@ -65,4 +69,4 @@ install: build
 clean:
 	rm -rf $(BUILD) build-*
 
-.PHONY: all help build demo check test bench bench-guest docs lint fuzz install clean packages-%
+.PHONY: all help build demo demo-linux check test bench bench-guest docs lint fuzz install clean packages-%
