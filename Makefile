@@ -15,7 +15,7 @@ help:
 	@echo 'make check      run the whole test suite: gcc, clang, sanitizers, valgrind, fuzzing (STEPS=...)'
 	@echo 'make test       run the tests of the $(BUILD)/ build only'
 	@echo 'make bench      measure it against the machine and against what else there is'
-	@echo 'make bench-guest   a stock guest on our devices next to QEMU virtio'
+	@echo 'make bench-guest a stock guest on our devices next to one on QEMU virtio'
 	@echo 'make docs       docs/api-status.md from the tests; check that the documents are current'
 	@echo 'make lint       layout (clang-format), who includes whom, freestanding core'
 	@echo 'make install    install under PREFIX=$(PREFIX)'
@@ -49,8 +49,9 @@ bench: packages-bench packages-build
 	@scripts/bench
 
 bench-guest: packages-build packages-guest
-	@[ -f build-bench/build.ninja ] || meson setup build-bench --buildtype=release -Dtests=false >/dev/null
-	@ninja -C build-bench --quiet cli/kmcl
+	@[ -f build-bench-guest/build.ninja ] || \
+		meson setup build-bench-guest --buildtype=release -Dtests=false >/dev/null
+	@ninja -C build-bench-guest --quiet cli/kmcl
 	@bench/guest
 
 docs: packages-check
