@@ -22,6 +22,7 @@ for test in {scripts}; do
 	echo "begin $test" >&3
 	sh ./one "$test"
 	echo "end $test $?" >&3
+	$save
 done
 """
 

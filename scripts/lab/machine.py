@@ -7,7 +7,8 @@ under busybox. On this machine the same script runs in namespaces of its own.
 
 In both the script finds in its directory the files it was given (first in PATH, and with LD_LIBRARY_PATH
 set for those that came with shared libraries), the disks as NAME, scratch/ to write to, and out/, which
-is brought back. Lines that it writes to descriptor 3 are seen at once.
+is brought back in the end, and each time that it runs $save. Lines that it writes to descriptor 3 are
+seen at once.
 """
 import contextlib
 import fcntl
@@ -37,10 +38,11 @@ for m in $(cat /modules); do insmod $m || echo "L1: insmod $m failed"; done
 exec 3>/dev/ttyS1
 ip link set lo up
 cd /lab; mkdir out scratch
+export save='tar -c -f /dev/vda out'
 mount -t ext4 -o noatime /dev/vdb scratch || echo "L1: no scratch space"
 sh ./run 0</dev/null
 echo $? >out/.status
-tar -c -f /dev/vda out
+$save
 poweroff -f
 """
 
@@ -49,7 +51,7 @@ DIRECT_INIT = r"""#!/bin/sh
 exec 3>&0 0</dev/null
 ip link set lo up
 mount --bind "$1/resolv.conf" /etc/resolv.conf
-cd "$1"; PATH=$1:$1/bin:$PATH; export PATH
+cd "$1"; PATH=$1:$1/bin:$PATH save=:; export PATH save
 exec sh ./run
 """
 
@@ -193,14 +195,12 @@ class Emulated(Machine):
         if said:
             with open(f"{out}/console", "a", encoding="utf-8") as f:
                 f.write(f"\nQEMU said: {said}")
-        if code != 0:
-            return None
         verdict = os.path.join(out, ".status")
         with contextlib.suppress(FileNotFoundError):
             os.unlink(verdict)
         run(["tar", "-x", "-f", f"{directory}/out.tar", "--strip-components=1", "-C", out])
-        if not os.path.exists(verdict):
-            return None  # the kernel panicked
+        if code != 0 or not os.path.exists(verdict):
+            return None  # killed, or its kernel panicked
         with open(verdict, encoding="ascii") as f:
             return int(f.read())
 

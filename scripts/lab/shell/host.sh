@@ -33,6 +33,7 @@ start()
 {
 	guests=$((guests + 1))
 	log=$PWD/out/$name.$guests
+	: >"$log"
 	rm -f tty
 	mkfifo tty
 	exec 4<>tty
