@@ -9,7 +9,8 @@
 
 #define REQUEST_POLL_BUDGET 16u
 
-/* Lives until its caller has the answer or, if that one gave up, until the packet is done. */
+/* With its packet it is the caller's until that one has the answer or gives up; then, until the
+ * packet is done, the packet's own. */
 struct request {
 	_Atomic(bool) answered;
 	KEVENT event;
@@ -19,14 +20,18 @@ struct request {
 	uint8_t answer[];
 };
 
+static void request_free(struct request *request, VMBPACKET handle)
+{
+	VmbPacketFree(handle);
+	free(request);
+}
+
 static VOID request_completed(VMBPACKET handle, NTSTATUS status, PVOID buffer, UINT32 size)
 {
 	struct request *request = VmbPacketGetPointer(handle);
-	bool gone = packet_caller_is_gone(packet_of(handle));
 
-	VmbPacketFree(handle);
-	if (gone) {
-		free(request);
+	if (packet_caller_is_gone(packet_of(handle))) {
+		request_free(request, handle);
 		return;
 	}
 	request->status = status;
@@ -190,8 +195,7 @@ static NTSTATUS request_send_and_wait(struct channel *ch, const void *buffer, ui
 	status = send_request(packet_of(handle), buffer, size, mdl, flags,
 	                      timeout && timeout->QuadPart == 0);
 	if (!NT_SUCCESS(status)) {
-		VmbPacketFree(handle);
-		free(request);
+		request_free(request, handle);
 		return status;
 	}
 	status = request_wait(packet_of(handle), request, timeout);
@@ -201,7 +205,7 @@ static NTSTATUS request_send_and_wait(struct channel *ch, const void *buffer, ui
 		status = STATUS_DEVICE_REMOVED;
 	if (NT_SUCCESS(status))
 		status = request_take_answer(request, answer, answer_size);
-	free(request);
+	request_free(request, handle);
 	return status;
 }
 
