@@ -48,6 +48,7 @@ struct traffic {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	char trace[64];
+	uint64_t suspended; /* times */
 	bool stopping;
 	uint32_t busy; /* threads in the middle of something */
 	pthread_t streamer;
@@ -132,7 +133,10 @@ static uint64_t use_external_data(VMBPACKETCOMPLETION packet)
 	return total;
 }
 
-/* At PASSIVE_LEVEL. The guest may die at any moment: then it cannot be mapped. */
+/*
+ * At PASSIVE_LEVEL. Where either end goes it cannot be mapped: the guest may be dead, and a host
+ * that has revoked its offer is not shown what the guest creates until it knows.
+ */
 static uint64_t use_gpadl(struct traffic *t, uint32_t gpadl)
 {
 	uint8_t *bytes;
@@ -408,17 +412,46 @@ static bool request(struct traffic *t, enum kind kind, uint64_t argument, struct
 	return true;
 }
 
+/* Whether the channel has been suspended since, or is before long. */
+static bool was_going(struct traffic *t, uint64_t suspended_before)
+{
+	struct timespec end;
+	bool going;
+	int error = 0;
+
+	clock_gettime(CLOCK_REALTIME, &end);
+	end.tv_sec += 10;
+	pthread_mutex_lock(&t->lock);
+	while (t->suspended == suspended_before && error == 0)
+		error = pthread_cond_timedwait(&t->changed, &t->lock, &end);
+	going = t->suspended != suspended_before;
+	pthread_mutex_unlock(&t->lock);
+	return going;
+}
+
+static uint64_t suspended(struct traffic *t)
+{
+	uint64_t n;
+
+	pthread_mutex_lock(&t->lock);
+	n = t->suspended;
+	pthread_mutex_unlock(&t->lock);
+	return n;
+}
+
 static void gpadl_cycle(struct traffic *t)
 {
 	uint8_t *bytes = ExAllocatePool2(POOL_FLAG_NON_PAGED, GPADL_SIZE, 'tset');
 	struct note answer;
+	uint64_t before = suspended(t);
 	uint32_t gpadl;
 	NTSTATUS status;
 
 	must(bytes);
 	status = VmbChannelCreateGpadlFromBuffer(t->channel, 0, bytes, GPADL_SIZE, &gpadl);
 	if (NT_SUCCESS(status)) {
-		if (request(t, KIND_GPADL, gpadl, &answer)) {
+		if (request(t, KIND_GPADL, gpadl, &answer) &&
+		    (answer.argument == 1 || !was_going(t, before))) {
 			must(answer.argument == 1);
 			must(bytes[0] == GPADL_MARK && bytes[GPADL_SIZE - 1] == GPADL_MARK);
 			atomic_fetch_add(&t->gpadls, 1);
@@ -472,6 +505,7 @@ static void set_active(struct traffic *t, bool active)
 	pthread_mutex_lock(&t->gate);
 	pthread_mutex_lock(&t->lock);
 	t->active = active;
+	t->suspended += !active;
 	pthread_cond_broadcast(&t->changed);
 	pthread_mutex_unlock(&t->lock);
 	pthread_mutex_unlock(&t->gate);
