@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "ic.h"
 
+#include "channel_name.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -313,19 +315,6 @@ static VOID suspend(VMBCHANNEL vmb)
 		ic->kind->closed(ic->context);
 }
 
-static NTSTATUS name_channel(struct ic *ic)
-{
-	WCHAR wide[32];
-	UNICODE_STRING name;
-	size_t i;
-
-	for (i = 0; ic->kind->name[i] && i < 31; i++)
-		wide[i] = (WCHAR)ic->kind->name[i];
-	wide[i] = 0;
-	RtlInitUnicodeString(&name, wide);
-	return VmbChannelInitSetFriendlyName(ic->vmb, &name);
-}
-
 static NTSTATUS configure_channel(struct ic *ic, HANDLE vmbus, const GUID *instance)
 {
 	VMB_CHANNEL_STATE_CHANGE_CALLBACKS callbacks;
@@ -351,7 +340,7 @@ static NTSTATUS configure_channel(struct ic *ic, HANDLE vmbus, const GUID *insta
 	if (NT_SUCCESS(status))
 		status = VmbChannelInitSetStateChangeCallbacks(ic->vmb, &callbacks);
 	if (NT_SUCCESS(status))
-		status = name_channel(ic);
+		status = channel_name(ic->vmb, ic->kind->name, 0);
 	return status;
 }
 

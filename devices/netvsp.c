@@ -2,6 +2,8 @@
 /* The network adapter: its channels, and the negotiation with the guest's driver. */
 #include "netvsp_private.h"
 
+#include "channel_name.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -479,24 +481,6 @@ static void closed(VMBCHANNEL vmb)
 	forget_session(s);
 }
 
-static NTSTATUS name_channel(struct netvsp_channel *c)
-{
-	WCHAR wide[64];
-	UNICODE_STRING name;
-	char text[64];
-	size_t i;
-
-	if (c->index)
-		snprintf(text, sizeof(text), "%.50s.%u", c->adapter->name, c->index);
-	else
-		snprintf(text, sizeof(text), "%s", c->adapter->name);
-	for (i = 0; text[i]; i++)
-		wide[i] = (WCHAR)(unsigned char)text[i];
-	wide[i] = 0;
-	RtlInitUnicodeString(&name, wide);
-	return VmbChannelInitSetFriendlyName(c->vmb, &name);
-}
-
 static NTSTATUS configure_channel(struct netvsp_channel *c)
 {
 	struct netvsp *s = c->adapter;
@@ -526,7 +510,7 @@ static NTSTATUS configure_channel(struct netvsp_channel *c)
 	if (NT_SUCCESS(status))
 		status = VmbChannelInitSetStateChangeCallbacks(c->vmb, &callbacks);
 	if (NT_SUCCESS(status))
-		status = name_channel(c);
+		status = channel_name(c->vmb, c->adapter->name, c->index);
 	VmbChannelSetTransactionQuota(c->vmb, s->options.queue_depth);
 	return status;
 }

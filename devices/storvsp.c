@@ -2,6 +2,8 @@
 /* The SCSI controller: its channels, and the negotiation with the guest's driver. */
 #include "storvsp_private.h"
 
+#include "channel_name.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -245,24 +247,6 @@ static void closed(VMBCHANNEL vmb)
 		close_subchannels(c->controller);
 }
 
-static NTSTATUS name_channel(struct storvsp_channel *c)
-{
-	WCHAR wide[64];
-	UNICODE_STRING name;
-	char text[64];
-	size_t i;
-
-	if (c->index)
-		snprintf(text, sizeof(text), "%.50s.%u", c->controller->name, c->index);
-	else
-		snprintf(text, sizeof(text), "%s", c->controller->name);
-	for (i = 0; text[i]; i++)
-		wide[i] = (WCHAR)(unsigned char)text[i];
-	wide[i] = 0;
-	RtlInitUnicodeString(&name, wide);
-	return VmbChannelInitSetFriendlyName(c->vmb, &name);
-}
-
 static NTSTATUS configure_channel(struct storvsp_channel *c)
 {
 	struct storvsp *s = c->controller;
@@ -291,7 +275,7 @@ static NTSTATUS configure_channel(struct storvsp_channel *c)
 	if (NT_SUCCESS(status))
 		status = VmbChannelInitSetStateChangeCallbacks(c->vmb, &callbacks);
 	if (NT_SUCCESS(status))
-		status = name_channel(c);
+		status = channel_name(c->vmb, c->controller->name, c->index);
 	VmbChannelSetTransactionQuota(c->vmb, s->options.queue_depth);
 	return status;
 }
