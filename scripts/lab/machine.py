@@ -13,6 +13,8 @@ seen at once.
 import contextlib
 import fcntl
 import os
+import select
+import socket
 import subprocess
 import tempfile
 import threading
@@ -36,6 +38,8 @@ mount -t proc none /proc; mount -t sysfs none /sys; mount -t devtmpfs none /dev 
 mount -t tmpfs none /tmp; mount -t tmpfs none /run
 for m in $(cat /modules); do insmod $m || echo "L1: insmod $m failed"; done
 exec 3>/dev/ttyS1
+stty -F /dev/ttyS1 raw -echo
+cat /dev/ttyS1 >/dev/null &
 ip link set lo up
 cd /lab; mkdir out scratch
 export save='tar -c -f /dev/vda out'
@@ -97,6 +101,39 @@ class Follower(threading.Thread):
         self.join()
 
 
+class Line(threading.Thread):
+    """A serial line of the emulated machine: what comes goes to a file, and there a byte goes now and then.
+
+    QEMU 7.2 forgets an interrupt that arises while its processor leaves a nested guest (do_vmexit in
+    target/i386/tcg/sysemu/svm_helper.c changes interrupt_request without its lock). If that was the timer's
+    of an idle machine, it sleeps for ever. The next interrupt makes it look again."""
+
+    PERIOD = 0.25
+
+    def __init__(self, path):
+        super().__init__(daemon=True)
+        self.file = open(path, "wb", buffering=0)
+        self.ours, self.machines = socket.socketpair()
+        self.ours.setblocking(False)
+
+    def begin(self):
+        """The machine has its end."""
+        self.machines.close()
+        self.start()
+
+    def run(self):
+        with self.file, self.ours, contextlib.suppress(OSError):
+            while True:
+                if select.select([self.ours], [], [], self.PERIOD)[0]:
+                    came = self.ours.recv(65536)
+                    if not came:
+                        return
+                    self.file.write(came)
+                else:
+                    with contextlib.suppress(BlockingIOError):
+                        self.ours.send(b"\n", socket.MSG_NOSIGNAL)
+
+
 class Machine:
     """files: {name: path} that the script finds; disks: {name: path} of images, where what it writes is
     forgotten in the end; line: called with each line of progress; memory, scratch: in MiB."""
@@ -132,8 +169,7 @@ class Machine:
             raise LabError(f"the machine: {why}; the end of its console:\n{tail(os.path.join(out, 'console'))}")
         return status
 
-    @staticmethod
-    def wait(p, timeout):
+    def wait(self, p, timeout):
         try:
             return p.wait(timeout)
         except subprocess.TimeoutExpired:
@@ -178,16 +214,25 @@ class Emulated(Machine):
         outer = kernel.get("cloud")
         with open(f"{directory}/outer.cpio", "wb") as f:
             f.write(self.initramfs(outer, script))
+        self.serial = Line(f"{directory}/lines")
         # setpriv: however this process goes, the machine goes with it.
         args = [tool("setpriv"), "--pdeathsig", "KILL", tool("qemu-system-x86_64"),
                 "-accel", "tcg,thread=multi,tb-size=512", "-cpu", CPU, "-M", "q35", "-smp", "1",
                 "-m", str(self.memory), "-nographic", "-nodefaults", "-no-user-config", "-no-reboot",
-                "-serial", f"file:{os.path.abspath(out)}/console", "-serial", f"file:{directory}/lines",
+                "-serial", f"file:{os.path.abspath(out)}/console", "-serial", "chardev:lines",
+                "-chardev", f"socket,id=lines,fd={self.serial.machines.fileno()}",
                 "-kernel", outer.image, "-initrd", f"{directory}/outer.cpio",
                 "-append", "console=ttyS0 quiet panic=-1 mitigations=off nokaslr"]
         with open(f"{directory}/qemu.log", "wb") as log:
-            return subprocess.Popen(args + self.drives(directory), stdin=subprocess.DEVNULL, stdout=log,
-                                    stderr=log)
+            p = subprocess.Popen(args + self.drives(directory), stdin=subprocess.DEVNULL, stdout=log,
+                                 stderr=log, pass_fds=[self.serial.machines.fileno()])
+        self.serial.begin()
+        return p
+
+    def wait(self, p, timeout):
+        code = super().wait(p, timeout)
+        self.serial.join()
+        return code
 
     def status(self, code, directory, out):
         with open(f"{directory}/qemu.log", encoding="utf-8", errors="replace") as f:
