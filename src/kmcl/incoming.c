@@ -343,6 +343,14 @@ static bool incoming_data(struct channel *ch, const struct ring_packet *ring)
 	return true;
 }
 
+/* May the next packet be delivered at this IRQL? The driver may change its mind at any time; asked
+ * once the packet is there, so that what is sent after the change is delivered accordingly. */
+static bool incoming_irql_good(struct channel *ch)
+{
+	return !atomic_load_explicit(&ch->in.passive, memory_order_relaxed) ||
+	       KeGetCurrentIrql() == PASSIVE_LEVEL;
+}
+
 /* Delivers what is next in the ring; false: nothing was delivered, for whatever reason. */
 static bool incoming_next(struct channel *ch)
 {
@@ -357,6 +365,8 @@ static bool incoming_next(struct channel *ch)
 		               in->ring.fault.actual);
 		return false;
 	}
+	if (!incoming_irql_good(ch))
+		return false;
 	tsan_after_read(ch->rings.in_gpn);
 	switch (packet.type) {
 	case WIRE_PACKET_COMPLETION:
@@ -393,13 +403,6 @@ static void incoming_pause(struct channel *ch)
 		ch->config.processing_complete(channel_handle(ch), batch);
 }
 
-/* May the next packet be delivered at this IRQL? Asked for each: the driver may change its mind. */
-static bool incoming_irql_good(struct channel *ch)
-{
-	return !atomic_load_explicit(&ch->in.passive, memory_order_relaxed) ||
-	       KeGetCurrentIrql() == PASSIVE_LEVEL;
-}
-
 /* Caller has entered. */
 static uint32_t incoming_deliver(struct channel *ch, uint32_t budget)
 {
@@ -409,8 +412,7 @@ static uint32_t incoming_deliver(struct channel *ch, uint32_t budget)
 
 	delivering = ch;
 	while (count < budget && !in->deferred &&
-	       atomic_load_explicit(&in->on, memory_order_relaxed) && incoming_irql_good(ch) &&
-	       incoming_next(ch))
+	       atomic_load_explicit(&in->on, memory_order_relaxed) && incoming_next(ch))
 		count++;
 	if (count < budget)
 		incoming_pause(ch);
