@@ -15,10 +15,11 @@ guest()
 	tell punched
 	hear seen
 	check 'a file system is made' mke2fs -q -F -t ext4 "$d"
-	mount -o discard "$d" /mnt
+	mount "$d" /mnt
 	dd if=/dev/urandom of=/mnt/file bs=1M count=16 2>/dev/null
 	sync
 	rm /mnt/file
+	sync # what is removed is free when the journal has it
 	check 'fstrim' fstrim /mnt
 	umount /mnt
 }
@@ -31,5 +32,5 @@ host()
 	await punched && after=$(blocks "$image") && tell seen
 	finish
 	check "the image has shrunk by 16 MiB (blocks: $before, then $after)" [ $((before - after)) -ge 32768 ]
-	check "and is small in the end ($(blocks "$image"))" [ "$(blocks "$image")" -lt 32768 ]
+	check "and is small in the end ($(blocks "$image"))" [ "$(blocks "$image")" -lt 16384 ]
 }
