@@ -102,7 +102,8 @@ class Follower(threading.Thread):
 
 
 class Line(threading.Thread):
-    """A serial line of the emulated machine: what comes goes to a file, and there a byte goes now and then.
+    """A serial line of the emulated machine: what comes goes to a file; and once something has come, a byte
+    goes there now and then.
 
     QEMU 7.2 forgets an interrupt that arises while its processor leaves a nested guest (do_vmexit in
     target/i386/tcg/sysemu/svm_helper.c changes interrupt_request without its lock). If that was the timer's
@@ -123,8 +124,10 @@ class Line(threading.Thread):
 
     def run(self):
         with self.file, self.ours, contextlib.suppress(OSError):
+            period = None
             while True:
-                if select.select([self.ours], [], [], self.PERIOD)[0]:
+                if select.select([self.ours], [], [], period)[0]:
+                    period = self.PERIOD
                     came = self.ours.recv(65536)
                     if not came:
                         return
