@@ -25,6 +25,8 @@ static const char help_begin[] =
 static const char help_end[] =
 	"      --plain-cpu       leave out XSAVE and AVX: for emulated hosts\n"
 	"      --no-reboot       end when the guest reboots\n"
+	"      --panic-wait N    seconds that a guest that panicked may go on, to print it or to\n"
+	"                        dump itself; default 5\n"
 	"      --no-console      no serial port on the terminal\n"
 	"      --version-max V   the newest version of VMBus to agree on, such as 5.0\n"
 	"  -h, --help            this text\n"
@@ -32,8 +34,9 @@ static const char help_end[] =
 	"Exit status: 0 the guest powered off or was stopped, 1 it could not be run, 2 wrong\n"
 	"usage, 3 it panicked, 4 it rebooted and shall not.\n";
 
-#define EXIT_PANICKED 3
-#define EXIT_REBOOTED 4
+#define EXIT_PANICKED  3
+#define EXIT_REBOOTED  4
+#define PANIC_WAIT_MAX 86400u
 
 struct boot {
 	struct vmm_options vmm;
@@ -77,7 +80,7 @@ static int parse_machine_option(struct boot *b, int c, const char *argument)
 
 static int parse(struct boot *b, int argc, char **argv)
 {
-	enum { CONTROL = 256, PLAIN_CPU, NO_REBOOT, NO_CONSOLE, VERSION_MAX };
+	enum { CONTROL = 256, PLAIN_CPU, NO_REBOOT, NO_CONSOLE, PANIC_WAIT, VERSION_MAX };
 	static const struct option own[] = {
 		{ "kernel", required_argument, NULL, 'k' },
 		{ "initrd", required_argument, NULL, 'i' },
@@ -88,11 +91,13 @@ static int parse(struct boot *b, int argc, char **argv)
 		{ "plain-cpu", no_argument, NULL, PLAIN_CPU },
 		{ "no-reboot", no_argument, NULL, NO_REBOOT },
 		{ "no-console", no_argument, NULL, NO_CONSOLE },
+		{ "panic-wait", required_argument, NULL, PANIC_WAIT },
 		{ "version-max", required_argument, NULL, VERSION_MAX },
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
 	};
 	const char *letters;
+	uint64_t n;
 	const struct option *options = services_options(own, "k:i:a:c:m:h", &letters);
 	int c, code;
 
@@ -109,6 +114,12 @@ static int parse(struct boot *b, int argc, char **argv)
 			break;
 		case NO_CONSOLE:
 			b->no_console = true;
+			break;
+		case PANIC_WAIT:
+			if (!cli_parse_size(optarg, 0, PANIC_WAIT_MAX, &n))
+				return cli_usage("boot", "--panic-wait takes 0 to %u seconds",
+				                 PANIC_WAIT_MAX);
+			b->vmm.panic_wait = (uint32_t)n;
 			break;
 		case VERSION_MAX:
 			code = services_take_version("boot", optarg);
@@ -329,6 +340,7 @@ int boot_main(int argc, char **argv)
 	struct boot b = {
 		.vmm = { .cpus = 1,
 		         .memory = 512u << 20,
+		         .panic_wait = 5,
 		         .console_in = STDIN_FILENO,
 		         .console_out = STDOUT_FILENO },
 	};

@@ -67,7 +67,9 @@ struct vmm {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	bool paused;
-	uint32_t standing; /* processors that wait for the end of the pause */
+	uint32_t standing;         /* processors that wait for the end of the pause */
+	bool panicked;             /* `why` is its panic, and after panic_end it has had its time */
+	struct timespec panic_end; /* CLOCK_MONOTONIC */
 	bool ended;
 	enum vmm_end end;
 	char why[512];
@@ -117,7 +119,9 @@ void serial_destroy(struct serial *serial);
 void serial_write(struct serial *serial, uint8_t reg, uint8_t value);
 uint8_t serial_read(struct serial *serial, uint8_t reg);
 
-/* vmm.c: the machine comes to its end; the first reason counts. */
+/* vmm.c: the machine comes to its end; the first reason counts, and a panic more than what the
+ * guest does after it. */
+void vmm_panicked(struct vmm *vmm, const char *what);
 void vmm_end(struct vmm *vmm, enum vmm_end end, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 

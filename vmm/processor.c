@@ -147,7 +147,7 @@ static void on_system_event(struct processor *processor)
 		break;
 	case KVM_SYSTEM_EVENT_CRASH:
 		panic_describe(processor, text, sizeof(text));
-		vmm_end(vmm, VMM_PANICKED, "%s", text);
+		vmm_panicked(vmm, text);
 		break;
 	default:
 		vmm_end(vmm, VMM_FAILED, "KVM told of a system event %u, which is not known here",

@@ -121,6 +121,16 @@ static int vmm_fill(struct vmm *vmm, char *why, size_t why_size)
 	return load(vmm, why, why_size);
 }
 
+static void init_changed(struct vmm *vmm)
+{
+	pthread_condattr_t attributes;
+
+	pthread_condattr_init(&attributes);
+	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+	pthread_cond_init(&vmm->changed, &attributes);
+	pthread_condattr_destroy(&attributes);
+}
+
 int vmm_create(const struct vmm_options *options, struct vmm **result, char *why, size_t why_size)
 {
 	int error = check_options(options, why, why_size);
@@ -137,7 +147,7 @@ int vmm_create(const struct vmm_options *options, struct vmm **result, char *why
 	for (uint32_t i = 0; i < VMM_CPUS_MAX; i++)
 		vmm->processors[i].fd = -1;
 	pthread_mutex_init(&vmm->lock, NULL);
-	pthread_cond_init(&vmm->changed, NULL);
+	init_changed(vmm);
 	error = vmm_fill(vmm, why, why_size);
 	if (error)
 		vmm_destroy(vmm);
@@ -173,20 +183,57 @@ static void kick_all(struct vmm *vmm)
 		processor_kick(&vmm->processors[i]);
 }
 
+static void end_locked(struct vmm *vmm, enum vmm_end end)
+{
+	vmm->ended = true;
+	vmm->end = end;
+	pthread_cond_broadcast(&vmm->changed);
+	kick_all(vmm);
+}
+
 void vmm_end(struct vmm *vmm, enum vmm_end end, const char *format, ...)
 {
 	va_list ap;
 
 	pthread_mutex_lock(&vmm->lock);
-	if (!vmm->ended) {
-		vmm->ended = true;
-		vmm->end = end;
+	if (vmm->panicked && (end == VMM_POWERED_OFF || end == VMM_REBOOTED)) {
+		end = VMM_PANICKED;
+	} else if (!vmm->ended) {
 		va_start(ap, format);
 		vsnprintf(vmm->why, sizeof(vmm->why), format, ap);
 		va_end(ap);
 	}
-	pthread_cond_broadcast(&vmm->changed);
-	kick_all(vmm);
+	if (!vmm->ended)
+		end_locked(vmm, end);
+	pthread_mutex_unlock(&vmm->lock);
+}
+
+/* A guest tells of its panic before it prints it to the end and starts its crash kernel (Linux
+ * crash_kexec_post_notifiers, which it sets on Hyper-V). */
+void vmm_panicked(struct vmm *vmm, const char *what)
+{
+	pthread_mutex_lock(&vmm->lock);
+	if (!vmm->ended && !vmm->panicked) {
+		vmm->panicked = true;
+		snprintf(vmm->why, sizeof(vmm->why), "%s", what);
+		clock_gettime(CLOCK_MONOTONIC, &vmm->panic_end);
+		vmm->panic_end.tv_sec += vmm->options.panic_wait;
+		pthread_cond_broadcast(&vmm->changed);
+	}
+	pthread_mutex_unlock(&vmm->lock);
+}
+
+static void wait_for_end(struct vmm *vmm)
+{
+	pthread_mutex_lock(&vmm->lock);
+	while (!vmm->ended) {
+		if (!vmm->panicked)
+			pthread_cond_wait(&vmm->changed, &vmm->lock);
+		else if (pthread_cond_timedwait(&vmm->changed, &vmm->lock, &vmm->panic_end) ==
+		                 ETIMEDOUT &&
+		         !vmm->ended)
+			end_locked(vmm, VMM_PANICKED);
+	}
 	pthread_mutex_unlock(&vmm->lock);
 }
 
@@ -201,6 +248,7 @@ enum vmm_end vmm_run(struct vmm *vmm, char *why, size_t why_size)
 	pthread_mutex_unlock(&vmm->lock);
 	if (error)
 		vmm_end(vmm, VMM_FAILED, "no thread for a processor: %s", strerror(-error));
+	wait_for_end(vmm);
 	for (uint32_t i = 0; i < vmm->options.cpus; i++)
 		if (vmm->processors[i].started)
 			pthread_join(vmm->processors[i].thread, NULL);

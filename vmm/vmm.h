@@ -27,12 +27,14 @@ struct vmm_options {
 	/* Leave out XSAVE and what needs it: an emulated host is slow and unreliable at it. */
 	bool plain_cpu;
 	int console_in, console_out; /* of the serial port; -1: none */
+	/* Seconds that a guest that tells of a panic may go on, to print it or to dump itself. */
+	uint32_t panic_wait;
 };
 
 enum vmm_end {
 	VMM_POWERED_OFF,
 	VMM_REBOOTED, /* asked for; destroy it, and make it again */
-	VMM_PANICKED, /* the guest said so */
+	VMM_PANICKED, /* the guest said so, whatever it did after that */
 	VMM_STOPPED,  /* by vmm_stop() */
 	VMM_FAILED,   /* KVM could not go on */
 };

@@ -13,11 +13,13 @@ guest()
 
 host()
 {
-	start
+	start --panic-wait 3
 	finish 3
-	check 'the host says that it panicked' grep -qi panic "$log.err"
+	check 'the host says that it panicked' grep -q 'the guest panicked: error' "$log.err"
+	check 'the guest has had time to print it all' grep -q 'end Kernel panic - not syncing' "$log"
 	append=panic=-1
 	as='panic=-1'
-	start
+	start --panic-wait 3600
 	finish 3
+	check 'the host says that it panicked' grep -q 'the guest panicked: error' "$log.err"
 }
