@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Stock Debian kernels, unpacked, and their modules in the order in which they depend on each other."""
+import glob
+import lzma
 import os
 import re
 import shutil
@@ -7,17 +9,23 @@ import shutil
 from . import packages
 from .common import HOME, LabError, locked, run, say
 
-FLAVOURS = {"cloud": "linux-image-cloud-amd64", "full": "linux-image-amd64"}
-# Signed kernels are called linux-image-6.1.0-56-amd64; what depends on them pulls in much more.
-IMAGE = r"linux-image-\d.*"
+# The package that depends on the kernel, and of which Debian it is where not of this machine's.
+FLAVOURS = {"cloud": ("linux-image-cloud-amd64", None), "full": ("linux-image-amd64", None),
+            "trixie": ("linux-image-cloud-amd64", "trixie"),
+            "newest": ("linux-image-cloud-amd64", "trixie-backports")}
+# Those of the kernel itself, called linux-image-6.1.0-56-amd64, later ones in parts; what depends on them
+# pulls in much more.
+PARTS = r"linux-(image|binary|modules|base)-\d.*"
 
 
 class Kernel:
     def __init__(self, directory):
         self.directory = directory
         self.version = os.listdir(os.path.join(directory, "lib/modules"))[0]
-        self.image = os.path.join(directory, "boot", f"vmlinuz-{self.version}")
         self.modules = os.path.join(directory, "lib/modules", self.version)
+        self.image = os.path.join(directory, "boot", f"vmlinuz-{self.version}")
+        if not os.path.exists(self.image):
+            self.image = os.path.join(self.modules, "vmlinuz")
         self.depends = {}
         self.names = {}
         with open(os.path.join(self.modules, "modules.dep"), encoding="utf-8") as f:
@@ -52,13 +60,24 @@ class Kernel:
         return found
 
 
-def unpack(package, directory):
-    say(f"unpacking {os.path.basename(package)}")
+def decompress(path, plain):
+    """A module, for kernels complain of what busybox tries with a compressed one."""
+    with lzma.open(path) as xz, open(plain, "wb") as ko:
+        shutil.copyfileobj(xz, ko)
+    os.unlink(path)
+
+
+def unpack(files, directory):
+    say(f"unpacking {', '.join(os.path.basename(f) for f in files)}")
     shutil.rmtree(directory, ignore_errors=True)
     new = directory + ".new"
     shutil.rmtree(new, ignore_errors=True)
-    os.makedirs(new)
-    packages.unpack(package, new, exclude=["./usr/share/doc"])
+    os.makedirs(os.path.join(new, "usr/lib"))
+    os.symlink("usr/lib", os.path.join(new, "lib"))
+    for package in files:
+        packages.unpack(package, new, exclude=["./usr/share/doc"])
+    for path in glob.glob(os.path.join(glob.escape(new), "lib/modules/**/*.ko.xz"), recursive=True):
+        decompress(path, path.removesuffix(".xz"))
     version = os.listdir(os.path.join(new, "lib/modules"))[0]
     run(["depmod", "-b", new, version])
     os.rename(new, directory)
@@ -71,7 +90,7 @@ def get(flavour):
     directory = os.path.join(HOME, f"kernel-{flavour}")
     with locked(f"kernel-{flavour}"):
         if not os.path.isdir(directory):
-            files = packages.fetch([FLAVOURS[flavour]], only=IMAGE)
-            images = [f for f in files if not re.search(r"-(dbg|unsigned)_", f)]
-            unpack(images[0], directory)
+            package, suite = FLAVOURS[flavour]
+            files = packages.fetch([package], only=PARTS, suite=suite)
+            unpack([f for f in files if not re.search(r"-(dbg|unsigned)_", f)], directory)
     return Kernel(directory)

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Debian packages of the guest, through apt and dpkg-deb; nothing is installed on this machine."""
+import contextlib
 import os
 import re
+import shutil
 import subprocess
 
 from .common import HOME, LabError, Missing, locked, run, say, tool
@@ -9,42 +11,84 @@ from .common import HOME, LabError, Missing, locked, run, say, tool
 CACHE = os.path.join(HOME, "cache")
 # The guest's system begins empty: what is installed on this machine satisfies nothing there.
 EMPTY = os.path.join(CACHE, "status")
-LISTS = os.path.join(CACHE, "lists")
+KEYS = "/usr/share/keyrings/debian-archive-keyring.gpg"
+MIRROR = "http://deb.debian.org/debian"
 
 
-def apt(args, own_lists, cwd=CACHE):
+class Source:
+    """Where apt looks. own: in fresh package lists of our own, not this machine's; suite: in those of another
+    Debian, such as trixie or trixie-backports."""
+
+    def __init__(self, own=False, suite=None):
+        self.suite = suite
+        self.lists = os.path.join(CACHE, f"lists-{suite}" if suite else "lists") if own or suite else None
+
+    def options(self):
+        options = ["-o", f"Dir::State::lists={self.lists}"] if self.lists else []
+        if self.suite:
+            options += ["-o", f"Dir::Etc::sourcelist={self.lists}.list", "-o", "Dir::Etc::sourceparts=-",
+                        "-o", f"APT::Default-Release={self.suite}"]
+        return options
+
+    def is_there(self):
+        return not self.lists or os.path.isdir(self.lists)
+
+    def update(self):
+        say(f"fetching package lists{' of ' + self.suite if self.suite else ''}")
+        os.makedirs(os.path.join(self.lists, "partial"), exist_ok=True)
+        if self.suite:
+            with open(f"{self.lists}.list", "w", encoding="utf-8") as f:
+                for suite in sorted({self.suite, self.suite.removesuffix("-backports")}):
+                    f.write(f"deb [signed-by={KEYS}] {mirror()} {suite} main\n")
+        try:
+            apt(["update"], self)
+        except LabError:
+            shutil.rmtree(self.lists)
+            raise
+
+
+def mirror():
+    """That of this machine."""
+    with contextlib.suppress(LabError):
+        targets = run(["apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages"])
+        for uri in targets.split():
+            if re.search(r"/debian/?$", uri):
+                return uri
+    return MIRROR
+
+
+def apt(args, source, cwd=CACHE):
     options = ["-o", f"Dir::State::status={EMPTY}", "-o", f"Dir::Cache={CACHE}", "-o", "Debug::NoLocking=1",
                "-o", "APT::Architecture=amd64", "-o", "APT::Sandbox::User="]
-    if own_lists:
-        options += ["-o", f"Dir::State::lists={LISTS}"]
-    return run(["apt-get", "-q"] + options + args, cwd=cwd, env=dict(os.environ, LC_ALL="C"))
+    return run(["apt-get", "-q"] + options + source.options() + args, cwd=cwd, env=dict(os.environ, LC_ALL="C"))
 
 
-def with_lists(action):
-    """Tries with this machine's package lists; where these are missing or old, with fresh ones of our own."""
+def with_lists(action, suite):
+    """Tries with the package lists that are there; where these are missing or old, with fresh ones."""
     tool("apt-get")
     tool("dpkg-deb")
     os.makedirs(os.path.join(CACHE, "archives", "partial"), exist_ok=True)
     with open(EMPTY, "w", encoding="utf-8"):
         pass
-    if os.path.isdir(LISTS):
-        return action(True)
+    source, first = Source(own=True, suite=suite), ""
+    if not suite and not source.is_there():
+        source = Source()
+    if source.is_there():
+        try:
+            return action(source)
+        except LabError as e:
+            first = str(e).splitlines()[-1]
+    source = Source(own=True, suite=suite)
     try:
-        return action(False)
+        source.update()
+        return action(source)
     except LabError as e:
-        first = str(e).splitlines()[-1]
-    say("fetching package lists")
-    os.makedirs(os.path.join(LISTS, "partial"), exist_ok=True)
-    try:
-        apt(["update"], True)
-        return action(True)
-    except LabError as e:
-        raise Missing(f"no packages to be had: {e}\n(before that: {first})") from e
+        raise Missing(f"no packages to be had: {e}{f'{chr(10)}(before that: {first})' if first else ''}") from e
 
 
-def resolve(names, own_lists):
+def resolve(names, source):
     """All packages that these need in an empty system, as NAME=VERSION."""
-    out = apt(["install", "-s", "--no-install-recommends", "-y"] + names, own_lists)
+    out = apt(["install", "-s", "--no-install-recommends", "-y"] + names, source)
     return re.findall(r"^Inst (\S+) \((\S+)", out, re.M)
 
 
@@ -57,18 +101,18 @@ def file_of(name, version):
     return None
 
 
-def fetch(names, only=None):
+def fetch(names, only=None, suite=None):
     """Downloads packages and what they depend on, or only those that match; returns the files' paths."""
-    def action(own_lists):
-        wanted = [(n.split(":")[0], v) for n, v in resolve(names, own_lists) if not only or re.fullmatch(only, n)]
+    def action(source):
+        wanted = [(n.split(":")[0], v) for n, v in resolve(names, source) if not only or re.fullmatch(only, n)]
         missing = [f"{n}={v}" for n, v in wanted if not file_of(n, v)]
         if missing:
             say(f"downloading {len(missing)} packages ({missing[0]}{', ...' if missing[1:] else ''})")
-            apt(["download"] + missing, own_lists, cwd=os.path.join(CACHE, "archives"))
+            apt(["download"] + missing, source, cwd=os.path.join(CACHE, "archives"))
         return [file_of(n, v) for n, v in wanted]
 
     with locked("packages"):
-        files = with_lists(action)
+        files = with_lists(action, suite)
     if not files or None in files:
         raise LabError(f"apt found no package for {' '.join(names)}")
     return files
