@@ -269,6 +269,13 @@ static void test_child_is_guest(void **state)
 	end_close(&host);
 }
 
+/* The child will die with much unread and unsaid. One that keeps up has room for no more. */
+static void heap_up(struct end *end)
+{
+	for (unsigned int n = 0; n < END_MESSAGES_MAX / 2 && order(end, ORDER_ECHO, 0, 0) == 0; n++)
+		;
+}
+
 /* What was said when: GONE must come from the death itself, not from a timer. */
 static double seconds_since(const struct timespec *start)
 {
@@ -292,8 +299,8 @@ static void test_guest_killed_again_and_again(void **state)
 		end_await(&host, &host.came, i);
 		partition_port_clear(port);
 		talk(&host, port);
-		while (i % 2 && order(&host, ORDER_ECHO, 0, 0) == 0)
-			; /* it dies with much unread and unsaid */
+		if (i % 2)
+			heap_up(&host);
 		clock_gettime(CLOCK_MONOTONIC, &start);
 		kill_child(&child);
 		end_await(&host, &host.gone, i);
@@ -318,8 +325,8 @@ static void test_host_killed_again_and_again(void **state)
 		end_await(&guest, &guest.came, i);
 		partition_port_clear(port);
 		talk(&guest, port);
-		while (i % 2 && order(&guest, ORDER_ECHO, 0, 0) == 0)
-			;
+		if (i % 2)
+			heap_up(&guest);
 		kill_child(&child);
 		end_await(&guest, &guest.gone, i);
 		assert_int_equal(order(&guest, ORDER_ECHO, 0, 0), -ENOTCONN);
