@@ -3,8 +3,7 @@
 /*
  * What a send costs: no allocation, no lock that the other end takes too, at most one system call a
  * batch, next to no signals while streaming. The linker puts the functions below in the library's
- * way
- * (--wrap, see meson.build), so what it calls is counted; but for sched_yield(), which a thread
+ * way (--wrap, see meson.build), so what it calls is counted; but for sched_yield(), which a thread
  * calls that finds a lock of its own end taken for long, as when the other thread at that end was
  * preempted.
  */
@@ -36,7 +35,10 @@ struct counted {
 };
 static _Thread_local struct counted counted;
 static struct counted of_server; /* as the server's ProcessPacket last saw it */
-static _Thread_local bool began;
+
+/* Each pair's ends are counted anew: a lock's memory may have been another pair's. */
+static _Atomic(unsigned int) pairs;
+static _Thread_local unsigned int counted_pair;
 
 static void count_lock(const void *lock)
 {
@@ -121,9 +123,9 @@ static void stay_on(int cpu)
 static VOID take(VMBCHANNEL channel, VMBPACKETCOMPLETION packet, PVOID buffer, UINT32 size,
                  UINT32 flags)
 {
-	if (!began) {
+	if (counted_pair != pairs) {
 		memset(&counted, 0, sizeof(counted));
-		began = true;
+		counted_pair = pairs;
 	}
 	if (reader_processor >= 0) {
 		stay_on(reader_processor);
@@ -153,6 +155,7 @@ static struct pair *open_pair(void)
 {
 	struct pair *pair = pair_create();
 
+	pairs++;
 	assert_int_equal(VmbChannelInitSetProcessPacketCallbacks(pair->server.channel, take, NULL),
 	                 0);
 	assert_int_equal(VmbClientChannelInitSetRingBufferPageCount(pair->client.channel, 64, 64),
