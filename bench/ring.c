@@ -135,7 +135,7 @@ static void ring_echo_send(struct ring_stream *s, uint64_t id, uint32_t size)
 	ring_write_publish(&s->w);
 }
 
-static void ring_echo_receive(struct ring_stream *s, uint64_t id, uint32_t size)
+static void ring_echo_receive(struct ring_stream *s, uint64_t id, uint8_t *target, uint32_t size)
 {
 	struct ring_packet packet;
 
@@ -143,8 +143,8 @@ static void ring_echo_receive(struct ring_stream *s, uint64_t id, uint32_t size)
 		bench_pause();
 	if (packet.transaction_id != id)
 		abort();
-	ring_read_copy(&s->r, &packet, packet.payload_offset, bench_target, size);
-	bench_use(bench_target);
+	ring_read_copy(&s->r, &packet, packet.payload_offset, target, size);
+	bench_use(target);
 	ring_read_advance(&s->r, &packet);
 }
 
@@ -154,16 +154,17 @@ static void ring_echo_ask(void *arg)
 
 	for (uint64_t i = 0; i < e->count; i++) {
 		ring_echo_send(&e->there, i, e->size);
-		ring_echo_receive(&e->back, i, e->size);
+		ring_echo_receive(&e->back, i, bench_target, e->size);
 	}
 }
 
 static void ring_echo_answer(void *arg)
 {
+	static uint8_t copy[BENCH_PAYLOAD] __attribute__((aligned(64)));
 	struct ring_echo *e = arg;
 
 	for (uint64_t i = 0; i < e->count; i++) {
-		ring_echo_receive(&e->there, i, e->size);
+		ring_echo_receive(&e->there, i, copy, e->size);
 		ring_echo_send(&e->back, i, e->size);
 	}
 }
