@@ -189,12 +189,21 @@ static void prepare_rw(struct disk_queue *q, struct disk_op *op, struct io_uring
 
 	if (count > MOST_IOVECS)
 		count = MOST_IOVECS; /* the rest follows when this is done */
-	q->scratch_used += count;
-	if (op->kind == DISK_READ)
+	/* The kernel has nothing to copy in when it is given one piece by itself. */
+	if (op->kind == DISK_READ && count == 1)
+		io_uring_prep_read(sqe, op->image->fd, iov->iov_base, (unsigned int)iov->iov_len,
+		                   offset);
+	else if (op->kind == DISK_READ)
 		io_uring_prep_readv(sqe, op->image->fd, iov, count, offset);
+	else if (count == 1)
+		io_uring_prep_write(sqe, op->image->fd, iov->iov_base, (unsigned int)iov->iov_len,
+		                    offset);
 	else
-		io_uring_prep_writev2(sqe, op->image->fd, iov, count, offset,
-		                      op->durable ? RWF_DSYNC : 0);
+		io_uring_prep_writev(sqe, op->image->fd, iov, count, offset);
+	if (op->kind == DISK_WRITE && op->durable)
+		sqe->rw_flags = RWF_DSYNC;
+	if (count > 1)
+		q->scratch_used += count;
 }
 
 static void prepare_fill(struct disk_queue *q, struct disk_op *op, struct io_uring_sqe *sqe)
