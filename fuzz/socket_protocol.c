@@ -14,6 +14,7 @@
 #include "partition/partition.h"
 #include "partition/socket_frame.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
@@ -220,9 +221,13 @@ static int connect_to_host(void)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	int error;
 
 	strcpy(address.sun_path, path);
-	must(fd >= 0 && !connect(fd, (struct sockaddr *)&address, sizeof(address)));
+	do {
+		error = connect(fd, (struct sockaddr *)&address, sizeof(address));
+	} while (error && errno == EINTR);
+	must(fd >= 0 && !error);
 	return fd;
 }
 
@@ -238,16 +243,27 @@ static void send_hello(int fd)
 	send_frame(fd, bytes, socket_frame_encode(&hello, bytes), 1);
 }
 
+/* libFuzzer looks at the time by an alarm, which interrupts this. */
+static bool readable_soon(int fd)
+{
+	struct pollfd poll_fd = { .fd = fd, .events = POLLIN };
+	int n;
+
+	do {
+		n = poll(&poll_fd, 1, 10000);
+	} while (n < 0 && errno == EINTR);
+	return n == 1;
+}
+
 /* The guest has said its last: the host has to close, soon. */
 static void await_end(int fd)
 {
-	struct pollfd poll_fd = { .fd = fd, .events = POLLIN };
 	uint8_t bytes[SOCKET_FRAME_MAX];
 	ssize_t size;
 
 	shutdown(fd, SHUT_WR);
 	do {
-		if (poll(&poll_fd, 1, 10000) != 1) {
+		if (!readable_soon(fd)) {
 			fprintf(stderr, "the host does not close the connection\n");
 			abort();
 		}
