@@ -227,16 +227,15 @@ static void take_answer(struct storvsc_io *io, const void *buffer, uint32_t leng
 		io->status = STATUS_SUCCESS;
 		return;
 	}
+	io->status = srb_status == STORVSC_SRB_INVALID_LUN || srb_status == STORVSC_SRB_NO_DEVICE
+	                     ? STATUS_NO_SUCH_DEVICE
+	                     : STATUS_INVALID_DEVICE_REQUEST;
 	if (p.srb.srb_status & STORVSC_SRB_AUTOSENSE_VALID &&
 	    p.srb.sense_length >= SCSI_SENSE_SIZE) {
 		io->sense_key = p.srb.sense[2] & 0x0f;
 		io->asc = scsi_get16(p.srb.sense + 12);
-		io->status = status_of_sense(io->sense_key, io->asc);
-	} else {
-		io->status =
-			srb_status == STORVSC_SRB_INVALID_LUN || srb_status == STORVSC_SRB_NO_DEVICE
-				? STATUS_NO_SUCH_DEVICE
-				: STATUS_INVALID_DEVICE_REQUEST;
+		if (io->status != STATUS_NO_SUCH_DEVICE)
+			io->status = status_of_sense(io->sense_key, io->asc);
 	}
 }
 

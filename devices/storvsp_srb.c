@@ -98,6 +98,15 @@ static void answer_outcome(struct storvsp_request *r, const struct scsi_outcome 
 		answer_srb(r, STORVSC_SRB_ERROR, STATUS_IO_DEVICE_ERROR, out, 0);
 }
 
+/* With the sense that SPC-4 asks for (incorrect logical unit selection). OpenVMM sends none;
+ * Debian's Linux 6.1.176 then repeats the command without end, or until it comes round to removing
+ * the device; 6.1.192 does not. */
+static void answer_absent(struct storvsp_request *r, struct scsi_outcome *out)
+{
+	scsi_fail(out, SCSI_KEY_ILLEGAL_REQUEST, SCSI_ASC_LUN_NOT_SUPPORTED);
+	answer_srb(r, STORVSC_SRB_INVALID_LUN, STATUS_DEVICE_DOES_NOT_EXIST, out, 0);
+}
+
 /* An SRB that no disk ever sees. */
 static void refuse(struct storvsp_request *r)
 {
@@ -330,8 +339,7 @@ void storvsp_execute_srb(struct storvsp_request *r, UINT32 flags)
 		r->unit = storvsp_unit_get(r->channel->controller, srb->target, srb->lun);
 	if (!execute_at_target(r, &command, out)) {
 		if (!r->unit) {
-			answer_srb(r, STORVSC_SRB_INVALID_LUN, STATUS_DEVICE_DOES_NOT_EXIST, NULL,
-			           0);
+			answer_absent(r, out);
 			return;
 		}
 		execute_at_unit(r, &command, out);

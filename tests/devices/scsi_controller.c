@@ -362,7 +362,9 @@ static void absent_disks_are_absent(void **state)
 	assert_int_equal(storvsc_identify(f->guest, (struct storvsc_address){ 9, 200 }, &disk),
 	                 STATUS_NO_SUCH_DEVICE);
 	assert_int_equal(storvsc_execute(f->guest, &io), STATUS_NO_SUCH_DEVICE);
-	assert_int_equal(io.srb_status, STORVSC_SRB_INVALID_LUN);
+	assert_int_equal(io.srb_status, STORVSC_SRB_INVALID_LUN | STORVSC_SRB_AUTOSENSE_VALID);
+	assert_int_equal(io.sense_key, SCSI_KEY_ILLEGAL_REQUEST);
+	assert_int_equal(io.asc, SCSI_ASC_LUN_NOT_SUPPORTED);
 }
 
 static void wait_for_change(struct fixture *f)
