@@ -178,12 +178,17 @@ static uint64_t post(uint32_t connection_id, const void *payload, uint32_t size)
 	return hypercall(CALL_POST, (uintptr_t)at, 0);
 }
 
+/* How often to look for a message: where none need come, and where one must, though the host may
+ * have to share its only processor with other guests. */
+#define BRIEFLY   20000000u
+#define PATIENTLY (50 * BRIEFLY)
+
 /* What the host said, or nothing for a while: a message type, or 0. */
-static uint32_t hear(void *payload)
+static uint32_t hear(void *payload, uint32_t looks)
 {
 	volatile uint32_t *type = (volatile uint32_t *)(message_page + SINT * 256);
 
-	for (uint32_t i = 0; i < 20000000; i++) {
+	for (uint32_t i = 0; i < looks; i++) {
 		struct wire_message_header header;
 
 		if (!*type)
@@ -199,12 +204,12 @@ static uint32_t hear(void *payload)
 }
 
 /* Waits for an answer of that type; what else comes is dropped. */
-static bool hear_of(uint32_t type, void *payload)
+static bool hear_of(uint32_t type, void *payload, uint32_t looks)
 {
 	uint32_t heard;
 
 	do {
-		heard = hear(payload);
+		heard = hear(payload, looks);
 	} while (heard && heard != type);
 	return heard == type;
 }
@@ -242,11 +247,12 @@ static bool connect_bus(void)
 	contact.interrupt_page = 0;
 	contact.target_sint = SINT;
 	post(4, &contact, WIRE_INITIATE_CONTACT_SIZE_SHORT);
-	if (!hear_of(WIRE_VERSION_RESPONSE, message.bytes) || !message.version.version_supported)
+	if (!hear_of(WIRE_VERSION_RESPONSE, message.bytes, PATIENTLY) ||
+	    !message.version.version_supported)
 		return false;
 	post(1, &request, sizeof(request));
 	offer_count = 0;
-	while ((type = hear(message.bytes)) && type != WIRE_ALL_OFFERS_DELIVERED)
+	while ((type = hear(message.bytes, PATIENTLY)) && type != WIRE_ALL_OFFERS_DELIVERED)
 		if (type == WIRE_OFFER_CHANNEL && offer_count < CHANNELS_MAX)
 			offers[offer_count++] = message.offer;
 	return type == WIRE_ALL_OFFERS_DELIVERED;
@@ -258,7 +264,7 @@ static void disconnect_bus(void)
 	uint8_t message[240];
 
 	post(1, &unload, sizeof(unload));
-	hear_of(WIRE_UNLOAD_COMPLETE, message);
+	hear_of(WIRE_UNLOAD_COMPLETE, message, BRIEFLY);
 }
 
 static bool create_gpadl(uint32_t channel, uint32_t id)
@@ -284,7 +290,7 @@ static bool create_gpadl(uint32_t channel, uint32_t id)
 	for (uint32_t i = 0; i < RING_PAGES; i++)
 		message.pages[i] = (uintptr_t)rings / PAGE + i;
 	post(1, &message, sizeof(message));
-	return hear_of(WIRE_GPADL_CREATED, answer.bytes) && answer.created.status == 0;
+	return hear_of(WIRE_GPADL_CREATED, answer.bytes, BRIEFLY) && answer.created.status == 0;
 }
 
 static bool open_channel(uint32_t channel, uint32_t gpadl)
@@ -303,7 +309,8 @@ static bool open_channel(uint32_t channel, uint32_t gpadl)
 
 	fill_random(open.user_data, sizeof(open.user_data));
 	post(1, &open, WIRE_OPEN_CHANNEL_SIZE_SHORT);
-	return hear_of(WIRE_OPEN_CHANNEL_RESULT, answer.bytes) && answer.result.status == 0;
+	return hear_of(WIRE_OPEN_CHANNEL_RESULT, answer.bytes, BRIEFLY) &&
+	       answer.result.status == 0;
 }
 
 static void close_channel(uint32_t channel, uint32_t gpadl)
@@ -321,7 +328,7 @@ static void close_channel(uint32_t channel, uint32_t gpadl)
 
 	post(1, &close, sizeof(close));
 	post(1, &teardown, sizeof(teardown));
-	hear_of(WIRE_GPADL_TORNDOWN, message);
+	hear_of(WIRE_GPADL_TORNDOWN, message, BRIEFLY);
 }
 
 /* ---- what it is here for ---- */
@@ -387,7 +394,7 @@ static void listen_away(void)
 {
 	uint8_t message[240];
 
-	while (hear(message))
+	while (hear(message, BRIEFLY))
 		;
 }
 
