@@ -20,6 +20,7 @@
 #define BUS_STATUS_INVALID_PARAMETER      0xc000000du
 #define BUS_STATUS_INSUFFICIENT_RESOURCES 0xc000009au
 #define BUS_STATUS_CONNECTION_REFUSED     0xc0000236u
+#define BUS_STATUS_DEVICE_REMOVED         0xc00002b6u /* the offer is being taken back */
 
 struct bus_guid {
 	uint8_t bytes[16]; /* as on the wire */
