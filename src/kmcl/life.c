@@ -63,7 +63,6 @@ static void life_set_paused(struct life *l)
 {
 	l->phase = LIFE_PAUSED;
 	l->pausing = false;
-	l->post = LIFE_POST_NONE;
 	l->paused_serial++;
 }
 
@@ -72,6 +71,7 @@ static enum life_action life_take_open(struct life *l)
 	l->open_wanted = false;
 	if (l->server && !l->enabled) /* on its way out: Opened is not called any more */
 		return LIFE_REFUSE_OPEN;
+	l->faulty = false;
 	l->bus_closed = false;
 	l->cancelled = false;
 	l->phase = LIFE_OPENING;
@@ -207,7 +207,6 @@ static void life_open_ended(struct life *l, enum life_result result)
 
 static void life_close_ended(struct life *l)
 {
-	l->faulty = false;
 	if (!l->server) {
 		life_set_disabled(l);
 		return;
@@ -244,19 +243,23 @@ void life_end(struct life *l, enum life_result result)
 	case LIFE_CLOSE:
 		life_close_ended(l);
 		break;
+	case LIFE_WAIT_AGAIN:
+		if (!l->open_wanted) /* then that was still about the offer before */
+			l->close_wanted = false;
+		break;
 	case LIFE_FORGET:
 		life_set_disabled(l);
 		break;
 	case LIFE_PNP_FAILURE:
 		l->pnp_failure = false;
-		l->disabled_serial++;
+		if (l->phase == LIFE_DISABLED) /* it may have been enabled from there */
+			l->disabled_serial++;
 		break;
 	case LIFE_NOTHING:
 	case LIFE_REVOKE:
 	case LIFE_ANSWER_OPEN:
 	case LIFE_REFUSE_OPEN:
 	case LIFE_ANSWER_CLOSE:
-	case LIFE_WAIT_AGAIN:
 	case LIFE_END_SAVE:
 		break;
 	}
@@ -269,8 +272,8 @@ void life_post_returned(struct life *l)
 
 void life_drained(struct life *l)
 {
-	/* Until delivery has stopped, another packet may follow the last. */
-	if (l->phase == LIFE_SUSPENDING && l->action != LIFE_SUSPEND)
+	if (l->phase ==
+	    LIFE_SUSPENDING) /* until delivery has stopped, others may follow: see life_end */
 		l->drained = true;
 }
 
@@ -304,17 +307,20 @@ void life_fault(struct life *l)
 
 /* ---- inputs from the driver ---- */
 
-/* It gets disabled by itself: an Enable may wait for that. */
+/* A client's channel gets disabled by itself, or PnpFailure says why it was: an Enable may wait. */
 static bool life_is_ending(const struct life *l)
 {
-	return l->phase == LIFE_CLOSING || (life_is_open(l) && life_must_close(l));
+	if (l->server)
+		return false;
+	return l->pnp_failure || l->phase == LIFE_CLOSING ||
+	       (life_is_open(l) && life_must_close(l));
 }
 
 enum life_answer life_enable(struct life *l, bool inside)
 {
 	if (l->cleaned_up)
 		return LIFE_REFUSED;
-	if (!l->server && life_is_ending(l) && !inside)
+	if (!inside && life_is_ending(l))
 		return LIFE_WAIT;
 	/* A Disable that waits for PnpFailure means the channel to be disabled when it returns. */
 	if (l->phase != LIFE_DISABLED || (inside && l->disabling))
@@ -327,7 +333,6 @@ enum life_answer life_enable(struct life *l, bool inside)
 	l->close_wanted = false;
 	l->revoke_said = false;
 	l->revoked = false;
-	l->faulty = false;
 	return LIFE_GO;
 }
 
@@ -356,6 +361,7 @@ static bool life_is_disabled(const struct life *l)
 
 void life_disable(struct life *l, struct life_wait *wait)
 {
+	wait->over = life_is_disabled(l);
 	wait->serial = l->disabled_serial;
 	if (l->phase != LIFE_DISABLED)
 		l->enabled = false;
@@ -365,7 +371,7 @@ void life_disable(struct life *l, struct life_wait *wait)
 
 bool life_disable_over(const struct life *l, const struct life_wait *wait)
 {
-	return life_is_disabled(l) || l->disabled_serial != wait->serial;
+	return wait->over || l->disabled_serial != wait->serial;
 }
 
 void life_disable_end(struct life *l)
@@ -382,16 +388,16 @@ void life_start(struct life *l)
 
 void life_pause(struct life *l, struct life_wait *wait)
 {
+	wait->over = !life_is_active(l);
 	wait->serial = l->paused_serial;
 	l->running = false;
-	if (life_is_active(l))
-		l->pausing = true;
+	l->pausing = !wait->over;
 	life_enter(l);
 }
 
 bool life_pause_over(const struct life *l, const struct life_wait *wait)
 {
-	return !life_is_active(l) || l->paused_serial != wait->serial;
+	return wait->over || l->paused_serial != wait->serial;
 }
 
 enum life_answer life_cleanup(struct life *l)

@@ -96,6 +96,7 @@ struct life {
 
 /* A call that waits. */
 struct life_wait {
+	bool over; /* it was so to begin with; or else when the serial has moved on */
 	uint32_t serial;
 };
 
