@@ -340,9 +340,10 @@ NTKERNELAPI NTSTATUS VmbChannelSendSynchronousRequest(
 NTKERNELAPI VMBPACKET VmbPacketAllocate(_In_ VMBCHANNEL Channel);
 
 /* D. Makes a packet of the caller's memory, 8-aligned, ByteCount >= VmbChannelSizeofPacket(); it
- * stays the caller's. A completion routine must be set before it is sent. VmbPacketFree ends its
- * use. STATUS_INVALID_PARAMETER_2; STATUS_INVALID_PARAMETER_3: too small;
- * STATUS_INSUFFICIENT_RESOURCES. */
+ * stays the caller's. The library follows what is in it: a guest that does not trust its host takes
+ * memory that the host cannot write (see nt/wdm/pool.h). A completion routine must be set before it
+ * is sent. VmbPacketFree ends its use. STATUS_INVALID_PARAMETER_2; STATUS_INVALID_PARAMETER_3: too
+ * small; STATUS_INSUFFICIENT_RESOURCES. */
 NTKERNELAPI NTSTATUS VmbPacketInitialize(_In_ VMBCHANNEL Channel, _In_ VMBPACKET VmbPacket,
                                          _In_ UINT32 ByteCount);
 

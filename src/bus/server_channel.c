@@ -562,18 +562,13 @@ void server_revoke(struct server *s, struct server_channel *channel)
 
 /* ---------------- what the owner answers ---------------- */
 
-static bool status_good(uint32_t status)
-{
-	return !(status & 0x80000000u);
-}
-
 void server_open_done(struct server *s, struct server_channel *channel, uint32_t status)
 {
 	uint32_t answer = channel->revoked ? BUS_STATUS_DEVICE_REMOVED : status;
 
 	if (channel->state != CHANNEL_OPENING)
 		return;
-	channel_set_state(s, channel, status_good(status) ? CHANNEL_OPEN : CHANNEL_CLOSED);
+	channel_set_state(s, channel, status == BUS_STATUS_SUCCESS ? CHANNEL_OPEN : CHANNEL_CLOSED);
 	if (channel->known)
 		send_open_result(s, channel, channel->open.open_id, answer);
 	if (channel->state == CHANNEL_OPEN && (channel->revoked || !channel->known))

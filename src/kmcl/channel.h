@@ -554,6 +554,8 @@ struct partition *host_partition(struct host *host);
 
 /* guest.c: the guest end */
 
+extern uint32_t guest_answer_timeout_ms; /* for tests, too */
+
 struct guest *guest_of(PDEVICE_OBJECT bus);
 NTSTATUS guest_wait_for_offer(struct channel *ch);
 /* Gives up waiting for an offer; false: it has got one. */
@@ -568,6 +570,7 @@ void guest_close_channel(struct channel *ch);
 void guest_detach(struct channel *ch);
 /* The offer is nobody's again, or, if it was rescinded, the host's. */
 void guest_release_channel(struct channel *ch);
+/* STATUS_IO_TIMEOUT: should the host create it yet, it is torn down. */
 NTSTATUS guest_gpadl_create(struct channel *ch, const struct bus_gpa_range *ranges, uint32_t count,
                             bool read_only, uint32_t *gpadl);
 /* STATUS_IO_TIMEOUT: the host has not let go of it yet; `patient`: waits until it has. */

@@ -41,7 +41,7 @@ PMDL IoAllocateMdl(PVOID va, ULONG size, BOOLEAN secondary, BOOLEAN charge_quota
 
 	if (bytes > MAXSHORT)
 		return NULL;
-	mdl = ExAllocatePoolWithTag(NonPagedPoolNx, bytes, MDL_TAG);
+	mdl = nt_apart_allocate(bytes, MDL_TAG);
 	if (!mdl)
 		return NULL;
 	MmInitializeMdl(mdl, va, size);
@@ -225,7 +225,7 @@ PMDL MmAllocatePagesForMdlEx(PHYSICAL_ADDRESS low, PHYSICAL_ADDRESS high, PHYSIC
 
 	if (size == 0 || MmSizeOfMdl(NULL, size) > MAXSHORT)
 		return NULL;
-	mdl = ExAllocatePoolWithTag(NonPagedPoolNx, MmSizeOfMdl(NULL, size), MDL_TAG);
+	mdl = nt_apart_allocate(MmSizeOfMdl(NULL, size), MDL_TAG);
 	if (!mdl)
 		return NULL;
 	memory = nt_pages_allocate(pages);
