@@ -340,13 +340,14 @@ NTKERNELAPI NTSTATUS VmbChannelSendSynchronousRequest(
 NTKERNELAPI VMBPACKET VmbPacketAllocate(_In_ VMBCHANNEL Channel);
 
 /* D. Makes a packet of the caller's memory, 8-aligned, ByteCount >= VmbChannelSizeofPacket(); it
- * stays the caller's. A completion routine must be set before it is sent. VmbPacketFree ends its
- * use. STATUS_INVALID_PARAMETER_2; STATUS_INVALID_PARAMETER_3: too small;
- * STATUS_INSUFFICIENT_RESOURCES. */
+ * stays the caller's, which may use it for something else, or initialize it again, whenever it is
+ * not being sent. A completion routine must be set before it is sent.
+ * STATUS_INVALID_PARAMETER_2; STATUS_INVALID_PARAMETER_3: too small. */
 NTKERNELAPI NTSTATUS VmbPacketInitialize(_In_ VMBCHANNEL Channel, _In_ VMBPACKET VmbPacket,
                                          _In_ UINT32 ByteCount);
 
-/* D. Not while it is being sent. */
+/* D. Of a packet from VmbPacketAllocate, not while it is being sent. For one in the caller's memory
+ * it is not needed, and only says that this is no packet any more. */
 NTKERNELAPI VOID VmbPacketFree(_In_ VMBPACKET VmbPacket);
 
 /* D. A pointer of the driver's; the packet's channel. */
@@ -368,7 +369,8 @@ NTKERNELAPI VOID VmbPacketSetCompletionRoutine(
  * STATUS_INVALID_PARAMETER_2: Buffer; _3: longer than the maximum packet; _5 (the last argument): a
  * flag, or external data without WAIT; STATUS_INVALID_PARAMETER: external data from a server;
  * STATUS_INVALID_BUFFER_SIZE: more external data than the channel's maximum;
- * STATUS_INSUFFICIENT_RESOURCES: memory for a bounced buffer.
+ * STATUS_INSUFFICIENT_RESOURCES: memory for a bounced buffer, or more packets in flight than a
+ * channel has transactions for (65536, of which each packet from VmbPacketAllocate has one).
  */
 NTKERNELAPI NTSTATUS VmbPacketSend(_In_ VMBPACKET PacketObject,
                                    _In_reads_bytes_(BufferLength) PVOID Buffer,

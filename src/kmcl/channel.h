@@ -123,6 +123,8 @@ struct transaction {
 #define TRANSACTION_CHUNK  256u
 #define TRANSACTION_CHUNKS 256u /* 65536 packets a channel */
 
+#define PACKET_NO_SLOT UINT32_MAX
+
 enum packet_state {
 	PACKET_FREE,
 	PACKET_IDLE,
@@ -166,7 +168,7 @@ struct packet {
 	bool synchronous;                             /* its caller waits, and may stop waiting */
 	_Atomic(uint32_t) caller;                     /* enum packet_caller */
 	NTSTATUS status; /* while it waits for its completion routine */
-	uint32_t slot;
+	uint32_t slot;   /* of its transaction, or PACKET_NO_SLOT */
 	uint32_t payload_capacity;
 	uint32_t header_capacity;
 	uint32_t payload_size;
@@ -200,8 +202,8 @@ struct outgoing {
 	uint32_t free_count;
 	uint32_t outstanding; /* packets sent and not done */
 	_Atomic(struct transaction *) chunks[TRANSACTION_CHUNKS];
-	uint32_t slot_count;
-	uint32_t free_slot; /* slot + 1; 0: none */
+	_Atomic(uint32_t) slot_count; /* raised under the lock, after the chunk is stored */
+	uint32_t free_slot;           /* slot + 1; 0: none */
 };
 
 /* An incoming packet: what a VMBPACKETCOMPLETION is. */
@@ -416,6 +418,7 @@ struct packet *packet_claim(struct channel *ch, uint64_t id);
 /* The caller of a synchronous request goes; false: too late, it is being served. */
 bool packet_abandon(struct packet *packet);
 bool packet_caller_is_gone(const struct packet *packet);
+/* Also of PACKET_NO_SLOT: no. */
 bool packet_in_flight(struct channel *ch, uint32_t slot);
 /* Is any in flight that has external data? */
 bool packet_external_in_flight(struct channel *ch);
@@ -430,6 +433,10 @@ bool packet_is_unset(const struct packet *packet);
 void packet_cancel_all(struct channel *ch, NTSTATUS status);
 /* Ends one: completion routine, or free. Without locks, at any IRQL up to DISPATCH_LEVEL. */
 void packet_done(struct packet *packet, NTSTATUS status, void *buffer, uint32_t size);
+/* Caller holds out.lock. A packet that will wait has a slot from now on; false: all are taken. And
+ * gives it back, where it is not the packet's for life. */
+bool packet_reserve_flight_locked(struct packet *packet);
+void packet_unreserve_flight_locked(struct packet *packet);
 /* Caller holds out.lock. Gives the packet its transaction id; and, if it could be written, lets the
  * other end complete it: from then on it may be gone. */
 void packet_take_flight(struct packet *packet);

@@ -199,8 +199,8 @@ static bool incoming_completion(struct channel *ch, const struct ring_packet *ri
 	if (!packet && !outgoing_is_open(ch))
 		return true; /* it was cancelled as the channel closed */
 	if (!packet) {
-		incoming_fault(ch, "transaction id of a completion", ch->out.slot_count,
-		               ring->transaction_id);
+		incoming_fault(ch, "transaction id of a completion",
+		               atomic_load(&ch->out.slot_count), ring->transaction_id);
 		return false;
 	}
 	counter_add(&ch->statistics.completions_in, 1);

@@ -223,6 +223,10 @@ NTSTATUS outgoing_send(struct channel *ch, struct packet *packet, bool now_only)
 
 	packet->item.done = packet_item_done;
 	spin_lock(&out->lock);
+	if (!packet_reserve_flight_locked(packet)) {
+		spin_unlock(&out->lock);
+		return STATUS_INSUFFICIENT_RESOURCES;
+	}
 	if (outgoing_may_write_locked(out) && !out->head)
 		ring = outgoing_write_locked(ch, &packet->item);
 	if (ring == RING_OK) {
@@ -235,6 +239,8 @@ NTSTATUS outgoing_send(struct channel *ch, struct packet *packet, bool now_only)
 	} else if (!now_only && ring != RING_TOO_BIG) {
 		packet_keep_payload(packet);
 		outgoing_append_locked(ch, &packet->item);
+	} else {
+		packet_unreserve_flight_locked(packet);
 	}
 	spin_unlock(&out->lock);
 	outgoing_signal_end(ch, &target);
