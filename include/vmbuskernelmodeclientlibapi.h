@@ -100,7 +100,9 @@ typedef _IRQL_requires_max_(DISPATCH_LEVEL) VOID
                                        _In_ UINT32 BufferLength, _In_ UINT32 Flags);
 typedef EVT_VMB_CHANNEL_PROCESS_PACKET *PFN_VMB_CHANNEL_PROCESS_PACKET;
 
-/* D. Delivery pauses, usually because the ring went empty, after PacketCount packets. */
+/* D, or P where ProcessPacket is. Delivery pauses, after PacketCount packets: each time the ring
+ * has gone empty, after the last ProcessPacket, and when the quota or the channel's end stops it. A
+ * packet that was deferred counts when it has come again. */
 typedef _IRQL_requires_max_(DISPATCH_LEVEL) VOID
 	EVT_VMB_CHANNEL_PROCESSING_COMPLETE(_In_ VMBCHANNEL Channel, _In_ UINT32 PacketCount);
 typedef EVT_VMB_CHANNEL_PROCESSING_COMPLETE *PFN_VMB_CHANNEL_PROCESSING_COMPLETE;

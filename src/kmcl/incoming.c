@@ -388,7 +388,8 @@ static bool incoming_next(struct channel *ch)
 
 /* ---- delivery ---- */
 
-/* The writer learns of the room, the driver of the pause. */
+/* The writer learns of the room, the driver of the pause; at PASSIVE_LEVEL, if it wants that by
+ * now: then the batch stays open until somebody is there. */
 static void incoming_pause(struct channel *ch)
 {
 	struct incoming *in = &ch->in;
@@ -396,7 +397,7 @@ static void incoming_pause(struct channel *ch)
 
 	if (ring_read_publish(&in->ring))
 		outgoing_signal(ch);
-	if (!batch)
+	if (!batch || !incoming_irql_good(ch))
 		return;
 	in->batch = 0;
 	if (ch->config.processing_complete)
@@ -414,7 +415,8 @@ static uint32_t incoming_deliver(struct channel *ch, uint32_t budget)
 	while (count < budget && !in->deferred &&
 	       atomic_load_explicit(&in->on, memory_order_relaxed) && incoming_next(ch))
 		count++;
-	if (count < budget)
+	/* a budget that is used up is a pause if there was no more than that */
+	if (count < budget || !ring_read_pending(&in->ring))
 		incoming_pause(ch);
 	delivering = before;
 	return count;
@@ -423,14 +425,18 @@ static uint32_t incoming_deliver(struct channel *ch, uint32_t budget)
 /* What the driver deferred is delivered again, first. At PASSIVE_LEVEL, caller has entered. */
 static void incoming_deliver_deferred(struct channel *ch)
 {
-	struct incoming_packet *packet = ch->in.deferred;
+	struct incoming *in = &ch->in;
+	struct incoming_packet *packet = in->deferred;
 
-	if (!packet || !atomic_load(&ch->in.on))
+	if (!packet || !atomic_load(&in->on))
 		return;
-	ch->in.deferred = NULL;
+	in->deferred = NULL;
 	packet->deferred = false;
 	delivering = ch;
+	in->batch++;
 	incoming_call(ch, packet);
+	if (!in->deferred && !ring_read_pending(&in->ring))
+		incoming_pause(ch);
 	delivering = NULL;
 }
 
@@ -469,7 +475,8 @@ static uint32_t incoming_deliver_or_queue(struct channel *ch, uint32_t budget)
 
 	if (!incoming_needs_passive(ch))
 		count = incoming_deliver(ch, budget);
-	if (incoming_needs_passive(ch) && (ch->in.deferred || ring_read_pending(&ch->in.ring)))
+	if (incoming_needs_passive(ch) &&
+	    (ch->in.deferred || ch->in.batch || ring_read_pending(&ch->in.ring)))
 		incoming_queue_passive(ch);
 	return count;
 }
@@ -654,6 +661,7 @@ VOID VmbChannelPacketDeferToPassive(VMBPACKETCOMPLETION PacketCompletionContext)
 		return;
 	packet->next = NULL;
 	packet->channel->in.deferred = packet;
+	packet->channel->in.batch--; /* it counts when it comes again */
 	incoming_one_less(packet->channel);
 }
 
