@@ -245,6 +245,7 @@ struct incoming {
 	_Atomic(bool) passive; /* deliver at PASSIVE only */
 	_Atomic(bool) passive_queued;
 	_Atomic(bool) failed; /* VmbChannelPacketFail, or malformed */
+	_Atomic(bool) cut;    /* a completion was too long, which is said once */
 };
 
 #define INCOMING_OWED_COUNT    0x3fffffffu
@@ -456,7 +457,8 @@ NTSTATUS send_transfer(struct packet *packet, const void *buffer, uint32_t size,
 
 void outgoing_init(struct channel *ch);
 /* Writes the packet's item or queues it. The payload's span may point to the caller's memory: it is
- * copied when the packet has to wait. `now_only`: STATUS_BUFFER_OVERFLOW instead of queueing. */
+ * copied when the packet has to wait. `now_only`: STATUS_BUFFER_OVERFLOW instead of queueing, or
+ * STATUS_DEVICE_REMOVED where the channel is not open. */
 NTSTATUS outgoing_send(struct channel *ch, struct packet *packet, bool now_only);
 /* Sends, or queues, the completion packet of an incoming packet; then frees that. */
 void outgoing_answer(struct incoming_packet *packet, const void *buffer, uint32_t size);
