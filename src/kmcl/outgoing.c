@@ -218,7 +218,7 @@ NTSTATUS outgoing_send(struct channel *ch, struct packet *packet, bool now_only)
 {
 	struct outgoing *out = &ch->out;
 	enum ring_status ring = RING_FULL;
-	bool waits = packet->waits, done = false;
+	bool waits = packet->waits, done = false, open;
 	struct signal_target target = { 0 };
 
 	packet->item.done = packet_item_done;
@@ -227,6 +227,7 @@ NTSTATUS outgoing_send(struct channel *ch, struct packet *packet, bool now_only)
 		spin_unlock(&out->lock);
 		return STATUS_INSUFFICIENT_RESOURCES;
 	}
+	open = out->open;
 	if (outgoing_may_write_locked(out) && !out->head)
 		ring = outgoing_write_locked(ch, &packet->item);
 	if (ring == RING_OK) {
@@ -255,7 +256,7 @@ NTSTATUS outgoing_send(struct channel *ch, struct packet *packet, bool now_only)
 	if (ring == RING_TOO_BIG)
 		return STATUS_INVALID_BUFFER_SIZE;
 	if (now_only)
-		return STATUS_BUFFER_OVERFLOW;
+		return open && ring == RING_FULL ? STATUS_BUFFER_OVERFLOW : STATUS_DEVICE_REMOVED;
 	if (atomic_load(&out->waiting))
 		outgoing_drain(ch); /* asks the reader for a signal, or finds room after all */
 	return STATUS_SUCCESS;
