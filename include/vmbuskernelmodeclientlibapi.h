@@ -90,8 +90,10 @@ typedef EVT_VMB_CHANNEL_POST_STARTED *PFN_VMB_CHANNEL_POST_STARTED;
 
 /*
  * D. A packet came. Buffer holds its payload, without VMBus's headers and out of the other end's
- * reach, until the packet is completed. Flags: VMBUS_CHANNEL_PROCESS_PACKET_FLAG_*. Each call must
- * be answered exactly once, now or later, with VmbChannelPacketComplete (or ...Fail,
+ * reach, until the packet is completed. It is at most the channel's maximum packet long; as rings
+ * carry multiples of 8 bytes, up to 7 of padding may follow what was sent, but for pipes. Flags:
+ * VMBUS_CHANNEL_PROCESS_PACKET_FLAG_*. Each call must be answered exactly once, now or later, with
+ * VmbChannelPacketComplete (or ...Fail,
  * ...DeferToPassive). Calls for one channel never overlap.
  */
 typedef _IRQL_requires_max_(DISPATCH_LEVEL) VOID
@@ -100,7 +102,9 @@ typedef _IRQL_requires_max_(DISPATCH_LEVEL) VOID
                                        _In_ UINT32 BufferLength, _In_ UINT32 Flags);
 typedef EVT_VMB_CHANNEL_PROCESS_PACKET *PFN_VMB_CHANNEL_PROCESS_PACKET;
 
-/* D. Delivery pauses, usually because the ring went empty, after PacketCount packets. */
+/* D, or P where ProcessPacket is. Delivery pauses, after PacketCount packets: each time the ring
+ * has gone empty, after the last ProcessPacket, and when the quota or the channel's end stops it. A
+ * packet that was deferred counts when it has come again. */
 typedef _IRQL_requires_max_(DISPATCH_LEVEL) VOID
 	EVT_VMB_CHANNEL_PROCESSING_COMPLETE(_In_ VMBCHANNEL Channel, _In_ UINT32 PacketCount);
 typedef EVT_VMB_CHANNEL_PROCESSING_COMPLETE *PFN_VMB_CHANNEL_PROCESSING_COMPLETE;
@@ -318,14 +322,20 @@ NTKERNELAPI VOID VmbChannelPause(_In_ VMBCHANNEL Channel);
 
 /*
  * P; D with *Timeout 0 and no WAIT flag. Sends and waits. Flags: VMBUS_CHANNEL_FORMAT_FLAG_*.
- * CompletionBuffer takes what the other end answered; *CompletionBufferSize says how much fits, a
- * multiple of 8, and then how much came. Timeout as KeWaitForSingleObject takes it; once it has
- * passed the packet is cancelled, but what the other end has begun it may finish: external data is
- * its own until the channel closes; 0: a packet that does not fit now is not queued. A server may
- * call it only with *Timeout 0 and without WAIT.
- * STATUS_SUCCESS; STATUS_BUFFER_OVERFLOW: did not fit, not sent; STATUS_CANCELLED: timed out;
- * STATUS_DEVICE_REMOVED: the channel closed; STATUS_INVALID_PARAMETER_2 to _8;
- * STATUS_BUFFER_TOO_SMALL: the answer was longer, its beginning is there.
+ * CompletionBuffer takes what the other end answered. *CompletionBufferSize says how much fits, a
+ * multiple of 8 even if there is no buffer, and on success how much was written, which is 0 where
+ * no answer was asked for or there is no buffer. Timeout as KeWaitForSingleObject takes it; once it
+ * has passed the packet is cancelled, but what the other end has begun it may finish: external data
+ * is its own until the channel closes; 0: a packet that does not fit now is not queued. External
+ * data implies WAIT; but with *Timeout 0 and without the flag nobody waits: the memory is the
+ * host's until the channel closes. A server may call it only with *Timeout 0 and without WAIT.
+ * STATUS_SUCCESS;
+ * STATUS_BUFFER_OVERFLOW: *Timeout is 0 and the packet did not fit, it was not sent; or the answer
+ * did not fit, and its beginning, *CompletionBufferSize bytes, is there;
+ * STATUS_CANCELLED: timed out;
+ * STATUS_DEVICE_REMOVED: the channel closed or is disabled, or *Timeout is 0 and it is not open;
+ * STATUS_INVALID_PARAMETER_1 to _7 (a size that is no multiple of 8 too);
+ * STATUS_INSUFFICIENT_RESOURCES.
  */
 NTKERNELAPI NTSTATUS VmbChannelSendSynchronousRequest(
 	_In_ VMBCHANNEL Channel, _In_reads_bytes_(BufferSize) PVOID Buffer, _In_ UINT32 BufferSize,
@@ -340,14 +350,15 @@ NTKERNELAPI NTSTATUS VmbChannelSendSynchronousRequest(
 NTKERNELAPI VMBPACKET VmbPacketAllocate(_In_ VMBCHANNEL Channel);
 
 /* D. Makes a packet of the caller's memory, 8-aligned, ByteCount >= VmbChannelSizeofPacket(); it
- * stays the caller's. The library follows what is in it: a guest that does not trust its host takes
+ * stays the caller's, which may use it for something else, or initialize it again, whenever it is
+ * not being sent. The library follows what is in it: a guest that does not trust its host takes
  * memory that the host cannot write (see nt/wdm/pool.h). A completion routine must be set before it
- * is sent. VmbPacketFree ends its use. STATUS_INVALID_PARAMETER_2; STATUS_INVALID_PARAMETER_3: too
- * small; STATUS_INSUFFICIENT_RESOURCES. */
+ * is sent. STATUS_INVALID_PARAMETER_2; STATUS_INVALID_PARAMETER_3: too small. */
 NTKERNELAPI NTSTATUS VmbPacketInitialize(_In_ VMBCHANNEL Channel, _In_ VMBPACKET VmbPacket,
                                          _In_ UINT32 ByteCount);
 
-/* D. Not while it is being sent. */
+/* D. Of a packet from VmbPacketAllocate, not while it is being sent. For one in the caller's memory
+ * it is not needed, and only says that this is no packet any more. */
 NTKERNELAPI VOID VmbPacketFree(_In_ VMBPACKET VmbPacket);
 
 /* D. A pointer of the driver's; the packet's channel. */
@@ -369,7 +380,8 @@ NTKERNELAPI VOID VmbPacketSetCompletionRoutine(
  * STATUS_INVALID_PARAMETER_2: Buffer; _3: longer than the maximum packet; _5 (the last argument): a
  * flag, or external data without WAIT; STATUS_INVALID_PARAMETER: external data from a server;
  * STATUS_INVALID_BUFFER_SIZE: more external data than the channel's maximum;
- * STATUS_INSUFFICIENT_RESOURCES: memory for a bounced buffer.
+ * STATUS_INSUFFICIENT_RESOURCES: memory for a bounced buffer, or more packets in flight than a
+ * channel has transactions for (65536, of which each packet from VmbPacketAllocate has one).
  */
 NTKERNELAPI NTSTATUS VmbPacketSend(_In_ VMBPACKET PacketObject,
                                    _In_reads_bytes_(BufferLength) PVOID Buffer,
@@ -404,7 +416,8 @@ NTKERNELAPI NTSTATUS VmbPacketRestore(_In_ VMBPACKET PacketObject,
 /* ---- incoming packets ---- */
 
 /* D. Exactly once a packet: unpins and frees, and, if the sender waits for it, answers with BufSize
- * bytes of PacketCompletionBuffer (at most the maximum packet). */
+ * bytes of PacketCompletionBuffer; NULL: with none. An answer that is longer than the maximum
+ * packet is cut to it, which the log says once a channel. */
 NTKERNELAPI VOID VmbChannelPacketComplete(_In_ VMBPACKETCOMPLETION PacketCompletionContext,
                                           _In_reads_bytes_opt_(BufSize)
                                                   PVOID PacketCompletionBuffer,

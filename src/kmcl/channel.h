@@ -111,6 +111,8 @@ struct transaction {
 #define TRANSACTION_CHUNK  256u
 #define TRANSACTION_CHUNKS 256u /* 65536 packets a channel */
 
+#define PACKET_NO_SLOT UINT32_MAX
+
 enum packet_state {
 	PACKET_FREE,
 	PACKET_IDLE,
@@ -154,7 +156,7 @@ struct packet {
 	bool synchronous;                             /* its caller waits, and may stop waiting */
 	_Atomic(uint32_t) caller;                     /* enum packet_caller */
 	NTSTATUS status; /* while it waits for its completion routine */
-	uint32_t slot;
+	uint32_t slot;   /* of its transaction, or PACKET_NO_SLOT */
 	uint32_t payload_capacity;
 	uint32_t header_capacity;
 	uint32_t payload_size;
@@ -188,8 +190,8 @@ struct outgoing {
 	uint32_t free_count;
 	uint32_t outstanding; /* packets sent and not done */
 	_Atomic(struct transaction *) chunks[TRANSACTION_CHUNKS];
-	uint32_t slot_count;
-	uint32_t free_slot; /* slot + 1; 0: none */
+	_Atomic(uint32_t) slot_count; /* raised under the lock, after the chunk is stored */
+	uint32_t free_slot;           /* slot + 1; 0: none */
 };
 
 /* An incoming packet: what a VMBPACKETCOMPLETION is. */
@@ -231,6 +233,7 @@ struct incoming {
 	_Atomic(bool) passive; /* deliver at PASSIVE only */
 	_Atomic(bool) passive_queued;
 	_Atomic(bool) failed; /* VmbChannelPacketFail, or malformed */
+	_Atomic(bool) cut;    /* a completion was too long, which is said once */
 };
 
 #define INCOMING_OWED_COUNT    0x3fffffffu
@@ -408,6 +411,7 @@ struct packet *packet_claim(struct channel *ch, uint64_t id);
 /* The caller of a synchronous request goes; false: too late, it is being served. */
 bool packet_abandon(struct packet *packet);
 bool packet_caller_is_gone(const struct packet *packet);
+/* Also of PACKET_NO_SLOT: no. */
 bool packet_in_flight(struct channel *ch, uint32_t slot);
 /* Is any in flight that has external data? */
 bool packet_external_in_flight(struct channel *ch);
@@ -422,6 +426,10 @@ bool packet_is_unset(const struct packet *packet);
 void packet_cancel_all(struct channel *ch, NTSTATUS status);
 /* Ends one: completion routine, or free. Without locks, at any IRQL up to DISPATCH_LEVEL. */
 void packet_done(struct packet *packet, NTSTATUS status, void *buffer, uint32_t size);
+/* Caller holds out.lock. A packet that will wait has a slot from now on; false: all are taken. And
+ * gives it back, where it is not the packet's for life. */
+bool packet_reserve_flight_locked(struct packet *packet);
+void packet_unreserve_flight_locked(struct packet *packet);
 /* Caller holds out.lock. Gives the packet its transaction id; and, if it could be written, lets the
  * other end complete it: from then on it may be gone. */
 void packet_take_flight(struct packet *packet);
@@ -441,7 +449,8 @@ NTSTATUS send_transfer(struct packet *packet, const void *buffer, uint32_t size,
 
 void outgoing_init(struct channel *ch);
 /* Writes the packet's item or queues it. The payload's span may point to the caller's memory: it is
- * copied when the packet has to wait. `now_only`: STATUS_BUFFER_OVERFLOW instead of queueing. */
+ * copied when the packet has to wait. `now_only`: STATUS_BUFFER_OVERFLOW instead of queueing, or
+ * STATUS_DEVICE_REMOVED where the channel is not open. */
 NTSTATUS outgoing_send(struct channel *ch, struct packet *packet, bool now_only);
 /* Sends, or queues, the completion packet of an incoming packet; then frees that. */
 void outgoing_answer(struct incoming_packet *packet, const void *buffer, uint32_t size);
