@@ -102,8 +102,8 @@ int guest_ls(const struct guest_options *options, int argc, char **argv);
 int guest_disk(const struct guest_options *options, int argc, char **argv);
 int guest_echo(const struct guest_options *options, int argc, char **argv);
 int demo_main(int argc, char **argv);
-int boot_main(int argc, char **argv); /* these two: where there is KVM */
 int ctl_main(int argc, char **argv);
+int boot_main(int argc, char **argv); /* where there is KVM */
 
 /* `argc` and `argv` without the first `n`, for getopt_long to begin anew. */
 void cli_shift(int *argc, char ***argv, int n);

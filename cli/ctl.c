@@ -13,7 +13,7 @@
 static const char help[] =
 	"Usage: kmcl ctl --control PATH [--json] COMMAND [ARGUMENT]...\n"
 	"\n"
-	"Have a running 'kmcl boot --control PATH' do something. The command 'help' lists what.\n"
+	"Have a running host with '--control PATH' do something. The command 'help' lists what.\n"
 	"\n"
 	"  -c, --control PATH  its control socket\n"
 	"      --json          output for programs, where a command has one\n"
