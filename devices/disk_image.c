@@ -90,6 +90,7 @@ int disk_image_open(const char *path, const struct disk_image_options *options,
 		             error == EBUSY ? "in use by another host" : strerror(error));
 		goto close;
 	}
+	disk_sync_init(&image->sync);
 	return 0;
 close:
 	close(image->fd);
@@ -99,9 +100,21 @@ close:
 
 void disk_image_close(struct disk_image *image)
 {
-	if (image->fd >= 0)
-		close(image->fd);
+	if (image->fd < 0)
+		return;
+	disk_sync_destroy(&image->sync);
+	close(image->fd);
 	image->fd = -1;
+}
+
+int disk_image_lost(struct disk_image *image)
+{
+	return disk_sync_lost(&image->sync);
+}
+
+void disk_image_heal(struct disk_image *image)
+{
+	disk_sync_heal(&image->sync);
 }
 
 /* ---- the queue ---- */
@@ -338,6 +351,42 @@ static bool advance(struct disk_op *op, int result)
 	}
 }
 
+/* Its completion says that data is on stable storage. */
+static bool promises(const struct disk_op *op)
+{
+	return op->kind == DISK_FLUSH || (op->kind == DISK_WRITE && op->durable);
+}
+
+static void end(struct disk_op *op, struct op_list *done)
+{
+	struct disk_op *next;
+
+	if (!promises(op)) {
+		list_add(done, op);
+		return;
+	}
+	for (op = disk_sync_end(&op->image->sync, op); op; op = next) {
+		next = op->next;
+		list_add(done, op);
+	}
+}
+
+/* Each to its queue: what ran beside an operation of this one may be another's. The last one of a
+ * queue may be the last that this queue is there for. */
+static void hand_back(struct disk_op *list)
+{
+	while (list) {
+		struct disk_op *first = list, *last = list;
+		struct disk_queue *q = first->queue;
+
+		while (last->next && last->next->queue == q)
+			last = last->next;
+		list = last->next;
+		last->next = NULL;
+		q->done(q->context, first);
+	}
+}
+
 #define REAP_BATCH 32u
 
 static void reap(struct disk_queue *q, struct op_list *done)
@@ -350,7 +399,7 @@ static void reap(struct disk_queue *q, struct op_list *done)
 			struct disk_op *op = io_uring_cqe_get_data(cqes[i]);
 
 			if (advance(op, cqes[i]->res))
-				list_add(done, op);
+				end(op, done);
 			else
 				list_add(&q->waiting, op);
 		}
@@ -385,8 +434,7 @@ static void *reaper(void *argument)
 		stopping = q->stopping;
 		run(q, &done);
 		pthread_mutex_unlock(&q->lock);
-		if (done.first)
-			q->done(q->context, done.first);
+		hand_back(done.first);
 		if (stopping)
 			break;
 		if (stuck) /* give the kernel time to find memory */
@@ -469,6 +517,10 @@ void disk_queue_push(struct disk_queue *q, struct disk_op *op)
 	op->done = 0;
 	op->extent = 0;
 	op->error = 0;
+	op->lost = false;
+	op->queue = q;
+	if (promises(op))
+		disk_sync_begin(&op->image->sync, op);
 	if (op->kind == DISK_ZERO && !op->image->zeroes)
 		fall_back_to_writing(op);
 	pthread_mutex_lock(&q->lock);
@@ -484,8 +536,7 @@ void disk_queue_flush(struct disk_queue *q)
 	pthread_mutex_lock(&q->lock);
 	run(q, &done);
 	pthread_mutex_unlock(&q->lock);
-	if (done.first)
-		q->done(q->context, done.first);
+	hand_back(done.first);
 }
 
 void disk_queue_counters(struct disk_queue *q, struct disk_queue_counters *counters)

@@ -7,6 +7,8 @@
  * and whatever memory the operation's iovec names: nothing is copied or allocated on the way.
  */
 
+#include "disk_sync.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -23,6 +25,7 @@ struct disk_image {
 	bool read_only;
 	bool discards; /* can punch holes, which read as zeroes */
 	bool zeroes;   /* can zero a range without writing it */
+	struct disk_sync sync;
 };
 
 /*
@@ -32,6 +35,12 @@ struct disk_image {
 int disk_image_open(const char *path, const struct disk_image_options *options,
                     struct disk_image *image, char *why, size_t why_size);
 void disk_image_close(struct disk_image *image);
+/* An errno: data was lost that had been written, and flushes and durable writes fail; 0: it was
+ * not.
+ */
+int disk_image_lost(struct disk_image *image);
+/* They may succeed again. */
+void disk_image_heal(struct disk_image *image);
 
 /* ---- operations ---- */
 
@@ -51,7 +60,7 @@ struct disk_extent {
 /* The caller's memory from disk_queue_push() until it comes back done. */
 struct disk_op {
 	struct disk_op *next; /* in the list of done ones */
-	const struct disk_image *image;
+	struct disk_image *image;
 	enum disk_op_kind kind;
 	bool durable;    /* DISK_WRITE: done when on stable storage */
 	uint64_t offset; /* READ, WRITE, ZERO, FILL */
@@ -65,15 +74,18 @@ struct disk_op {
 	struct iovec fill; /* FILL: this memory over and over */
 
 	int error; /* done: 0 or an errno */
+	bool lost; /* done: with the error for which the image is lost */
 
 	uint64_t done; /* private: bytes so far, of the extent for DISCARD */
 	uint32_t extent;
+	struct disk_queue *queue;
+	struct disk_sync_entry sync;
 };
 
 struct disk_queue;
 
-/* Takes the ones that are done, linked by `next`: on the thread that flushes, or the queue's own.
- * No lock is held. */
+/* Takes the ones that are done, linked by `next`: on the thread that flushes, the queue's own, or
+ * those of another queue of the same image. No lock is held. */
 typedef void disk_queue_done_fn(void *context, struct disk_op *list);
 
 struct disk_queue_counters {

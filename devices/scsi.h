@@ -74,6 +74,7 @@ enum scsi_sense_key {
 /* Additional sense: code in the high byte, qualifier in the low one. */
 enum scsi_asc {
 	SCSI_ASC_NONE = 0x0000,
+	SCSI_ASC_NEEDS_START = 0x0402,
 	SCSI_ASC_WRITE_ERROR = 0x0c00,
 	SCSI_ASC_UNRECOVERED_READ_ERROR = 0x1100,
 	SCSI_ASC_PARAMETER_LIST_LENGTH = 0x1a00,

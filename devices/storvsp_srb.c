@@ -120,10 +120,14 @@ static void finish(struct storvsp_request *r)
 	uint32_t transferred = 0;
 
 	if (r->op.error) {
-		scsi_fail_io(&failed, r->kind, r->op.error);
+		if (r->op.lost)
+			storvsp_unit_lost(r->channel->controller, r->unit, r->op.error);
+		scsi_fail_io(&failed, r->op.lost ? SCSI_DO_FLUSH : r->kind, r->op.error);
 		answer_outcome(r, &failed);
 		return;
 	}
+	if (r->kind == SCSI_DO_STOP)
+		r->unit->disk.stopped = true;
 	if (r->kind == SCSI_DO_READ || r->kind == SCSI_DO_WRITE)
 		transferred = (uint32_t)r->op.length;
 	answer_srb(r, STORVSC_SRB_SUCCESS, STATUS_SUCCESS, NULL, transferred);
@@ -202,6 +206,16 @@ static bool push_fill(struct storvsp_request *r, const struct scsi_outcome *out)
 	return true;
 }
 
+static void start_or_stop(struct storvsp_request *r, const struct scsi_outcome *out)
+{
+	if (out->kind == SCSI_DO_STOP && out->durable) {
+		push(r, DISK_FLUSH);
+		return;
+	}
+	r->unit->disk.stopped = out->kind == SCSI_DO_STOP;
+	answer_srb(r, STORVSC_SRB_SUCCESS, STATUS_SUCCESS, NULL, 0);
+}
+
 static void perform(struct storvsp_request *r, struct scsi_outcome *out)
 {
 	bool begun = true;
@@ -215,6 +229,10 @@ static void perform(struct storvsp_request *r, struct scsi_outcome *out)
 	switch (out->kind) {
 	case SCSI_DO_FLUSH:
 		push(r, DISK_FLUSH);
+		break;
+	case SCSI_DO_START:
+	case SCSI_DO_STOP:
+		start_or_stop(r, out);
 		break;
 	case SCSI_DO_DISCARD:
 		begun = push_discard(r, out);
