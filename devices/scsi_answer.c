@@ -145,6 +145,10 @@ void scsi_report_luns(const struct scsi_command *c, const uint8_t *luns, uint32_
 	uint32_t allocation = scsi_get32(c->cdb + 6), i;
 	uint32_t n = min32(count, (SCSI_DATA_MAX - 8) / 8);
 
+	/* Hyper-V's UEFI leaves it 0 and brings memory (mu_msvm, StorChannelInitReportLunsRequest):
+	 * its hosts go by that. */
+	if (!allocation)
+		allocation = c->data_in;
 	/* 0: all but well known; 1: well known only, of which there are none; 2: all. */
 	if (c->cdb[2] > 2 || allocation < 16) {
 		scsi_illegal(out, SCSI_ASC_INVALID_FIELD_IN_CDB);

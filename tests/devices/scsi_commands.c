@@ -185,6 +185,19 @@ static void report_luns_lists_them(void **state)
 	c.data_in = 16;
 	scsi_report_luns(&c, luns, 3, &out);
 	assert_data(16);
+	/* As Hyper-V's UEFI asks. */
+	c.cdb[8] = 0;
+	c.data_in = 520;
+	scsi_report_luns(&c, luns, 3, &out);
+	assert_data(32);
+	scsi_report_luns(&c, luns, 0, &out);
+	assert_data(8);
+	assert_int_equal(scsi_get32(out.data), 0);
+	c.cdb[9] = 15; /* asked for less than there can be */
+	scsi_report_luns(&c, luns, 3, &out);
+	assert_sense(SCSI_KEY_ILLEGAL_REQUEST, SCSI_ASC_INVALID_FIELD_IN_CDB);
+	c.cdb[9] = 0;
+	c.cdb[8] = 0x10;
 	c.cdb[2] = 1; /* well known ones */
 	scsi_report_luns(&c, luns, 3, &out);
 	assert_data(8);

@@ -445,6 +445,9 @@ static void a_removed_unit_is_an_invalid_lun(void **state)
 	assert_int_equal(storvsp_remove_unit(f->host, 0, 1), STATUS_SUCCESS);
 	io = test_ready(f, cd_at);
 	assert_int_equal(io.status, STATUS_NO_SUCH_DEVICE);
+	assert_int_equal(io.srb_status, STORVSC_SRB_INVALID_LUN);
+	io = COMMAND(f, cd_at, NULL, 0, SCSI_READ_10, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+	assert_int_equal(io.status, STATUS_NO_SUCH_DEVICE);
 	assert_int_equal(io.srb_status, STORVSC_SRB_INVALID_LUN | STORVSC_SRB_AUTOSENSE_VALID);
 	assert_int_equal(io.sense_key, SCSI_KEY_ILLEGAL_REQUEST);
 	assert_int_equal(io.asc, SCSI_ASC_LUN_NOT_SUPPORTED);
