@@ -51,8 +51,8 @@ static bool send_word(int fd, const char *word)
 static int print_answer(int fd)
 {
 	FILE *in = fdopen(fd, "r");
-	char line[1024], *why;
-	int code, c;
+	char line[4096], *why;
+	int code;
 
 	if (!in || !fgets(line, sizeof(line), in)) {
 		cli_error("the host did not answer");
@@ -64,8 +64,10 @@ static int print_answer(int fd)
 	line[strcspn(line, "\n")] = 0;
 	if (code)
 		cli_error("%s", why + (*why == ' '));
-	while ((c = getc(in)) != EOF)
-		putchar(c);
+	while (fgets(line, sizeof(line), in)) { /* what the guest calls its values may be in it */
+		cli_clean(line, "\n\t");
+		fputs(line, stdout);
+	}
 	fclose(in);
 	return code;
 }
