@@ -34,6 +34,8 @@ static bool disk_option(struct disk_spec *d, const char *option)
 		return d->cd = true;
 	if (!strcmp(option, "direct"))
 		return d->options.direct = true;
+	if (!strcmp(option, "force"))
+		return d->options.force = true;
 	if (!strncmp(option, "target=", 7))
 		return cli_parse_size(option + 7, 0, STORVSP_TARGETS - 1, &d->target);
 	if (!strncmp(option, "lun=", 4))
@@ -413,6 +415,7 @@ const struct service disk_service = {
 		"                          ,ro          read-only\n"
 		"                          ,cd          a disc, in a DVD-ROM drive\n"
 		"                          ,direct      past the page cache\n"
+		"                          ,force       even if it is mounted on this machine\n"
 		"                          ,target=N    0 or 1; default 0\n"
 		"                          ,lun=N       0 to 63; default the next one\n"
 		"                          ,serial=TEXT its serial number\n"

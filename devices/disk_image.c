@@ -25,16 +25,6 @@ static int fail(char *why, size_t size, int error, const char *path, const char 
 	return -error;
 }
 
-/* A lock on the open file, not the process: it is gone when the last descriptor is. */
-static int lock_image(int fd, bool read_only)
-{
-	struct flock lock = { .l_type = read_only ? F_RDLCK : F_WRLCK, .l_whence = SEEK_SET };
-
-	if (!fcntl(fd, F_OFD_SETLK, &lock))
-		return 0;
-	return errno == EAGAIN || errno == EACCES ? EBUSY : errno;
-}
-
 /* Tried past the end, where it changes nothing. */
 static bool can_fallocate(int fd, int mode, uint64_t size)
 {
@@ -69,25 +59,27 @@ int disk_image_open(const char *path, const struct disk_image_options *options,
                     struct disk_image *image, char *why, size_t why_size)
 {
 	int flags = (options->read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
+	struct disk_claim_options claim = { options->read_only, options->force, NULL, NULL };
 	int error;
 
 	memset(image, 0, sizeof(*image));
 	image->read_only = options->read_only;
 	image->fd = open(path, flags | (options->direct ? O_DIRECT : 0));
 	if (image->fd < 0)
-		return fail(why, why_size, errno, path, strerror(errno));
-	/* O_NONBLOCK was for the open alone: a FIFO in the image's place must not hang it. */
-	if (fcntl(image->fd, F_SETFL, options->direct ? O_DIRECT : 0) < 0) {
-		error = fail(why, why_size, errno, path, strerror(errno));
-		goto close;
-	}
+		return fail(why, why_size, errno, path,
+		            errno == EBUSY
+		                    ? "this kernel lets nobody write to it while it is mounted"
+		                    : strerror(errno));
 	error = learn(image, path, why, why_size);
 	if (error)
 		goto close;
-	error = lock_image(image->fd, options->read_only);
-	if (error) {
-		error = fail(why, why_size, error, path,
-		             error == EBUSY ? "in use by another host" : strerror(error));
+	error = disk_claim_take(&image->claim, &image->fd, path, &claim, why, why_size);
+	if (error)
+		goto close;
+	/* O_NONBLOCK was for the open alone: a FIFO in the image's place must not hang it. */
+	if (fcntl(image->fd, F_SETFL, options->direct ? O_DIRECT : 0) < 0) {
+		error = fail(why, why_size, errno, path, strerror(errno));
+		disk_claim_drop(&image->claim);
 		goto close;
 	}
 	disk_sync_init(&image->sync);
@@ -103,6 +95,7 @@ void disk_image_close(struct disk_image *image)
 	if (image->fd < 0)
 		return;
 	disk_sync_destroy(&image->sync);
+	disk_claim_drop(&image->claim);
 	close(image->fd);
 	image->fd = -1;
 }

@@ -7,6 +7,7 @@
  * and whatever memory the operation's iovec names: nothing is copied or allocated on the way.
  */
 
+#include "disk_claim.h"
 #include "disk_sync.h"
 
 #include <stdbool.h>
@@ -17,6 +18,7 @@
 struct disk_image_options {
 	bool read_only;
 	bool direct; /* past the page cache: blocks and memory must be aligned to the device's */
+	bool force;  /* also when others write to it, such as a file system that is mounted */
 };
 
 struct disk_image {
@@ -25,12 +27,13 @@ struct disk_image {
 	bool read_only;
 	bool discards; /* can punch holes, which read as zeroes */
 	bool zeroes;   /* can zero a range without writing it */
+	struct disk_claim claim;
 	struct disk_sync sync;
 };
 
 /*
- * Opens a regular file or block device and locks it: one writer, or any number of readers, in all
- * processes. 0, or -errno with a sentence in `why` (-EBUSY: it is in use; -EINVAL: no disk).
+ * Opens a regular file or block device and claims it: see disk_claim.h. 0, or -errno with a
+ * sentence in `why` (-EBUSY: it is in use; -EINVAL: no disk).
  */
 int disk_image_open(const char *path, const struct disk_image_options *options,
                     struct disk_image *image, char *why, size_t why_size);

@@ -40,7 +40,8 @@ void storvsp_destroy(struct storvsp *controller);
 
 struct storvsp_disk_options {
 	bool read_only;
-	bool direct;                  /* past the host's page cache */
+	bool direct; /* past the host's page cache */
+	bool force;  /* also where others write to the image: a file system that is mounted */
 	uint32_t block_size;          /* 0: 512 */
 	uint32_t physical_block_size; /* 0: 4096 */
 	const char *serial; /* at most 36 characters; NULL: made from the image's identity */

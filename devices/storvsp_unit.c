@@ -253,7 +253,7 @@ static bool describe_disk(struct unit *unit, const struct storvsp_disk_options *
 static NTSTATUS make_disk(const char *path, const struct storvsp_disk_options *options,
                           struct unit **out, char *why, size_t why_size)
 {
-	struct disk_image_options image = { options->read_only, options->direct };
+	struct disk_image_options image = { options->read_only, options->direct, options->force };
 	NTSTATUS status = make_unit(out, why, why_size);
 
 	if (!NT_SUCCESS(status))
