@@ -278,7 +278,7 @@ static bool repeat_locked(struct storvsc *s, struct storvsc_io *io, enum storvsc
 {
 	LARGE_INTEGER due = { .QuadPart = -LATER_100NS };
 
-	if (next == STORVSC_ENDED || s->gone ||
+	if (next == STORVSC_ENDED || io->once || s->gone ||
 	    io->repeats >= (next == STORVSC_AGAIN ? REPEATS_AGAIN : REPEATS_LATER))
 		return false;
 	io->repeats++;

@@ -68,6 +68,7 @@ struct storvsc_io {
 	enum storvsc_direction direction;
 	PMDL mdl; /* `length` bytes from `offset` on of what it describes */
 	uint32_t offset, length;
+	bool once; /* not sent again, whatever the unit has to say */
 	/* D. May submit again, this one or others. */
 	void (*done)(struct storvsc_io *io);
 	void *context;

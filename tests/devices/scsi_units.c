@@ -119,7 +119,9 @@ static int teardown(void **state)
 static struct storvsc_io command(struct fixture *f, struct storvsc_address at, const uint8_t *cdb,
                                  uint8_t size, void *memory, uint32_t length)
 {
-	struct storvsc_io io = { .address = at, .cdb_length = size, .length = length };
+	struct storvsc_io io = {
+		.address = at, .cdb_length = size, .length = length, .once = true
+	};
 
 	memcpy(io.cdb, cdb, size);
 	if (length) {
