@@ -4,7 +4,8 @@
 
 /*
  * A raw disk image, and queues (one io_uring each) of operations on it. Data goes between the file
- * and whatever memory the operation's iovec names: nothing is copied or allocated on the way.
+ * and whatever memory the operation's iovec names: nothing is copied or allocated on the way, but
+ * where the image is direct and its device cannot use that memory.
  */
 
 #include "disk_claim.h"
@@ -17,7 +18,7 @@
 
 struct disk_image_options {
 	bool read_only;
-	bool direct; /* past the page cache: blocks and memory must be aligned to the device's */
+	bool direct; /* past the page cache */
 	bool force;  /* also when others write to it, such as a file system that is mounted */
 };
 
@@ -27,6 +28,9 @@ struct disk_image {
 	bool read_only;
 	bool discards; /* can punch holes, which read as zeroes */
 	bool zeroes;   /* can zero a range without writing it */
+	/* Of a direct one, else 0: what operations must be multiples of, and what memory may be
+	 * used as it is, begin and length. */
+	uint32_t direct_block, direct_memory;
 	struct disk_claim claim;
 	struct disk_sync sync;
 };
@@ -82,6 +86,7 @@ struct disk_op {
 	uint64_t done; /* private: bytes so far, of the extent for DISCARD */
 	uint32_t extent;
 	struct disk_queue *queue;
+	uint8_t *bounce; /* what its piece is moved by; NULL: its own memory */
 	struct disk_sync_entry sync;
 };
 
@@ -94,7 +99,11 @@ typedef void disk_queue_done_fn(void *context, struct disk_op *list);
 struct disk_queue_counters {
 	uint64_t submits;    /* system calls */
 	uint64_t operations; /* that came back: whole ones or pieces */
+	uint64_t bounced;    /* bytes that were copied, as their memory is not aligned */
 };
+
+/* What a queue takes for that, from the first such operation on; what finds no room in it waits. */
+#define DISK_BOUNCE_BYTES (1u << 20)
 
 /* 0 or -errno. depth: the most operations in flight, a power of two up to 4096. */
 int disk_queue_create(uint32_t depth, disk_queue_done_fn *done, void *context,

@@ -265,6 +265,14 @@ static NTSTATUS make_disk(const char *path, const struct storvsp_disk_options *o
 		         path);
 		status = STATUS_INVALID_PARAMETER_5;
 	}
+	if (NT_SUCCESS(status) && (*out)->medium->image.direct_block > (*out)->disk.block_size) {
+		snprintf(
+			why, why_size,
+			"%s: past the page cache it has blocks of %u bytes, and the guest would be "
+			"told that they have %u",
+			path, (*out)->medium->image.direct_block, (*out)->disk.block_size);
+		status = STATUS_INVALID_PARAMETER_5;
+	}
 	if (!NT_SUCCESS(status))
 		storvsp_unit_put(*out);
 	return status;

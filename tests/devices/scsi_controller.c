@@ -320,6 +320,38 @@ static void a_read_only_disk_refuses_writes(void **state)
 	release(memory);
 }
 
+/* From any place in its pages, which the device behind the image cannot use. */
+static void a_direct_disk_takes_any_memory(void **state)
+{
+	static const uint32_t offsets[] = { 256, 4, 1, 4095 };
+	struct storvsp_disk_options options = { .direct = true };
+	struct fixture *f = *state;
+	struct storvsc_disk disk;
+	uint8_t *memory = pool((1 << 20) + 4096), *other = pool((1 << 20) + 4096);
+	char why[256];
+	size_t i;
+
+	if (!NT_SUCCESS(
+		    storvsp_add_disk(f->host, 0, 6, f->second_path, &options, why, sizeof(why)))) {
+		print_message("# skipped: O_DIRECT: %s\n", why);
+		skip();
+	}
+	assert_int_equal(storvsc_identify(f->guest, (struct storvsc_address){ 0, 6 }, &disk),
+	                 STATUS_SUCCESS);
+	for (i = 0; i < sizeof(offsets) / sizeof(offsets[0]); i++) {
+		uint8_t *a = memory + offsets[i], *b = other + offsets[i];
+
+		fill_with(a, 1 << 20, offsets[i]);
+		assert_int_equal(storvsc_write(f->guest, &disk, 8192, a, 1 << 20), STATUS_SUCCESS);
+		assert_int_equal(storvsc_read(f->guest, &disk, 8192, b, 1 << 20), STATUS_SUCCESS);
+		assert_memory_equal(a, b, 1 << 20);
+		assert_int_equal(storvsc_read(f->guest, &disk, 8704, b, 512), STATUS_SUCCESS);
+		assert_memory_equal(a + 512, b, 512);
+	}
+	release(memory);
+	release(other);
+}
+
 static void the_end_of_the_disk_is_the_end(void **state)
 {
 	struct fixture *f = *state;
@@ -835,6 +867,7 @@ int main(int argc, char **argv)
 		TEST(more_requests_than_the_queue_holds),
 		TEST(discarded_ranges_read_as_zeroes),
 		TEST(a_read_only_disk_refuses_writes),
+		TEST(a_direct_disk_takes_any_memory),
 		TEST(the_end_of_the_disk_is_the_end),
 		TEST(an_image_that_shrinks_gives_medium_errors),
 		TEST(absent_disks_are_absent),
