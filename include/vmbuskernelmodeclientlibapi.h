@@ -191,8 +191,9 @@ NTKERNELAPI VOID VmbChannelCleanup(_In_ VMBCHANNEL Channel);
 NTKERNELAPI NTSTATUS VmbChannelInitSetMaximumPacketSize(_In_ VMBCHANNEL Channel,
                                                         _In_ UINT32 PacketSize);
 
-/* The most external data one packet refers to, and in how many MDLs; default 1 MiB, 32. Rings are
- * made so that such a packet fits. STATUS_INVALID_PARAMETER_2, _3: 0 or past what a packet holds.
+/* The most external data one packet refers to, and in how many MDLs; default 1 MiB, 32. A client's
+ * rings are made so that such a packet fits, in whatever order the Init functions are called; a
+ * server's are its client's. STATUS_INVALID_PARAMETER_2, _3: 0 or past what a packet holds.
  */
 NTKERNELAPI NTSTATUS VmbChannelInitSetMaximumExternalData(_In_ VMBCHANNEL Channel,
                                                           _In_ UINT32 DataSize,
@@ -254,9 +255,10 @@ NTKERNELAPI NTSTATUS VmbServerChannelInitSetVmbusHandle(_In_ VMBCHANNEL Channel,
 NTKERNELAPI NTSTATUS VmbConvertVmbusHandleToKernelHandle(_In_ HANDLE VmbusHandle,
                                                          _Out_ PHANDLE KernelHandle);
 
-/* Client. Pages of data each ring shall have, its control page not counted; default: from the
- * maximum packet. STATUS_INVALID_PARAMETER_2, _3: 0, or too few for the maximum packet, or more
- * than 4094. */
+/* Client. Pages of data each ring shall have, its control page not counted; default: room for four
+ * of the largest packets, at least 16. Too few for one such packet, with its external data header,
+ * become as many as that takes when the channel opens; kmcl_channel_info() says how many there are.
+ * STATUS_INVALID_PARAMETER_2, _3: 0, or more than 4094. */
 NTKERNELAPI NTSTATUS VmbClientChannelInitSetRingBufferPageCount(_In_ VMBCHANNEL Channel,
                                                                 _In_ UINT32 IncomingPageCount,
                                                                 _In_ UINT32 OutgoingPageCount);

@@ -386,9 +386,6 @@ void channel_on_revoked(struct channel *ch);
 
 /* rings.c: the memory of the two rings */
 
-/* Data pages: what the largest packet needs, and what a ring gets by default. */
-uint32_t rings_data_pages_min(const struct channel_config *config);
-uint32_t rings_data_pages(const struct channel_config *config);
 /* Maps both rings, whose first pages are the control pages, and takes them up. */
 NTSTATUS rings_attach(struct channel *ch, const PFN_NUMBER *in, size_t in_pages,
                       const PFN_NUMBER *out, size_t out_pages);

@@ -329,15 +329,13 @@ NTSTATUS VmbClientChannelInitSetRingBufferPageCount(VMBCHANNEL Channel, UINT32 I
                                                     UINT32 OutgoingPageCount)
 {
 	struct channel *ch = config_begin(Channel, CONFIG_CLIENT);
-	uint32_t least;
 	NTSTATUS status = STATUS_SUCCESS;
 
 	if (!ch)
 		return STATUS_INVALID_PARAMETER_1;
-	least = rings_data_pages_min(&ch->config);
-	if (IncomingPageCount < least || IncomingPageCount > CHANNEL_RING_PAGES_MAX) {
+	if (IncomingPageCount == 0 || IncomingPageCount > CHANNEL_RING_PAGES_MAX) {
 		status = STATUS_INVALID_PARAMETER_2;
-	} else if (OutgoingPageCount < least || OutgoingPageCount > CHANNEL_RING_PAGES_MAX) {
+	} else if (OutgoingPageCount == 0 || OutgoingPageCount > CHANNEL_RING_PAGES_MAX) {
 		status = STATUS_INVALID_PARAMETER_3;
 	} else {
 		ch->config.in_pages = IncomingPageCount;
@@ -379,7 +377,8 @@ NTSTATUS kmcl_server_channel_init_set_offer_data(VMBCHANNEL channel, const void 
 		return STATUS_INVALID_PARAMETER_3;
 	}
 	memset(ch->config.offer_data, 0, sizeof(ch->config.offer_data));
-	memcpy(ch->config.offer_data, data, n);
+	if (n)
+		memcpy(ch->config.offer_data, data, n);
 	return config_end(ch);
 }
 
@@ -429,7 +428,8 @@ NTSTATUS kmcl_client_channel_init_set_open_data(VMBCHANNEL channel, const void *
 		return STATUS_INVALID_PARAMETER_3;
 	}
 	memset(ch->config.open_data, 0, sizeof(ch->config.open_data));
-	memcpy(ch->config.open_data, data, n);
+	if (n)
+		memcpy(ch->config.open_data, data, n);
 	return config_end(ch);
 }
 
