@@ -30,9 +30,10 @@ DECLARE_HANDLE(VMBPACKETCOMPLETION); /* an incoming packet that is still to be c
 /* ---- constants ---- */
 
 #define VMBUS_CHANNEL_FORMAT_FLAG_WAIT_FOR_COMPLETION 0x1 /* done when completed over there */
-#define VMBUS_CHANNEL_FORMAT_FLAG_FORCE_MDL_LENGTH    0x2 /* the first MDL alone; to its page's end \
-	                                                   */
-#define VMBUS_CHANNEL_FORMAT_FLAG_PAGED_BUFFER 0x4        /* copy Buffer at PASSIVE */
+#define VMBUS_CHANNEL_FORMAT_FLAG_FORCE_MDL_LENGTH                                           \
+	0x2                                        /* the first MDL alone; to its page's end \
+	                                            */
+#define VMBUS_CHANNEL_FORMAT_FLAG_PAGED_BUFFER 0x4 /* copy Buffer at PASSIVE */
 #define VMBUS_CHANNEL_FORMAT_FLAGS                       \
 	(VMBUS_CHANNEL_FORMAT_FLAG_WAIT_FOR_COMPLETION | \
 	 VMBUS_CHANNEL_FORMAT_FLAG_FORCE_MDL_LENGTH | VMBUS_CHANNEL_FORMAT_FLAG_PAGED_BUFFER)
@@ -222,7 +223,14 @@ NTKERNELAPI NTSTATUS VmbChannelInitSetFriendlyName(_In_ VMBCHANNEL Channel,
 /* VMBUS_CHANNEL_INIT_FLAG_*. STATUS_INVALID_PARAMETER_2: another bit is set. */
 NTKERNELAPI NTSTATUS VmbChannelInitSetFlags(_In_ VMBCHANNEL Channel, _In_ UINT32 Flags);
 
-/* Server. VMBUS_SERVER_CHANNEL_INIT_FLAG_*. STATUS_INVALID_PARAMETER_2: another bit is set. */
+/*
+ * Server. VMBUS_SERVER_CHANNEL_INIT_FLAG_*. STATUS_INVALID_PARAMETER_2: another bit is set.
+ * FORCE_NEW_CHANNEL: after a save and restore the guest is to have a new channel, and what was sent
+ * on the old one is given up. An offer after a restore always is a new channel; with the flag
+ * VmbChannelRestoreFromBuffer checks its bytes, but restores no packet and does not call
+ * EvtVmbChannelRestorePacket. Of the others, OFFER_AS_PIPE, ENUMERATE_DEVICE_INTERFACE and
+ * TLNPI_PROVIDER_OFFER go into the offer, as does LOOPBACK_OFFER.
+ */
 NTKERNELAPI NTSTATUS VmbServerChannelInitSetFlags(_In_ VMBCHANNEL Channel, _In_ UINT32 Flags);
 
 /* Server. MMIO space the guest shall reserve, in MiB, and how much more it may; both go into the
