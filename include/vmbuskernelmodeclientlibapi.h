@@ -180,7 +180,8 @@ VMB_CHANNEL_STATE_CHANGE_CALLBACKS_INIT(_Out_ PVMB_CHANNEL_STATE_CHANGE_CALLBACK
 NTKERNELAPI NTSTATUS VmbChannelAllocate(_In_ PDEVICE_OBJECT ParentDeviceObject,
                                         _In_ BOOLEAN IsServer, _Out_ VMBCHANNEL *Channel);
 
-/* P. Frees it. The channel is disabled and all its packets are freed. */
+/* P. Frees it. The channel is disabled and all its packets are freed. Calls of other threads that
+ * are about to return are waited for. */
 NTKERNELAPI VOID VmbChannelCleanup(_In_ VMBCHANNEL Channel);
 
 /*
@@ -312,22 +313,29 @@ NTKERNELAPI UINT32 VmbChannelSizeofPacket(_In_ VMBCHANNEL Channel);
 /* ---- channels: running ---- */
 
 /* P. Server: offers the channel; client: opens the offer it waits for, or will when it comes.
- * Returns at once. STATUS_INVALID_PARAMETER_1: not disabled; STATUS_INVALID_DEVICE_STATE: not
+ * Returns at once, but for a client's channel that is closing by itself, or whose PnpFailure runs:
+ * that it waits for. An offer that is taken back before it is open is not the end of it: the client
+ * waits for the next one. STATUS_INVALID_PARAMETER_1: not disabled; so inside Closed, of either
+ * end, and inside PnpFailure while another thread is in Disable; STATUS_INVALID_DEVICE_STATE: not
  * configured (no ProcessPacket callback, no target, no VMBus handle); STATUS_OBJECT_NAME_COLLISION:
  * that type and instance is offered already; STATUS_INSUFFICIENT_RESOURCES; STATUS_QUOTA_EXCEEDED.
  */
 NTKERNELAPI NTSTATUS VmbChannelEnable(_In_ VMBCHANNEL Channel);
 
 /* P. Server: revokes the offer; client: closes the channel. Returns when all of it is torn down and
- * Suspend and Closed have run. A client waits up to 10 s for a host that does not answer; the
- * memory of its rings is then not used again. While packets with external data are unanswered it
- * waits until the host has answered or is gone, complaining in the log: until then the host may
- * write to that memory. Not from a callback of the same channel. */
+ * Suspend and Closed, or PnpFailure, have run; also when another thread has enabled it again since.
+ * A save that is under way ends. A client waits up to 10 s for a host that does not answer; the
+ * memory of its rings is then not used before the host lets go of it. While packets with external
+ * data are unanswered it waits until the host has answered or is gone, complaining in the log:
+ * until then the host may write to that memory. Not from a callback of the same channel. */
 NTKERNELAPI VOID VmbChannelDisable(_In_ VMBCHANNEL Channel);
 
-/* P. Out of, and into, the paused state, between Enable and Disable. Pause returns when Suspend has
- * run and no incoming packet is outstanding; on a disabled channel it means "paused when enabled".
- * A client's Enable starts it; a server's does not. Not from a state callback. */
+/* P. Out of, and into, the paused state, which is one, whatever else the channel does: what was
+ * said last counts, also after Disable and Enable. Only a server's Enable changes it: it has to be
+ * started each time; a client's is started to begin with. Pause returns when Suspend has run and no
+ * incoming packet is outstanding, however soon somebody starts the channel again. A paused end gets
+ * none of its own packets' completions: they come when it is started. A Start between SaveBegin and
+ * SaveEnd takes effect at SaveEnd. Not from a state callback. */
 NTKERNELAPI VOID VmbChannelStart(_In_ VMBCHANNEL Channel);
 NTKERNELAPI VOID VmbChannelPause(_In_ VMBCHANNEL Channel);
 
@@ -362,8 +370,9 @@ NTKERNELAPI VMBPACKET VmbPacketAllocate(_In_ VMBCHANNEL Channel);
 
 /* D. Makes a packet of the caller's memory, 8-aligned, ByteCount >= VmbChannelSizeofPacket(); it
  * stays the caller's, which may use it for something else, or initialize it again, whenever it is
- * not being sent. A completion routine must be set before it is sent.
- * STATUS_INVALID_PARAMETER_2; STATUS_INVALID_PARAMETER_3: too small. */
+ * not being sent. The library follows what is in it: a guest that does not trust its host takes
+ * memory that the host cannot write (see nt/wdm/pool.h). A completion routine must be set before it
+ * is sent. STATUS_INVALID_PARAMETER_2; STATUS_INVALID_PARAMETER_3: too small. */
 NTKERNELAPI NTSTATUS VmbPacketInitialize(_In_ VMBCHANNEL Channel, _In_ VMBPACKET VmbPacket,
                                          _In_ UINT32 ByteCount);
 
@@ -484,7 +493,8 @@ NTKERNELAPI VOID VmbChannelUnmapGpadl(_In_ VMBCHANNEL Channel, _In_ UINT32 Gpadl
 
 /* ---- save and restore; server, P ---- */
 
-/* The channel is paused. STATUS_INVALID_DEVICE_STATE: it is not, or is being saved already. */
+/* The channel is paused. From here to SaveEnd it stays as it is: what the other end asks for, an
+ * open or a close, waits. STATUS_INVALID_DEVICE_STATE: not paused, or being saved already. */
 NTKERNELAPI NTSTATUS VmbChannelSaveBegin(_In_ VMBCHANNEL Channel);
 
 /* Writes whole chunks. STATUS_SUCCESS: that was all; STATUS_BUFFER_OVERFLOW: *BytesFilled were

@@ -628,7 +628,7 @@ static void incoming_one_less_slowly(struct channel *ch)
 		dispatcher_kick(ch);
 	}
 	if ((owed & INCOMING_OWED_STOPPING) && left == 0)
-		channel_kick_locked(ch);
+		channel_drained_locked(ch);
 	pthread_mutex_unlock(&ch->lock);
 }
 

@@ -44,7 +44,7 @@ PMDL IoAllocateMdl(PVOID va, ULONG size, BOOLEAN secondary, BOOLEAN charge_quota
 
 	if (size > MDL_BYTES_MAX)
 		return NULL;
-	mdl = ExAllocatePoolWithTag(NonPagedPoolNx, bytes, MDL_TAG);
+	mdl = nt_apart_allocate(bytes, MDL_TAG);
 	if (!mdl)
 		return NULL;
 	MmInitializeMdl(mdl, va, size);
@@ -228,7 +228,7 @@ PMDL MmAllocatePagesForMdlEx(PHYSICAL_ADDRESS low, PHYSICAL_ADDRESS high, PHYSIC
 
 	if (size == 0 || size > MDL_BYTES_MAX)
 		return NULL;
-	mdl = ExAllocatePoolWithTag(NonPagedPoolNx, MmSizeOfMdl(NULL, size), MDL_TAG);
+	mdl = nt_apart_allocate(MmSizeOfMdl(NULL, size), MDL_TAG);
 	if (!mdl)
 		return NULL;
 	memory = nt_pages_allocate(pages);

@@ -23,7 +23,7 @@
 
 #include <pthread.h>
 
-#define PAIR_WAIT_MS 10000u
+#define PAIR_WAIT_MS 30000u
 
 struct pair_end;
 typedef void pair_process(struct pair_end *end, VMBPACKETCOMPLETION packet, void *buffer,
