@@ -292,13 +292,13 @@ static int run_once(struct boot *b, bool *again)
 		return EXIT_OK;
 	case VMM_REBOOTED:
 		*again = !b->no_reboot;
-		fprintf(stderr, "kmcl: %s\n", why);
+		cli_error("%s", why);
 		return *again ? EXIT_OK : EXIT_REBOOTED;
 	case VMM_PANICKED:
 		cli_error("%s", why);
 		return EXIT_PANICKED;
 	case VMM_STOPPED:
-		fprintf(stderr, "kmcl: %s\n", why);
+		cli_error("%s", why);
 		return EXIT_OK;
 	case VMM_FAILED:
 		break;

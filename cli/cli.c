@@ -10,24 +10,26 @@
 
 void cli_error(const char *format, ...)
 {
+	char text[8192]; /* with names of files in it */
 	va_list arguments;
 
 	va_start(arguments, format);
-	fputs("kmcl: ", stderr);
-	vfprintf(stderr, format, arguments);
-	fputc('\n', stderr);
+	vsnprintf(text, sizeof(text), format, arguments);
 	va_end(arguments);
+	cli_clean(text, "");
+	fprintf(stderr, "kmcl: %s\n", text);
 }
 
 int cli_usage(const char *command, const char *format, ...)
 {
+	char text[8192];
 	va_list arguments;
 
 	va_start(arguments, format);
-	fputs("kmcl: ", stderr);
-	vfprintf(stderr, format, arguments);
+	vsnprintf(text, sizeof(text), format, arguments);
 	va_end(arguments);
-	fprintf(stderr, "\nTry 'kmcl %s%s--help'.\n", command, *command ? " " : "");
+	cli_clean(text, "");
+	fprintf(stderr, "kmcl: %s\nTry 'kmcl %s%s--help'.\n", text, command, *command ? " " : "");
 	return EXIT_USAGE;
 }
 

@@ -23,6 +23,13 @@ int cli_usage(const char *command, const char *format, ...) __attribute__((forma
 /* A status in words, and its number. The text is the calling thread's until its next call. */
 const char *cli_status(NTSTATUS status);
 
+/* How many bytes of UTF-8 the character has that begins there; 0: it is a control character, of C0
+ * or C1, or none at all. */
+size_t cli_character(const char *text);
+/* Text from elsewhere for a terminal: puts a question mark for what is no such character, unless it
+ * is in `keep`. What cli_error() prints has been through it. */
+void cli_clean(char *text, const char *keep);
+
 /* "4k", "1M", "512", into *value; false: it is none, or out of range. */
 bool cli_parse_size(const char *text, uint64_t min, uint64_t max, uint64_t *value);
 
@@ -64,6 +71,21 @@ void progress_end(struct progress *p);
 
 uint64_t cli_now_ns(void);
 
+/* ---- waiting for a host: while none of this has begun, it does nothing ---- */
+
+/* From now on the host has `timeout_ms` for each answer (0: 60 s). */
+void patience_begin(uint32_t timeout_ms);
+/* For what is waited now, in words that are copied: after 2 s they are said, when the time is over
+ * the process ends with EXIT_FAILED. */
+void patience_wait(const char *what);
+/* Likewise, but it is only said: what waits has a limit of its own. */
+void patience_say(const char *what);
+/* The host has answered something: its time begins anew. Any thread. */
+void patience_answered(void);
+/* Nothing is waited for just now. */
+void patience_idle(void);
+void patience_end(void);
+
 /* Channels as text or JSON; verbose 0 to 2. */
 void channels_print(FILE *out, bool json, int verbose, const struct kmcl_bus_info *bus,
                     const struct kmcl_channel_info *channels, uint32_t count);
@@ -94,6 +116,7 @@ int hash_file(const char *path, char text[HASH_TEXT_SIZE]);
 struct guest_options {
 	PDEVICE_OBJECT bus;
 	bool json;
+	uint32_t timeout_ms; /* for each answer; 0: what is usual */
 };
 
 int host_main(int argc, char **argv);
@@ -102,8 +125,8 @@ int guest_ls(const struct guest_options *options, int argc, char **argv);
 int guest_disk(const struct guest_options *options, int argc, char **argv);
 int guest_echo(const struct guest_options *options, int argc, char **argv);
 int demo_main(int argc, char **argv);
-int boot_main(int argc, char **argv); /* these two: where there is KVM */
 int ctl_main(int argc, char **argv);
+int boot_main(int argc, char **argv); /* where there is KVM */
 
 /* `argc` and `argv` without the first `n`, for getopt_long to begin anew. */
 void cli_shift(int *argc, char ***argv, int n);

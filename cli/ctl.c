@@ -13,7 +13,7 @@
 static const char help[] =
 	"Usage: kmcl ctl --control PATH [--json] COMMAND [ARGUMENT]...\n"
 	"\n"
-	"Have a running 'kmcl boot --control PATH' do something. The command 'help' lists what.\n"
+	"Have a running host with '--control PATH' do something. The command 'help' lists what.\n"
 	"\n"
 	"  -c, --control PATH  its control socket\n"
 	"      --json          output for programs, where a command has one\n"
@@ -51,8 +51,8 @@ static bool send_word(int fd, const char *word)
 static int print_answer(int fd)
 {
 	FILE *in = fdopen(fd, "r");
-	char line[1024], *why;
-	int code, c;
+	char line[4096], *why;
+	int code;
 
 	if (!in || !fgets(line, sizeof(line), in)) {
 		cli_error("the host did not answer");
@@ -64,8 +64,10 @@ static int print_answer(int fd)
 	line[strcspn(line, "\n")] = 0;
 	if (code)
 		cli_error("%s", why + (*why == ' '));
-	while ((c = getc(in)) != EOF)
-		putchar(c);
+	while (fgets(line, sizeof(line), in)) { /* what the guest calls its values may be in it */
+		cli_clean(line, "\n\t");
+		fputs(line, stdout);
+	}
 	fclose(in);
 	return code;
 }

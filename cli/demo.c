@@ -363,6 +363,7 @@ static int measure_pump(struct demo *d, enum pump_kind kind, const char *what, s
 	struct progress progress;
 	struct pump p = {
 		.kind = kind,
+		.what = what,
 		.controller = d->controller,
 		.disk = &d->source,
 		.to = &d->target,
@@ -401,6 +402,7 @@ static int hash_disk(struct demo *d, const struct storvsc_disk *disk, char text[
 	struct progress progress;
 	struct pump p = {
 		.kind = PUMP_READ,
+		.what = "hashing",
 		.controller = d->controller,
 		.disk = disk,
 		.length = d->size,

@@ -12,7 +12,8 @@ static const char help[] =
 	"Be the guest of the host behind URI.\n"
 	"\n"
 	"  -c, --connect URI    unix:PATH: where the host listens\n"
-	"      --timeout MS     how long to wait for the host's answer; default 5000\n"
+	"      --timeout MS     how long to wait for each answer of the host; default 5000 for\n"
+	"                       the connection, 60000 for requests\n"
 	"      --json           output for programs\n"
 	"  -h, --help           this text\n"
 	"\n"
@@ -110,13 +111,19 @@ int guest_main(int argc, char **argv)
 		return p.main(&p.options, argc, argv);
 	if (!p.connect)
 		return cli_usage("guest", "--connect is needed");
-	connect.timeout_ms = (uint32_t)p.timeout;
+	connect.timeout_ms = p.options.timeout_ms = (uint32_t)p.timeout;
+	patience_begin(p.options.timeout_ms);
+	patience_say("an answer to the connection");
 	status = kmcl_guest_open_ex(p.connect, &connect, &p.options.bus);
+	patience_idle();
 	if (!NT_SUCCESS(status)) {
+		patience_end();
 		cli_error("%s: %s", p.connect, cli_status(status));
 		return EXIT_FAILED;
 	}
 	code = p.main(&p.options, argc, argv);
+	patience_wait("the end of the connection");
 	kmcl_guest_close(p.options.bus);
+	patience_end();
 	return code;
 }

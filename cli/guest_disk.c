@@ -156,10 +156,27 @@ static int parse(struct settings *s, int argc, char **argv)
 
 /* ---- which disk, which range ---- */
 
-static int failed(const char *what, NTSTATUS status)
+/* Also what the host answered, in its own words for it. */
+static int failed(const struct settings *s, const char *what, NTSTATUS status)
 {
-	cli_error("%s: %s", what, cli_status(status));
+	char answer[160] = "";
+
+	if (s->controller)
+		storvsc_failure(s->controller, status, answer, sizeof(answer));
+	cli_error("%s: %s%s%s", what, cli_status(status), *answer ? "; " : "", answer);
 	return EXIT_FAILED;
+}
+
+static NTSTATUS identify(struct settings *s, struct storvsc_address address)
+{
+	char what[64];
+	NTSTATUS status;
+
+	snprintf(what, sizeof(what), "what disk %u:%u is", address.target, address.lun);
+	patience_wait(what);
+	status = storvsc_identify(s->controller, address, &s->disk);
+	patience_idle();
+	return status;
 }
 
 static int choose_disk(struct settings *s)
@@ -167,20 +184,24 @@ static int choose_disk(struct settings *s)
 	uint32_t count = 0;
 	NTSTATUS status;
 
+	char name[32];
+
 	if (!s->disk_given) {
+		patience_wait("the list of the disks");
 		status = storvsc_list(s->controller, &s->address, 1, &count);
+		patience_idle();
 		if (!NT_SUCCESS(status))
-			return failed("cannot list the disks", status);
+			return failed(s, "cannot list the disks", status);
 		if (!count) {
 			cli_error("the host has no disks");
 			return EXIT_FAILED;
 		}
 	}
-	status = storvsc_identify(s->controller, s->address, &s->disk);
+	status = identify(s, s->address);
 	if (NT_SUCCESS(status))
 		return EXIT_OK;
-	cli_error("disk %u:%u: %s", s->address.target, s->address.lun, cli_status(status));
-	return EXIT_FAILED;
+	snprintf(name, sizeof(name), "disk %u:%u", s->address.target, s->address.lun);
+	return failed(s, name, status);
 }
 
 /* The length where none was given: `file_size` bytes, or, if that is 0, to the end. */
@@ -248,8 +269,10 @@ static int info(struct settings *s)
 	NTSTATUS status = STATUS_INSUFFICIENT_RESOURCES;
 	struct json j;
 
+	patience_wait("the list of the disks");
 	if (list)
 		status = storvsc_list(s->controller, list, MOST_DISKS, &count);
+	patience_idle();
 	if (s->json) {
 		json_begin(&j, stdout);
 		json_open(&j, NULL, '{');
@@ -263,7 +286,7 @@ static int info(struct settings *s)
 		       count, count == 1 ? "" : "s");
 	}
 	for (i = 0; i < count && i < MOST_DISKS && NT_SUCCESS(status); i++) {
-		status = storvsc_identify(s->controller, list[i], &s->disk);
+		status = identify(s, list[i]);
 		if (status == STATUS_NO_SUCH_DEVICE) { /* a CD drive, or it is gone already */
 			status = STATUS_SUCCESS;
 			continue;
@@ -281,7 +304,7 @@ static int info(struct settings *s)
 		json_end(&j);
 	}
 	free(list);
-	return NT_SUCCESS(status) ? EXIT_OK : failed("cannot identify the disks", status);
+	return NT_SUCCESS(status) ? EXIT_OK : failed(s, "cannot identify the disks", status);
 }
 
 /* ---- read, write, verify ---- */
@@ -444,9 +467,12 @@ static int judge(const struct settings *s, const struct stream *t, const struct 
 
 static int end_write(struct settings *s)
 {
-	NTSTATUS status = storvsc_flush(s->controller, &s->disk);
+	NTSTATUS status;
 
-	return NT_SUCCESS(status) ? EXIT_OK : failed("cannot flush", status);
+	patience_wait("what was written to be on stable storage");
+	status = storvsc_flush(s->controller, &s->disk);
+	patience_idle();
+	return NT_SUCCESS(status) ? EXIT_OK : failed(s, "cannot flush", status);
 }
 
 static int move(struct settings *s, struct stream *t)
@@ -457,6 +483,7 @@ static int move(struct settings *s, struct stream *t)
 	struct progress progress;
 	struct pump p = {
 		.kind = s->action == WRITE ? PUMP_WRITE : PUMP_READ,
+		.what = s->action == WRITE ? "writes to the disk" : "reads of the disk",
 		.controller = s->controller,
 		.disk = &s->disk,
 		.at = s->offset,
@@ -476,7 +503,7 @@ static int move(struct settings *s, struct stream *t)
 	hash_finish(t->hash, hash);
 	t->hash = NULL;
 	if (!NT_SUCCESS(status))
-		return failed("the disk", status);
+		return failed(s, "the disk", status);
 	if (t->error) {
 		cli_error("%s: %s", s->file,
 		          t->error == ENODATA ? "it is too short" : strerror(t->error));
@@ -566,7 +593,7 @@ static int bench(struct settings *s)
 		if (NT_SUCCESS(status))
 			print_bench(s, &b);
 		else
-			code = failed("the disk", status);
+			code = failed(s, "the disk", status);
 	}
 	free(b.latencies_ns);
 	return code;
@@ -582,9 +609,12 @@ int guest_disk(const struct guest_options *o, int argc, char **argv)
 	if (code)
 		return code;
 	options.queue_depth = (uint32_t)s.depth;
+	options.timeout_ms = o->timeout_ms;
+	patience_say("the SCSI controller to open");
 	status = storvsc_open(o->bus, &options, &s.controller);
+	patience_idle();
 	if (!NT_SUCCESS(status))
-		return failed("the host offers no SCSI controller", status);
+		return failed(&s, "the host offers no SCSI controller", status);
 	if (s.action != INFO)
 		code = choose_disk(&s);
 	if (!code) {
@@ -595,6 +625,8 @@ int guest_disk(const struct guest_options *o, int argc, char **argv)
 		else
 			code = transfer(&s);
 	}
+	patience_wait("the SCSI controller to close");
 	storvsc_close(s.controller);
+	patience_idle();
 	return code;
 }

@@ -98,6 +98,11 @@ static void print(const struct settings *s, const struct echo_run *run, bool as_
 
 static void show_progress(void *context, uint64_t done)
 {
+	static uint64_t before;
+
+	if (done != before)
+		patience_answered();
+	before = done;
 	progress_at(context, done);
 }
 
@@ -121,7 +126,9 @@ static int run_it(const struct guest_options *o, const struct settings *s, struc
 		return EXIT_FAILED;
 	}
 	progress_begin(&progress, "echo", s->count);
+	patience_wait("the echo of a packet");
 	status = echo_run(echo, &run);
+	patience_idle();
 	progress_end(&progress);
 	if (!NT_SUCCESS(status)) {
 		cli_error("echo: %s", cli_status(status));
@@ -147,12 +154,16 @@ int guest_echo(const struct guest_options *o, int argc, char **argv)
 
 	if (code)
 		return code;
-	status = echo_open(o->bus, NULL, 0, &echo);
+	patience_say("the echo service to open");
+	status = echo_open(o->bus, NULL, o->timeout_ms, &echo);
+	patience_idle();
 	if (!NT_SUCCESS(status)) {
 		cli_error("the host offers no echo service: %s", cli_status(status));
 		return EXIT_FAILED;
 	}
 	code = run_it(o, &s, echo);
+	patience_wait("the echo service to close");
 	echo_close(echo);
+	patience_idle();
 	return code;
 }

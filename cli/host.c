@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* kmcl host: offers disks and an echo service until it is told to stop. */
-#include "service.h"
+#include "control.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -16,23 +16,25 @@ static const char help_end[] =
 	"      --json            statistics at the end as JSON\n"
 	"  -q, --quiet           say nothing unless it fails\n"
 	"      --version-max V   the newest version of VMBus to agree on, such as 5.0\n"
+	"      --control PATH    take commands of 'kmcl ctl' there\n"
 	"  -h, --help            this text\n"
 	"\n"
 	"'listening on URI' on standard output says that a guest may come.\n";
 
 struct host {
-	const char *listen;
+	const char *listen, *control;
 	bool json, quiet;
 };
 
 static int parse(struct host *h, int argc, char **argv)
 {
-	enum { JSON = 256, VERSION_MAX };
+	enum { JSON = 256, VERSION_MAX, CONTROL };
 	static const struct option own[] = {
 		{ "listen", required_argument, NULL, 'l' },
 		{ "json", no_argument, NULL, JSON },
 		{ "quiet", no_argument, NULL, 'q' },
 		{ "version-max", required_argument, NULL, VERSION_MAX },
+		{ "control", required_argument, NULL, CONTROL },
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
 	};
@@ -56,6 +58,9 @@ static int parse(struct host *h, int argc, char **argv)
 			if (code)
 				return code;
 			break;
+		case CONTROL:
+			h->control = optarg;
+			break;
 		case 'h':
 			fputs(help_begin, stdout);
 			services_print_help();
@@ -78,6 +83,9 @@ static int parse(struct host *h, int argc, char **argv)
 	return EXIT_OK;
 }
 
+/* "kmcl ctl" has what the services know; the host itself has nothing to add. */
+static const struct control_command no_commands[] = { { 0 } };
+
 static int serve(struct host *h)
 {
 	sigset_t signals;
@@ -93,11 +101,19 @@ static int serve(struct host *h)
 	code = services_open(h->listen);
 	if (code)
 		return code;
+	if (h->control) {
+		code = control_open(h->control, no_commands);
+		if (code) {
+			services_close();
+			return code;
+		}
+	}
 	if (!h->quiet) {
 		printf("listening on %s\n", h->listen);
 		fflush(stdout);
 	}
 	sigwait(&signals, &number);
+	control_close();
 	if (!h->quiet)
 		services_print(h->json);
 	services_close();

@@ -43,19 +43,29 @@ void json_close(struct json *j, char bracket)
 	j->comma = true;
 }
 
+/* A control character by its number; what is not UTF-8 by the one that stands for such. */
+static size_t escape(struct json *j, const unsigned char *p)
+{
+	bool c1 = p[0] == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0;
+
+	fprintf(j->file, "\\u%04x", c1 ? p[1] : *p < 0x80 ? *p : 0xfffd);
+	return c1 ? 2 : 1;
+}
+
 void json_string(struct json *j, const char *key, const char *value)
 {
-	const unsigned char *p = (const unsigned char *)value;
+	size_t n;
 
 	begin_value(j, key);
 	fputc('"', j->file);
-	for (; *p; p++) {
-		if (*p == '"' || *p == '\\')
-			fprintf(j->file, "\\%c", *p);
-		else if (*p < ' ')
-			fprintf(j->file, "\\u%04x", *p);
+	for (; *value; value += n) {
+		n = cli_character(value);
+		if (*value == '"' || *value == '\\')
+			fprintf(j->file, "\\%c", *value);
+		else if (n)
+			fwrite(value, 1, n, j->file);
 		else
-			fputc(*p, j->file);
+			n = escape(j, (const unsigned char *)value);
 	}
 	fputc('"', j->file);
 }

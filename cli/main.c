@@ -14,9 +14,9 @@ static const char help[] =
 	"  host    offer disks and an echo service to a guest\n"
 	"  guest   list what a host offers; read, write and verify disks; measure\n"
 	"  demo    a host and a guest on a disk image, with figures\n"
+	"  ctl     command a running host\n"
 #ifdef KMCL_VMM
 	"  boot    a Linux kernel in a virtual machine, on Hyper-V's devices\n"
-	"  ctl     command a running 'kmcl boot'\n"
 #endif
 	"\n"
 	"      --help     this text; 'kmcl COMMAND --help' for a command's\n"
@@ -28,9 +28,9 @@ static const struct {
 	const char *name;
 	int (*main)(int argc, char **argv);
 } commands[] = {
-	{ "host", host_main }, { "guest", guest_main }, { "demo", demo_main },
+	{ "host", host_main }, { "guest", guest_main }, { "demo", demo_main }, { "ctl", ctl_main },
 #ifdef KMCL_VMM
-	{ "boot", boot_main }, { "ctl", ctl_main },
+	{ "boot", boot_main },
 #endif
 };
 

@@ -93,10 +93,12 @@ static void slot_wait(struct slot *slot)
 {
 	struct work *w = slot->work;
 
+	patience_wait(w->bench ? "random reads" : w->pump->what);
 	pthread_mutex_lock(&w->lock);
 	while (slot->busy)
 		pthread_cond_wait(&w->changed, &w->lock);
 	pthread_mutex_unlock(&w->lock);
+	patience_idle();
 }
 
 /* ---- a range in order ---- */
@@ -130,6 +132,7 @@ static void chunk_done(struct storvsc_io *io)
 	struct slot *slot = (struct slot *)io;
 	struct pump *p = slot->work->pump;
 
+	patience_answered();
 	if (NT_SUCCESS(io->status) && io->transferred != io->length)
 		io->status = STATUS_DEVICE_DATA_ERROR;
 	if (p->kind == PUMP_COPY && io->direction == STORVSC_FROM_DISK && NT_SUCCESS(io->status)) {
@@ -240,6 +243,9 @@ static void random_done(struct storvsc_io *io)
 	struct pump_bench *b = w->bench;
 	uint64_t n;
 
+	patience_answered();
+	if (NT_SUCCESS(io->status) && io->transferred != io->length)
+		io->status = STATUS_DEVICE_DATA_ERROR; /* it has read nothing, or less */
 	if (!NT_SUCCESS(io->status)) {
 		w->failed = true;
 		slot_done(slot);
@@ -290,6 +296,7 @@ NTSTATUS pump_bench(struct pump_bench *b)
 	for (i = 0; i < b->depth; i++)
 		begin_random(b, &w.slots[i]);
 	KeLowerIrql(irql);
+	patience_wait("random reads");
 	show_time(&w, begin);
 	for (i = 0; i < b->depth; i++) {
 		slot_wait(&w.slots[i]);

@@ -16,6 +16,7 @@ enum pump_kind {
 
 struct pump {
 	enum pump_kind kind;
+	const char *what; /* it waits for, when it does: "reads of the disk" */
 	struct storvsc *controller;
 	const struct storvsc_disk *disk, *to;
 	uint64_t at, length; /* whole blocks */

@@ -34,6 +34,8 @@ static bool disk_option(struct disk_spec *d, const char *option)
 		return d->cd = true;
 	if (!strcmp(option, "direct"))
 		return d->options.direct = true;
+	if (!strcmp(option, "force"))
+		return d->options.force = true;
 	if (!strncmp(option, "target=", 7))
 		return cli_parse_size(option + 7, 0, STORVSP_TARGETS - 1, &d->target);
 	if (!strncmp(option, "lun=", 4))
@@ -181,11 +183,19 @@ static void withdraw_disks(void)
 	}
 }
 
+static void say_lost(void *context, uint8_t target, uint8_t lun, int error)
+{
+	cli_error("disk %u:%u: data that the guest had written was lost (%s): what it flushes "
+	          "fails until 'disk heal %u:%u'",
+	          target, lun, strerror(error), target, lun);
+}
+
 static int open_disks(HANDLE vmbus)
 {
 	struct storvsp_options controller = {
 		.subchannels = (uint16_t)subchannels,
 		.queue_depth = (uint32_t)queue_depth,
+		.lost = say_lost,
 	};
 	char why[512];
 	NTSTATUS status;
@@ -222,6 +232,8 @@ static void print_json(FILE *out, const struct storvsp_statistics *st)
 	json_number(&j, "errors", st->errors);
 	json_number(&j, "refused", st->refused);
 	json_number(&j, "io_submits", st->submits);
+	json_number(&j, "losses", st->losses);
+	json_number(&j, "failed_disks", st->failed);
 	json_close(&j, '}');
 	json_end(&j);
 }
@@ -239,11 +251,11 @@ static void print_disks(struct control_reply *reply)
 	}
 	fprintf(reply->out,
 	        "%llu requests: %llu reads (%llu bytes), %llu writes (%llu bytes), %llu others; "
-	        "%llu failed\n",
+	        "%llu failed; data lost %llu times, %u disks to heal\n",
 	        (unsigned long long)st.requests, (unsigned long long)st.reads,
 	        (unsigned long long)st.read_bytes, (unsigned long long)st.writes,
 	        (unsigned long long)st.written_bytes, (unsigned long long)st.other,
-	        (unsigned long long)st.errors);
+	        (unsigned long long)st.errors, (unsigned long long)st.losses, st.failed);
 }
 
 /* ---- commands ---- */
@@ -370,10 +382,19 @@ static int run_eject(struct control_reply *reply, int argc, char **argv)
 
 static int run_list(struct control_reply *reply, int argc, char **argv)
 {
-	for (uint32_t i = 0; i < disk_count; i++)
-		fprintf(reply->out, "%llu:%llu %s%s%s\n", (unsigned long long)disks[i].target,
-		        (unsigned long long)disks[i].lun, disks[i].path, disks[i].cd ? " CD" : "",
-		        disks[i].options.read_only ? " read-only" : "");
+	for (uint32_t i = 0; i < disk_count; i++) {
+		const struct disk_spec *d = &disks[i];
+		int lost = 0;
+
+		if (scsi)
+			storvsp_lost(scsi, (uint8_t)d->target, (uint8_t)d->lun, &lost);
+		fprintf(reply->out, "%llu:%llu %s%s%s", (unsigned long long)d->target,
+		        (unsigned long long)d->lun, d->path, d->cd ? " CD" : "",
+		        d->options.read_only ? " read-only" : "");
+		if (lost)
+			fprintf(reply->out, " lost data: %s", strerror(lost));
+		fputc('\n', reply->out);
+	}
 	return EXIT_OK;
 }
 
@@ -382,7 +403,7 @@ static const struct control_command commands[] = {
 	{ "disk add", "IMAGE[,OPTION]...", "put a disk in", run_add },
 	{ "disk remove", "[TARGET:]LUN", "take one out", run_remove },
 	{ "disk fail", "[TARGET:]LUN BLOCK N", "let N blocks fail with a medium error", run_fail },
-	{ "disk heal", "[TARGET:]LUN", "let none fail any more", run_heal },
+	{ "disk heal", "[TARGET:]LUN", "let none fail any more; forget lost data", run_heal },
 	{ "cd insert", "[TARGET:]LUN IMAGE", "put a disc into a drive", run_insert },
 	{ "cd eject", "[TARGET:]LUN [force]", "take it out", run_eject },
 	{ 0 },
@@ -394,6 +415,7 @@ const struct service disk_service = {
 		"                          ,ro          read-only\n"
 		"                          ,cd          a disc, in a DVD-ROM drive\n"
 		"                          ,direct      past the page cache\n"
+		"                          ,force       even if it is mounted on this machine\n"
 		"                          ,target=N    0 or 1; default 0\n"
 		"                          ,lun=N       0 to 63; default the next one\n"
 		"                          ,serial=TEXT its serial number\n"

@@ -25,20 +25,28 @@ static int fail(char *why, size_t size, int error, const char *path, const char 
 	return -error;
 }
 
-/* A lock on the open file, not the process: it is gone when the last descriptor is. */
-static int lock_image(int fd, bool read_only)
-{
-	struct flock lock = { .l_type = read_only ? F_RDLCK : F_WRLCK, .l_whence = SEEK_SET };
-
-	if (!fcntl(fd, F_OFD_SETLK, &lock))
-		return 0;
-	return errno == EAGAIN || errno == EACCES ? EBUSY : errno;
-}
-
 /* Tried past the end, where it changes nothing. */
 static bool can_fallocate(int fd, int mode, uint64_t size)
 {
 	return !fallocate(fd, mode | FALLOC_FL_KEEP_SIZE, (off_t)size, 4096);
+}
+
+#define SECTOR 512u
+
+/* What its device can move straight. Where the kernel does not tell, or calls it something other
+ * than a power of two, what disks have had until there were larger blocks. */
+static void learn_alignment(struct disk_image *image)
+{
+	struct statx st;
+
+	image->direct_block = image->direct_memory = SECTOR;
+	if (statx(image->fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &st) ||
+	    !(st.stx_mask & STATX_DIOALIGN) || !st.stx_dio_offset_align ||
+	    st.stx_dio_offset_align & (st.stx_dio_offset_align - 1) ||
+	    st.stx_dio_mem_align & (st.stx_dio_mem_align - 1))
+		return;
+	image->direct_block = st.stx_dio_offset_align;
+	image->direct_memory = st.stx_dio_mem_align ? st.stx_dio_mem_align : 1;
 }
 
 static int learn(struct disk_image *image, const char *path, char *why, size_t why_size)
@@ -69,27 +77,32 @@ int disk_image_open(const char *path, const struct disk_image_options *options,
                     struct disk_image *image, char *why, size_t why_size)
 {
 	int flags = (options->read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
+	struct disk_claim_options claim = { options->read_only, options->force, NULL, NULL };
 	int error;
 
 	memset(image, 0, sizeof(*image));
 	image->read_only = options->read_only;
 	image->fd = open(path, flags | (options->direct ? O_DIRECT : 0));
 	if (image->fd < 0)
-		return fail(why, why_size, errno, path, strerror(errno));
-	/* O_NONBLOCK was for the open alone: a FIFO in the image's place must not hang it. */
-	if (fcntl(image->fd, F_SETFL, options->direct ? O_DIRECT : 0) < 0) {
-		error = fail(why, why_size, errno, path, strerror(errno));
-		goto close;
-	}
+		return fail(why, why_size, errno, path,
+		            errno == EBUSY
+		                    ? "this kernel lets nobody write to it while it is mounted"
+		                    : strerror(errno));
 	error = learn(image, path, why, why_size);
 	if (error)
 		goto close;
-	error = lock_image(image->fd, options->read_only);
-	if (error) {
-		error = fail(why, why_size, error, path,
-		             error == EBUSY ? "in use by another host" : strerror(error));
+	error = disk_claim_take(&image->claim, &image->fd, path, &claim, why, why_size);
+	if (error)
+		goto close;
+	/* O_NONBLOCK was for the open alone: a FIFO in the image's place must not hang it. */
+	if (fcntl(image->fd, F_SETFL, options->direct ? O_DIRECT : 0) < 0) {
+		error = fail(why, why_size, errno, path, strerror(errno));
+		disk_claim_drop(&image->claim);
 		goto close;
 	}
+	if (options->direct)
+		learn_alignment(image);
+	disk_sync_init(&image->sync);
 	return 0;
 close:
 	close(image->fd);
@@ -99,9 +112,22 @@ close:
 
 void disk_image_close(struct disk_image *image)
 {
-	if (image->fd >= 0)
-		close(image->fd);
+	if (image->fd < 0)
+		return;
+	disk_sync_destroy(&image->sync);
+	disk_claim_drop(&image->claim);
+	close(image->fd);
 	image->fd = -1;
+}
+
+int disk_image_lost(struct disk_image *image)
+{
+	return disk_sync_lost(&image->sync);
+}
+
+void disk_image_heal(struct disk_image *image)
+{
+	disk_sync_heal(&image->sync);
 }
 
 /* ---- the queue ---- */
@@ -110,6 +136,9 @@ void disk_image_close(struct disk_image *image)
  * entry (IORING_FEAT_SUBMIT_STABLE). An operation that needs more goes in pieces. */
 #define SCRATCH_IOVECS 2048u
 #define MOST_IOVECS    1024u /* IOV_MAX */
+
+#define BOUNCES     4u /* operations that can be bounced at a time, the rest waits */
+#define BOUNCE_SIZE (DISK_BOUNCE_BYTES / BOUNCES)
 
 /* One piece of an operation. Files need no more, and an int must hold it. */
 #define MOST_BYTES (1u << 30)
@@ -137,7 +166,10 @@ struct disk_queue {
 	struct op_list waiting; /* for room in the ring, or to go on */
 	uint32_t scratch_used;
 	uint32_t unsubmitted;
-	bool stuck; /* the kernel would not take entries: the reaper tries again */
+	bool stuck;       /* the kernel would not take entries: the reaper tries again */
+	uint8_t *bounces; /* BOUNCES of BOUNCE_SIZE, or NULL: none was needed yet */
+	bool bounce_used[BOUNCES];
+	bool starved; /* what is first in `waiting` needs one, and they are all in use */
 	bool stopping;
 	struct disk_queue_counters counters;
 	int event; /* readable when completions came that no submitter will see */
@@ -146,6 +178,14 @@ struct disk_queue {
 	void *context;
 	struct iovec scratch[SCRATCH_IOVECS];
 };
+
+static void try_again_later(struct disk_queue *q)
+{
+	if (q->stuck)
+		return;
+	q->stuck = true;
+	eventfd_write(q->event, 1);
+}
 
 /*
  * Completions that are there when the submitting call returns are taken by that thread, so their
@@ -174,21 +214,107 @@ static void submit(struct disk_queue *q)
 		return;
 	}
 	/* Out of memory or of room for completions: what is queued stays so. */
-	if (!q->stuck) {
-		q->stuck = true;
-		eventfd_write(q->event, 1);
-	}
+	try_again_later(q);
 }
 
-static void prepare_rw(struct disk_queue *q, struct disk_op *op, struct io_uring_sqe *sqe)
-{
-	struct iovec *iov = q->scratch + q->scratch_used;
-	uint64_t left = op->length - op->done, offset = op->offset + op->done;
-	uint32_t n = left > MOST_BYTES ? MOST_BYTES : (uint32_t)left;
-	uint32_t count = op->iovec(op, (uint32_t)op->done, n, iov, MOST_IOVECS);
+/* ---- memory that a device cannot use ---- */
 
-	if (count > MOST_IOVECS)
-		count = MOST_IOVECS; /* the rest follows when this is done */
+static uint8_t *take_bounce(struct disk_queue *q)
+{
+	if (!q->bounces)
+		q->bounces = aligned_alloc(4096, DISK_BOUNCE_BYTES);
+	if (!q->bounces) {
+		try_again_later(q);
+		return NULL;
+	}
+	for (uint32_t i = 0; i < BOUNCES; i++) {
+		if (q->bounce_used[i])
+			continue;
+		q->bounce_used[i] = true;
+		return q->bounces + (size_t)i * BOUNCE_SIZE;
+	}
+	q->starved = true;
+	return NULL;
+}
+
+static void give_bounce(struct disk_queue *q, struct disk_op *op)
+{
+	q->bounce_used[(op->bounce - q->bounces) / BOUNCE_SIZE] = false;
+	q->starved = false;
+	op->bounce = NULL;
+}
+
+/* Between the buffer and the operation's own memory, from where it is on. */
+static void copy_bounce(struct disk_queue *q, struct disk_op *op, uint32_t n, bool back)
+{
+	struct iovec iov[64];
+	uint32_t at = 0, count, i;
+
+	while (at < n && (count = op->iovec(op, (uint32_t)op->done + at, n - at, iov, 64))) {
+		for (i = 0; i < count && i < 64; i++) {
+			if (back)
+				memcpy(iov[i].iov_base, op->bounce + at, iov[i].iov_len);
+			else
+				memcpy(op->bounce + at, iov[i].iov_base, iov[i].iov_len);
+			at += (uint32_t)iov[i].iov_len;
+		}
+	}
+	q->counters.bounced += n;
+}
+
+/* A piece of an operation, in the scratch or a buffer. */
+struct piece {
+	struct iovec *iov;
+	uint32_t count;
+};
+
+static bool is_aligned(const struct disk_image *image, const struct piece *p)
+{
+	for (uint32_t i = 0; i < p->count; i++) {
+		if ((uintptr_t)p->iov[i].iov_base & (image->direct_memory - 1) ||
+		    p->iov[i].iov_len & (image->direct_block - 1))
+			return false;
+	}
+	return true;
+}
+
+/* Has a buffer take the memory's place; false: there is none just now. */
+static bool bounce(struct disk_queue *q, struct disk_op *op, struct piece *p)
+{
+	uint64_t left = op->length - op->done;
+	uint32_t n = left < BOUNCE_SIZE ? (uint32_t)left : BOUNCE_SIZE;
+
+	op->bounce = take_bounce(q);
+	if (!op->bounce)
+		return false;
+	if (op->kind == DISK_WRITE)
+		copy_bounce(q, op, n, false);
+	*p->iov = (struct iovec){ op->bounce, n };
+	p->count = 1;
+	return true;
+}
+
+static bool next_piece(struct disk_queue *q, struct disk_op *op, struct piece *p)
+{
+	uint64_t left = op->length - op->done;
+	uint32_t n = left > MOST_BYTES ? MOST_BYTES : (uint32_t)left;
+
+	p->iov = q->scratch + q->scratch_used;
+	p->count = op->iovec(op, (uint32_t)op->done, n, p->iov, MOST_IOVECS);
+	if (p->count > MOST_IOVECS)
+		p->count = MOST_IOVECS; /* the rest follows when this is done */
+	return !op->image->direct_block || is_aligned(op->image, p) || bounce(q, op, p);
+}
+
+/* ---- entries ---- */
+
+static void prepare_rw(struct disk_queue *q, struct disk_op *op, const struct piece *p,
+                       struct io_uring_sqe *sqe)
+{
+	uint64_t offset = op->offset + op->done;
+	struct iovec *iov = p->iov;
+	uint32_t count = p->count;
+
 	/* The kernel has nothing to copy in when it is given one piece by itself. */
 	if (op->kind == DISK_READ && count == 1)
 		io_uring_prep_read(sqe, op->image->fd, iov->iov_base, (unsigned int)iov->iov_len,
@@ -242,17 +368,19 @@ static void prepare_fallocate(struct disk_op *op, struct io_uring_sqe *sqe)
 /* Says whether there was room for it. */
 static bool prepare(struct disk_queue *q, struct disk_op *op)
 {
+	bool moves = op->kind == DISK_READ || op->kind == DISK_WRITE;
 	struct io_uring_sqe *sqe;
+	struct piece piece = { 0 };
 
-	if (q->scratch_used + MOST_IOVECS > SCRATCH_IOVECS)
+	if (q->scratch_used + MOST_IOVECS > SCRATCH_IOVECS || !io_uring_sq_space_left(&q->ring))
+		return false;
+	if (moves && !next_piece(q, op, &piece))
 		return false;
 	sqe = io_uring_get_sqe(&q->ring);
-	if (!sqe)
-		return false;
 	switch (op->kind) {
 	case DISK_READ:
 	case DISK_WRITE:
-		prepare_rw(q, op, sqe);
+		prepare_rw(q, op, &piece, sqe);
 		break;
 	case DISK_FILL:
 		prepare_fill(q, op, sqe);
@@ -338,6 +466,51 @@ static bool advance(struct disk_op *op, int result)
 	}
 }
 
+/* Its completion says that data is on stable storage. */
+static bool promises(const struct disk_op *op)
+{
+	return op->kind == DISK_FLUSH || (op->kind == DISK_WRITE && op->durable);
+}
+
+static void end(struct disk_op *op, struct op_list *done)
+{
+	struct disk_op *next;
+
+	if (!promises(op)) {
+		list_add(done, op);
+		return;
+	}
+	for (op = disk_sync_end(&op->image->sync, op); op; op = next) {
+		next = op->next;
+		list_add(done, op);
+	}
+}
+
+/* Each to its queue: what ran beside an operation of this one may be another's. The last one of a
+ * queue may be the last that this queue is there for. */
+static void hand_back(struct disk_op *list)
+{
+	while (list) {
+		struct disk_op *first = list, *last = list;
+		struct disk_queue *q = first->queue;
+
+		while (last->next && last->next->queue == q)
+			last = last->next;
+		list = last->next;
+		last->next = NULL;
+		q->done(q->context, first);
+	}
+}
+
+static void take_back_bounce(struct disk_queue *q, struct disk_op *op, int result)
+{
+	if (!op->bounce)
+		return;
+	if (op->kind == DISK_READ && result > 0)
+		copy_bounce(q, op, (uint32_t)result, true);
+	give_bounce(q, op);
+}
+
 #define REAP_BATCH 32u
 
 static void reap(struct disk_queue *q, struct op_list *done)
@@ -349,8 +522,9 @@ static void reap(struct disk_queue *q, struct op_list *done)
 		for (i = 0; i < n; i++) {
 			struct disk_op *op = io_uring_cqe_get_data(cqes[i]);
 
+			take_back_bounce(q, op, cqes[i]->res);
 			if (advance(op, cqes[i]->res))
-				list_add(done, op);
+				end(op, done);
 			else
 				list_add(&q->waiting, op);
 		}
@@ -366,7 +540,7 @@ static void run(struct disk_queue *q, struct op_list *done)
 		begin_waiting(q);
 		submit(q);
 		reap(q, done);
-	} while (q->waiting.first && !q->stuck);
+	} while (q->waiting.first && !q->stuck && !q->starved);
 }
 
 static void *reaper(void *argument)
@@ -385,8 +559,7 @@ static void *reaper(void *argument)
 		stopping = q->stopping;
 		run(q, &done);
 		pthread_mutex_unlock(&q->lock);
-		if (done.first)
-			q->done(q->context, done.first);
+		hand_back(done.first);
 		if (stopping)
 			break;
 		if (stuck) /* give the kernel time to find memory */
@@ -461,6 +634,7 @@ void disk_queue_destroy(struct disk_queue *q)
 	io_uring_queue_exit(&q->ring);
 	close(q->event);
 	pthread_mutex_destroy(&q->lock);
+	free(q->bounces);
 	free(q);
 }
 
@@ -469,6 +643,11 @@ void disk_queue_push(struct disk_queue *q, struct disk_op *op)
 	op->done = 0;
 	op->extent = 0;
 	op->error = 0;
+	op->lost = false;
+	op->queue = q;
+	op->bounce = NULL;
+	if (promises(op))
+		disk_sync_begin(&op->image->sync, op);
 	if (op->kind == DISK_ZERO && !op->image->zeroes)
 		fall_back_to_writing(op);
 	pthread_mutex_lock(&q->lock);
@@ -484,8 +663,7 @@ void disk_queue_flush(struct disk_queue *q)
 	pthread_mutex_lock(&q->lock);
 	run(q, &done);
 	pthread_mutex_unlock(&q->lock);
-	if (done.first)
-		q->done(q->context, done.first);
+	hand_back(done.first);
 }
 
 void disk_queue_counters(struct disk_queue *q, struct disk_queue_counters *counters)

@@ -4,8 +4,12 @@
 
 /*
  * A raw disk image, and queues (one io_uring each) of operations on it. Data goes between the file
- * and whatever memory the operation's iovec names: nothing is copied or allocated on the way.
+ * and whatever memory the operation's iovec names: nothing is copied or allocated on the way, but
+ * where the image is direct and its device cannot use that memory.
  */
+
+#include "disk_claim.h"
+#include "disk_sync.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -14,7 +18,8 @@
 
 struct disk_image_options {
 	bool read_only;
-	bool direct; /* past the page cache: blocks and memory must be aligned to the device's */
+	bool direct; /* past the page cache */
+	bool force;  /* also when others write to it, such as a file system that is mounted */
 };
 
 struct disk_image {
@@ -23,15 +28,26 @@ struct disk_image {
 	bool read_only;
 	bool discards; /* can punch holes, which read as zeroes */
 	bool zeroes;   /* can zero a range without writing it */
+	/* Of a direct one, else 0: what operations must be multiples of, and what memory may be
+	 * used as it is, begin and length. */
+	uint32_t direct_block, direct_memory;
+	struct disk_claim claim;
+	struct disk_sync sync;
 };
 
 /*
- * Opens a regular file or block device and locks it: one writer, or any number of readers, in all
- * processes. 0, or -errno with a sentence in `why` (-EBUSY: it is in use; -EINVAL: no disk).
+ * Opens a regular file or block device and claims it: see disk_claim.h. 0, or -errno with a
+ * sentence in `why` (-EBUSY: it is in use; -EINVAL: no disk).
  */
 int disk_image_open(const char *path, const struct disk_image_options *options,
                     struct disk_image *image, char *why, size_t why_size);
 void disk_image_close(struct disk_image *image);
+/* An errno: data was lost that had been written, and flushes and durable writes fail; 0: it was
+ * not.
+ */
+int disk_image_lost(struct disk_image *image);
+/* They may succeed again. */
+void disk_image_heal(struct disk_image *image);
 
 /* ---- operations ---- */
 
@@ -51,7 +67,7 @@ struct disk_extent {
 /* The caller's memory from disk_queue_push() until it comes back done. */
 struct disk_op {
 	struct disk_op *next; /* in the list of done ones */
-	const struct disk_image *image;
+	struct disk_image *image;
 	enum disk_op_kind kind;
 	bool durable;    /* DISK_WRITE: done when on stable storage */
 	uint64_t offset; /* READ, WRITE, ZERO, FILL */
@@ -65,21 +81,29 @@ struct disk_op {
 	struct iovec fill; /* FILL: this memory over and over */
 
 	int error; /* done: 0 or an errno */
+	bool lost; /* done: with the error for which the image is lost */
 
 	uint64_t done; /* private: bytes so far, of the extent for DISCARD */
 	uint32_t extent;
+	struct disk_queue *queue;
+	uint8_t *bounce; /* what its piece is moved by; NULL: its own memory */
+	struct disk_sync_entry sync;
 };
 
 struct disk_queue;
 
-/* Takes the ones that are done, linked by `next`: on the thread that flushes, or the queue's own.
- * No lock is held. */
+/* Takes the ones that are done, linked by `next`: on the thread that flushes, the queue's own, or
+ * those of another queue of the same image. No lock is held. */
 typedef void disk_queue_done_fn(void *context, struct disk_op *list);
 
 struct disk_queue_counters {
 	uint64_t submits;    /* system calls */
 	uint64_t operations; /* that came back: whole ones or pieces */
+	uint64_t bounced;    /* bytes that were copied, as their memory is not aligned */
 };
+
+/* What a queue takes for that, from the first such operation on; what finds no room in it waits. */
+#define DISK_BOUNCE_BYTES (1u << 20)
 
 /* 0 or -errno. depth: the most operations in flight, a power of two up to 4096. */
 int disk_queue_create(uint32_t depth, disk_queue_done_fn *done, void *context,

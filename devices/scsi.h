@@ -56,12 +56,17 @@ enum scsi_opcode {
 enum scsi_status {
 	SCSI_GOOD = 0x00,
 	SCSI_CHECK_CONDITION = 0x02,
+	SCSI_CONDITION_MET = 0x04,
 	SCSI_BUSY = 0x08,
+	SCSI_RESERVATION_CONFLICT = 0x18,
+	SCSI_TASK_SET_FULL = 0x28,
+	SCSI_ACA_ACTIVE = 0x30,
 	SCSI_TASK_ABORTED = 0x40,
 };
 
 enum scsi_sense_key {
 	SCSI_KEY_NO_SENSE = 0x0,
+	SCSI_KEY_RECOVERED_ERROR = 0x1,
 	SCSI_KEY_NOT_READY = 0x2,
 	SCSI_KEY_MEDIUM_ERROR = 0x3,
 	SCSI_KEY_HARDWARE_ERROR = 0x4,
@@ -74,6 +79,8 @@ enum scsi_sense_key {
 /* Additional sense: code in the high byte, qualifier in the low one. */
 enum scsi_asc {
 	SCSI_ASC_NONE = 0x0000,
+	SCSI_ASC_BECOMING_READY = 0x0401,
+	SCSI_ASC_NEEDS_START = 0x0402,
 	SCSI_ASC_WRITE_ERROR = 0x0c00,
 	SCSI_ASC_UNRECOVERED_READ_ERROR = 0x1100,
 	SCSI_ASC_PARAMETER_LIST_LENGTH = 0x1a00,

@@ -28,10 +28,9 @@ void scsi_fail_io(struct scsi_outcome *out, enum scsi_outcome_kind kind, int err
 		scsi_fail(out, SCSI_KEY_DATA_PROTECT, SCSI_ASC_SPACE_ALLOCATION_FAILED);
 	else if (error == EROFS || error == EPERM || error == EBADF)
 		scsi_fail(out, SCSI_KEY_DATA_PROTECT, SCSI_ASC_WRITE_PROTECTED);
-	else if (kind == SCSI_DO_FLUSH)
-		/* The host's file system tells of lost data once. Linux repeats what ended with
-		 * MEDIUM ERROR (scsi_check_sense in drivers/scsi/scsi_error.c), and the second
-		 * flush would succeed; it does not repeat this. */
+	else if (kind == SCSI_DO_FLUSH || kind == SCSI_DO_STOP)
+		/* Linux repeats what ended with MEDIUM ERROR (scsi_check_sense in
+		 * drivers/scsi/scsi_error.c), which is of no use here, but not this. */
 		scsi_fail(out, SCSI_KEY_HARDWARE_ERROR, SCSI_ASC_INTERNAL_FAILURE);
 	else
 		scsi_fail(out, SCSI_KEY_MEDIUM_ERROR, SCSI_ASC_WRITE_ERROR);
@@ -146,6 +145,10 @@ void scsi_report_luns(const struct scsi_command *c, const uint8_t *luns, uint32_
 	uint32_t allocation = scsi_get32(c->cdb + 6), i;
 	uint32_t n = min32(count, (SCSI_DATA_MAX - 8) / 8);
 
+	/* Hyper-V's UEFI leaves it 0 and brings memory (mu_msvm, StorChannelInitReportLunsRequest):
+	 * its hosts go by that. */
+	if (!allocation)
+		allocation = c->data_in;
 	/* 0: all but well known; 1: well known only, of which there are none; 2: all. */
 	if (c->cdb[2] > 2 || allocation < 16) {
 		scsi_illegal(out, SCSI_ASC_INVALID_FIELD_IN_CDB);

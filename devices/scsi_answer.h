@@ -24,6 +24,8 @@ enum scsi_outcome_kind {
 	SCSI_DO_READ,    /* `length` bytes at `offset` to the initiator */
 	SCSI_DO_WRITE,   /* the other way; durable: done when on stable storage */
 	SCSI_DO_FLUSH,   /* all completed writes to stable storage */
+	SCSI_DO_STOP,    /* likewise, if `durable`; then the unit has stopped */
+	SCSI_DO_START,
 	SCSI_DO_DISCARD, /* each of the extents */
 	SCSI_DO_ZERO,    /* `length` bytes at `offset` */
 	SCSI_DO_FILL,    /* likewise, with the block in data[] repeated */
@@ -40,9 +42,9 @@ struct scsi_extent {
 struct scsi_outcome {
 	enum scsi_outcome_kind kind;
 	enum scsi_status status;
-	uint32_t length; /* SCSI_DONE: bytes in data[] to send; else see the kind */
-	uint64_t offset; /* bytes */
-	bool durable;
+	uint32_t length;      /* SCSI_DONE: bytes in data[] to send; else see the kind */
+	uint64_t offset;      /* bytes */
+	bool durable;         /* see the kind */
 	uint32_t extents;     /* SCSI_DO_DISCARD: entries in extent[] */
 	uint8_t sense_length; /* 0: none */
 	uint8_t sense[SCSI_SENSE_SIZE];
@@ -54,7 +56,8 @@ struct scsi_outcome {
 
 /* CHECK CONDITION with that sense. */
 void scsi_fail(struct scsi_outcome *out, enum scsi_sense_key key, enum scsi_asc asc);
-/* The sense for an operation that the image failed with `error` (an errno). */
+/* The sense for an operation that the image failed with `error` (an errno). For a write to stable
+ * storage that is not to be had any more, whatever the kind, it is SCSI_DO_FLUSH's. */
 void scsi_fail_io(struct scsi_outcome *out, enum scsi_outcome_kind kind, int error);
 void scsi_illegal(struct scsi_outcome *out, enum scsi_asc asc);
 /* GOOD, without data. */

@@ -127,19 +127,27 @@ static void request_sense(const struct scsi_disk *disk, const struct scsi_comman
 	scsi_request_sense(c, out);
 }
 
+#define POWER_ACTIVE 1u
+
 static void start_stop_unit(const struct scsi_disk *disk, const struct scsi_command *c,
                             struct scsi_outcome *out)
 {
 	bool load_eject = c->cdb[4] & 0x02, start = c->cdb[4] & 0x01;
+	uint8_t condition = c->cdb[4] >> 4; /* not 0: instead of START */
 
 	if (load_eject) { /* the medium stays in */
 		scsi_illegal(out, SCSI_ASC_INVALID_FIELD_IN_CDB);
 		return;
 	}
 	scsi_good(out);
-	/* Stopping implies that the cache is written, unless NO_FLUSH. */
-	if (!start && !(c->cdb[4] & 0x04) && !disk->read_only)
-		out->kind = SCSI_DO_FLUSH;
+	/* Leaving the active condition implies that the cache is written, unless NO_FLUSH. */
+	out->durable = !(c->cdb[4] & 0x04) && !disk->read_only;
+	if (condition) {
+		if (condition != POWER_ACTIVE && out->durable)
+			out->kind = SCSI_DO_FLUSH;
+		return;
+	}
+	out->kind = start ? SCSI_DO_START : SCSI_DO_STOP;
 }
 
 static void read_capacity_10(const struct scsi_disk *disk, const struct scsi_command *c,
@@ -670,13 +678,24 @@ static void report_opcodes(const struct scsi_disk *disk, const struct scsi_comma
 	scsi_answer(c, n, scsi_get32(c->cdb + 6), out);
 }
 
+/* What a stopped disk does not do (SBC-3, the stopped power condition). SYNCHRONIZE CACHE is not
+ * among it: there is nothing left to write, and systems that shut down send it at any time. */
+static bool uses_medium(const struct command *e)
+{
+	return e->execute == test_unit_ready || e->execute == read_blocks ||
+	       e->execute == write_blocks || e->execute == verify || e->execute == unmap ||
+	       e->execute == write_same;
+}
+
 void scsi_disk_execute(const struct scsi_disk *disk, const struct scsi_command *c,
                        struct scsi_outcome *out)
 {
 	bool known;
 	const struct command *e = find(c->cdb[0], c->cdb[1] & 0x1f, &known);
 
-	if (e && e->execute)
+	if (e && disk->stopped && uses_medium(e))
+		scsi_fail(out, SCSI_KEY_NOT_READY, SCSI_ASC_NEEDS_START);
+	else if (e && e->execute)
 		e->execute(disk, c, out);
 	else
 		scsi_illegal(out,

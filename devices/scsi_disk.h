@@ -4,11 +4,13 @@
 
 /*
  * A SCSI disk without the disk: a command goes in; out comes what to answer, or what is to be done
- * to the image before the answer. Pure: no I/O, no state, no allocation. Everything in a command is
- * the guest's word and is checked here.
+ * to the image before the answer. Pure: no I/O, no allocation, and no state but what the caller
+ * keeps. Everything in a command is the guest's word and is checked here.
  */
 
 #include "scsi_answer.h"
+
+#include <stdatomic.h>
 
 /* What the disk is. Strings are ASCII, padded and cut to their fields. */
 struct scsi_disk {
@@ -17,8 +19,9 @@ struct scsi_disk {
 	uint32_t physical_block_size; /* a power of two times block_size */
 	uint32_t max_transfer;        /* bytes of one READ or WRITE */
 	bool read_only;
-	bool thin;      /* can discard, and discarded blocks read as zeroes */
-	uint8_t id[16]; /* unique: goes into the device identification page */
+	bool thin;            /* can discard, and discarded blocks read as zeroes */
+	_Atomic bool stopped; /* by START STOP UNIT */
+	uint8_t id[16];       /* unique: goes into the device identification page */
 	char vendor[9], product[17], revision[5];
 	char serial[37];
 };

@@ -1,15 +1,21 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "storvsc.h"
 #include "scsi.h"
-#include "storvsc_protocol.h"
+#include "storvsc_answer.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define DEFAULT_DEPTH      64u
 #define DEFAULT_TIMEOUT_MS 5000u
 #define MAX_TRANSFER       (4u << 20)
-#define POOL_TAG           0x63737653u /* "Svsc" */
+/* Of a request that the unit did not do: at once, and when it has had some time, 3 s in all. */
+#define REPEATS_AGAIN 5u
+#define REPEATS_LATER 30u
+#define LATER_100NS   1000000ll
+
+#define POOL_TAG 0x63737653u /* "Svsc" */
 
 static const GUID interface_type = STORVSC_INTERFACE_TYPE;
 
@@ -36,7 +42,12 @@ struct storvsc {
 	KSPIN_LOCK lock; /* of all below */
 	struct slot *free;
 	struct io_list waiting; /* for a slot */
-	bool gone;              /* the channel closes or is closed */
+	struct io_list later;   /* for the unit */
+	KTIMER timer;
+	KDPC retry;
+	bool gone;       /* the channel closes or is closed */
+	NTSTATUS failed; /* the last request that ended otherwise than with success */
+	char failure[128];
 	struct slot slots[];
 };
 
@@ -58,7 +69,9 @@ static NTSTATUS ask(struct storvsc *s, struct storvsc_packet *packet)
 	if (n < STORVSC_PACKET_SIZE_OLD || reply.operation != STORVSC_COMPLETE_IO)
 		return STATUS_DEVICE_PROTOCOL_ERROR;
 	*packet = reply;
-	return (NTSTATUS)reply.status;
+	/* 0 alone is a yes; what NT_SUCCESS() takes for one beside it makes no sense here. */
+	return reply.status && NT_SUCCESS((NTSTATUS)reply.status) ? STATUS_DEVICE_PROTOCOL_ERROR
+	                                                          : (NTSTATUS)reply.status;
 }
 
 static NTSTATUS agree_on_version(struct storvsc *s)
@@ -187,58 +200,6 @@ static NTSTATUS send(struct slot *slot)
 	                                    VMBUS_CHANNEL_FORMAT_FLAG_WAIT_FOR_COMPLETION);
 }
 
-static NTSTATUS status_of_sense(uint8_t key, uint16_t asc)
-{
-	if (asc == SCSI_ASC_SPACE_ALLOCATION_FAILED)
-		return STATUS_DISK_FULL;
-	switch (key) {
-	case SCSI_KEY_DATA_PROTECT:
-		return STATUS_MEDIA_WRITE_PROTECTED;
-	case SCSI_KEY_MEDIUM_ERROR:
-	case SCSI_KEY_HARDWARE_ERROR:
-		return STATUS_DEVICE_DATA_ERROR;
-	case SCSI_KEY_NOT_READY:
-		return STATUS_DEVICE_NOT_READY;
-	default:
-		return STATUS_INVALID_DEVICE_REQUEST;
-	}
-}
-
-/* The host's answer into the request; it may say anything. */
-static void take_answer(struct storvsc_io *io, const void *buffer, uint32_t length)
-{
-	struct storvsc_packet p = { 0 };
-	uint8_t srb_status;
-
-	if (length < STORVSC_PACKET_SIZE_OLD) {
-		io->status = STATUS_DEVICE_PROTOCOL_ERROR;
-		return;
-	}
-	memcpy(&p, buffer, length < sizeof(p) ? length : sizeof(p));
-	if (p.operation != STORVSC_COMPLETE_IO || p.srb.transfer_length > io->length) {
-		io->status = STATUS_DEVICE_PROTOCOL_ERROR;
-		return;
-	}
-	io->srb_status = p.srb.srb_status;
-	io->scsi_status = p.srb.scsi_status;
-	srb_status = p.srb.srb_status & ~STORVSC_SRB_AUTOSENSE_VALID;
-	if (srb_status == STORVSC_SRB_SUCCESS) {
-		io->transferred = p.srb.transfer_length;
-		io->status = STATUS_SUCCESS;
-		return;
-	}
-	io->status = srb_status == STORVSC_SRB_INVALID_LUN || srb_status == STORVSC_SRB_NO_DEVICE
-	                     ? STATUS_NO_SUCH_DEVICE
-	                     : STATUS_INVALID_DEVICE_REQUEST;
-	if (p.srb.srb_status & STORVSC_SRB_AUTOSENSE_VALID &&
-	    p.srb.sense_length >= SCSI_SENSE_SIZE) {
-		io->sense_key = p.srb.sense[2] & 0x0f;
-		io->asc = scsi_get16(p.srb.sense + 12);
-		if (io->status != STATUS_NO_SUCH_DEVICE)
-			io->status = status_of_sense(io->sense_key, io->asc);
-	}
-}
-
 static void reset_result(struct storvsc_io *io)
 {
 	io->transferred = 0;
@@ -312,67 +273,149 @@ static void refill_locked(struct storvsc *s, struct slot *slot, struct io_list *
 	s->free = slot;
 }
 
+/* Says whether it was taken: it is to be sent again. */
+static bool repeat_locked(struct storvsc *s, struct storvsc_io *io, enum storvsc_next next)
+{
+	LARGE_INTEGER due = { .QuadPart = -LATER_100NS };
+
+	if (next == STORVSC_ENDED || io->once || s->gone ||
+	    io->repeats >= (next == STORVSC_AGAIN ? REPEATS_AGAIN : REPEATS_LATER))
+		return false;
+	io->repeats++;
+	if (next == STORVSC_AGAIN) {
+		reset_result(io);
+		list_add(&s->waiting, io);
+		return true;
+	}
+	if (!s->later.first)
+		KeSetTimer(&s->timer, due, &s->retry);
+	list_add(&s->later, io);
+	return true;
+}
+
+static void note_failure_locked(struct storvsc *s, const struct storvsc_io *io)
+{
+	if (NT_SUCCESS(io->status))
+		return;
+	s->failed = io->status;
+	*s->failure = 0;
+	if (io->status != STATUS_DEVICE_REMOVED)
+		storvsc_describe(io, s->failure, sizeof(s->failure));
+}
+
 static VOID completed(VMBPACKET packet, NTSTATUS status, PVOID buffer, UINT32 length)
 {
 	struct slot *slot = VmbPacketGetPointer(packet);
 	struct storvsc *s = slot->controller;
 	struct storvsc_io *io = slot->io;
+	enum storvsc_next next = STORVSC_ENDED;
 	struct io_list failed;
+	bool repeated;
 	KIRQL irql;
 
 	if (NT_SUCCESS(status))
-		take_answer(io, buffer, length);
+		next = storvsc_take_answer(io, buffer, length);
 	else
 		io->status = STATUS_DEVICE_REMOVED;
 	list_init(&failed);
 	KeAcquireSpinLock(&s->lock, &irql);
+	repeated = repeat_locked(s, io, next);
+	if (!repeated)
+		note_failure_locked(s, io);
 	refill_locked(s, slot, &failed);
 	KeReleaseSpinLock(&s->lock, irql);
-	io->done(io);
+	if (!repeated)
+		io->done(io);
+	end_all(failed.first);
+}
+
+/* Into a slot, or where it waits for one. */
+static void begin_locked(struct storvsc *s, struct storvsc_io *io, struct io_list *failed)
+{
+	struct slot *slot = s->free;
+
+	if (!slot)
+		list_add(&s->waiting, io);
+	else if (send_locked(slot, io))
+		s->free = slot->next;
+	else
+		list_add(failed, io);
+}
+
+/* The units have had some time. */
+static VOID retry(PKDPC dpc, PVOID context, PVOID argument1, PVOID argument2)
+{
+	struct storvsc *s = context;
+	struct storvsc_io *io, *next;
+	struct io_list failed;
+	KIRQL irql;
+
+	list_init(&failed);
+	KeAcquireSpinLock(&s->lock, &irql);
+	io = s->later.first;
+	list_init(&s->later);
+	for (; io; io = next) {
+		next = io->next;
+		reset_result(io);
+		begin_locked(s, io, &failed);
+	}
+	KeReleaseSpinLock(&s->lock, irql);
 	end_all(failed.first);
 }
 
 void storvsc_submit(struct storvsc *s, struct storvsc_io *io)
 {
-	bool taken = true;
-	struct slot *slot;
+	struct io_list failed;
 	KIRQL irql;
 
 	reset_result(io);
+	io->repeats = 0;
 	if (io->length > s->max_transfer || (io->length && !io->mdl) || io->cdb_length > 16) {
 		io->status = STATUS_INVALID_PARAMETER;
 		io->done(io);
 		return;
 	}
+	list_init(&failed);
 	KeAcquireSpinLock(&s->lock, &irql);
-	slot = s->free;
-	if (!slot) {
-		list_add(&s->waiting, io);
-	} else if (send_locked(slot, io)) {
-		s->free = slot->next;
-	} else {
-		taken = false;
-	}
+	begin_locked(s, io, &failed);
 	KeReleaseSpinLock(&s->lock, irql);
-	if (!taken)
-		io->done(io);
+	end_all(failed.first);
+}
+
+static void end_removed(struct storvsc_io *list)
+{
+	struct storvsc_io *io;
+
+	for (io = list; io; io = io->next)
+		io->status = STATUS_DEVICE_REMOVED;
+	end_all(list);
 }
 
 /* What is at the host is cancelled by the library; what waits here, here. */
 static VOID suspended(VMBCHANNEL vmb)
 {
 	struct storvsc *s = VmbChannelGetPointer(vmb);
-	struct storvsc_io *list, *io;
+	struct storvsc_io *waiting, *later;
 	KIRQL irql;
 
 	KeAcquireSpinLock(&s->lock, &irql);
 	s->gone = true;
-	list = s->waiting.first;
+	waiting = s->waiting.first;
 	list_init(&s->waiting);
+	later = s->later.first;
+	list_init(&s->later);
 	KeReleaseSpinLock(&s->lock, irql);
-	for (io = list; io; io = io->next)
-		io->status = STATUS_DEVICE_REMOVED;
-	end_all(list);
+	end_removed(waiting);
+	end_removed(later);
+}
+
+void storvsc_failure(struct storvsc *s, NTSTATUS status, char *text, size_t size)
+{
+	KIRQL irql;
+
+	KeAcquireSpinLock(&s->lock, &irql);
+	snprintf(text, size, "%s", status == s->failed ? s->failure : "");
+	KeReleaseSpinLock(&s->lock, irql);
 }
 
 /* ---- CDBs ---- */
@@ -572,7 +615,8 @@ static NTSTATUS list_target(struct storvsc *s, uint8_t target, uint8_t *data, ui
 	*bytes = 0;
 	if (NT_SUCCESS(status) && io.transferred > 8)
 		*bytes = n < io.transferred - 8 ? n : io.transferred - 8;
-	return status;
+	return status == STATUS_NO_SUCH_DEVICE ? STATUS_SUCCESS
+	                                       : status; /* nothing at the target */
 }
 
 NTSTATUS storvsc_list(struct storvsc *s, struct storvsc_address *list, uint32_t capacity,
@@ -676,6 +720,13 @@ static NTSTATUS take_capacity(struct storvsc *s, struct storvsc_disk *disk)
 	return STATUS_SUCCESS;
 }
 
+/* By the unit, if perhaps with a refusal. */
+static bool answered(NTSTATUS status)
+{
+	return status != STATUS_DEVICE_REMOVED && status != STATUS_INSUFFICIENT_RESOURCES &&
+	       status != STATUS_NO_SUCH_DEVICE;
+}
+
 static NTSTATUS take_protection(struct storvsc *s, struct storvsc_disk *disk)
 {
 	static const uint8_t sense[6] = { SCSI_MODE_SENSE_6, 0x08, 0x3f, 0, 64 };
@@ -685,7 +736,8 @@ static NTSTATUS take_protection(struct storvsc *s, struct storvsc_disk *disk)
 
 	if (NT_SUCCESS(status) && n >= 4)
 		disk->read_only = data[2] & 0x80;
-	return status;
+	/* Not every disk has mode pages; what cannot be written says so by then. */
+	return answered(status) ? STATUS_SUCCESS : status;
 }
 
 NTSTATUS storvsc_identify(struct storvsc *s, struct storvsc_address address,
@@ -767,6 +819,8 @@ static void free_controller(struct storvsc *s)
 {
 	uint32_t i;
 
+	KeCancelTimer(&s->timer);
+	KeFlushQueuedDpcs(); /* the one that runs perhaps finds nothing to do */
 	for (i = 0; i < s->options.queue_depth; i++) {
 		if (s->slots[i].packet)
 			VmbPacketFree(s->slots[i].packet);
@@ -815,6 +869,9 @@ NTSTATUS storvsc_open(PDEVICE_OBJECT bus, const struct storvsc_options *options,
 	s->options = o;
 	s->packet_size = sizeof(struct storvsc_packet);
 	list_init(&s->waiting);
+	list_init(&s->later);
+	KeInitializeTimer(&s->timer);
+	KeInitializeDpc(&s->retry, retry, s);
 	KeInitializeSpinLock(&s->lock);
 	KeInitializeEvent(&s->started, NotificationEvent, FALSE);
 	status = VmbChannelAllocate(bus, FALSE, &s->vmb);

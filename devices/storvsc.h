@@ -68,6 +68,7 @@ struct storvsc_io {
 	enum storvsc_direction direction;
 	PMDL mdl; /* `length` bytes from `offset` on of what it describes */
 	uint32_t offset, length;
+	bool once; /* not sent again, whatever the unit has to say */
 	/* D. May submit again, this one or others. */
 	void (*done)(struct storvsc_io *io);
 	void *context;
@@ -79,6 +80,7 @@ struct storvsc_io {
 	uint16_t asc; /* additional sense: code in the high byte, qualifier in the low one */
 
 	struct storvsc_io *next; /* private */
+	uint32_t repeats;
 };
 
 /* Fill in CDB, direction and length for bytes `at` to `at + length`, whole blocks. Any IRQL. */
@@ -88,15 +90,19 @@ void storvsc_prepare_write(struct storvsc_io *io, const struct storvsc_disk *dis
                            uint32_t length);
 void storvsc_prepare_flush(struct storvsc_io *io, const struct storvsc_disk *disk);
 
-/* D. `done` always runs, perhaps before this returns. */
+/* D. `done` always runs, perhaps before this returns. What the unit did not do, as it was busy, or
+ * had something else to say first (UNIT ATTENTION), is sent again a few times, for some seconds. */
 void storvsc_submit(struct storvsc *controller, struct storvsc_io *io);
 
 /*
  * The same with waiting. `buffer` is from the pool; ranges are whole blocks inside the disk, else
  * STATUS_INVALID_PARAMETER. STATUS_MEDIA_WRITE_PROTECTED, STATUS_DISK_FULL;
  * STATUS_DEVICE_DATA_ERROR: the image could not be read or written; STATUS_NO_SUCH_DEVICE;
- * STATUS_DEVICE_REMOVED: the channel closed; STATUS_INVALID_DEVICE_REQUEST: refused for another
- * reason; STATUS_INSUFFICIENT_RESOURCES.
+ * STATUS_DEVICE_NOT_READY; STATUS_DEVICE_BUSY, STATUS_REQUEST_ABORTED, STATUS_VERIFY_REQUIRED (UNIT
+ * ATTENTION): again and again; STATUS_SHARING_VIOLATION: reserved for somebody else;
+ * STATUS_IO_TIMEOUT: so the host says; STATUS_DEVICE_REMOVED: the channel closed;
+ * STATUS_INVALID_DEVICE_REQUEST: refused; STATUS_IO_DEVICE_ERROR: failed, and why was not said;
+ * STATUS_DEVICE_PROTOCOL_ERROR: an answer that makes no sense; STATUS_INSUFFICIENT_RESOURCES.
  */
 NTSTATUS storvsc_execute(struct storvsc *controller, struct storvsc_io *io);
 NTSTATUS storvsc_read(struct storvsc *controller, const struct storvsc_disk *disk, uint64_t at,
@@ -106,5 +112,10 @@ NTSTATUS storvsc_write(struct storvsc *controller, const struct storvsc_disk *di
 NTSTATUS storvsc_flush(struct storvsc *controller, const struct storvsc_disk *disk);
 NTSTATUS storvsc_discard(struct storvsc *controller, const struct storvsc_disk *disk, uint64_t at,
                          uint64_t length);
+
+/* What the host last answered to a request that ended with that status, for people; "": nothing
+ * did.
+ */
+void storvsc_failure(struct storvsc *controller, NTSTATUS status, char *text, size_t size);
 
 #endif

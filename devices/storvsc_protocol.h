@@ -53,7 +53,8 @@ enum storvsc_operation {
 #define STORVSC_DATA_IN          1u
 #define STORVSC_DATA_UNSPECIFIED 2u
 
-/* storvsc_srb.srb_status (srb.h); the top bit says that the sense data is there */
+/* storvsc_srb.srb_status (srb.h); the top bits are flags: sense data is there, the queue
+ * stands still */
 enum storvsc_srb_status {
 	STORVSC_SRB_PENDING = 0x00,
 	STORVSC_SRB_SUCCESS = 0x01,
@@ -61,11 +62,23 @@ enum storvsc_srb_status {
 	STORVSC_SRB_ERROR = 0x04,
 	STORVSC_SRB_BUSY = 0x05,
 	STORVSC_SRB_INVALID_REQUEST = 0x06,
+	STORVSC_SRB_INVALID_PATH = 0x07,
 	STORVSC_SRB_NO_DEVICE = 0x08,
+	STORVSC_SRB_TIMEOUT = 0x09,
+	STORVSC_SRB_SELECTION_TIMEOUT = 0x0a,
+	STORVSC_SRB_COMMAND_TIMEOUT = 0x0b,
+	STORVSC_SRB_BUS_RESET = 0x0e,
+	STORVSC_SRB_NO_HBA = 0x11,
 	STORVSC_SRB_DATA_OVERRUN = 0x12,
+	STORVSC_SRB_REQUEST_FLUSHED = 0x16,
 	STORVSC_SRB_INVALID_LUN = 0x20,
+	STORVSC_SRB_INVALID_TARGET = 0x21,
+	STORVSC_SRB_BAD_FUNCTION = 0x22,
+	STORVSC_SRB_QUEUE_FROZEN = 0x40,
 	STORVSC_SRB_AUTOSENSE_VALID = 0x80,
 };
+
+#define STORVSC_SRB_STATUS_MASK 0x3fu
 
 /* storvsc_srb.srb_flags, of version 5.1 on */
 #define STORVSC_SRB_QUEUE_ACTION_ENABLE    0x00000002u

@@ -235,6 +235,7 @@ static NTSTATUS opened(VMBCHANNEL vmb)
 	if (!c->index) {
 		c->controller->version = 0;
 		c->controller->state = STORVSP_OPEN;
+		storvsp_units_start(c->controller);
 	}
 	return STATUS_SUCCESS;
 }
@@ -464,5 +465,7 @@ void storvsp_statistics(struct storvsp *s, struct storvsp_statistics *statistics
 		statistics->subchannels = i;
 	}
 	pthread_mutex_unlock(&s->lock);
+	statistics->losses = s->losses;
+	statistics->failed = storvsp_units_failed(s);
 	statistics->version = s->version;
 }

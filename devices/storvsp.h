@@ -25,6 +25,11 @@ struct storvsp_options {
 	uint16_t subchannels; /* how many a guest may ask for, up to STORVSP_SUBCHANNELS */
 	uint32_t queue_depth; /* requests in flight per channel; 0: 256; a power of two */
 	uint16_t version_max; /* the newest protocol version agreed to; 0: the latest */
+	/* An image lost data that the guest had written: what the guest wants flushed fails from
+	 * now on, with that errno, until storvsp_heal() or until the disk is replaced. Said once.
+	 * Any thread, up to D; NULL: to nobody. */
+	void (*lost)(void *context, uint8_t target, uint8_t lun, int error);
+	void *context;
 };
 
 /* Offers the controller to the guest behind `vmbus` (from kmcl_host_open). */
@@ -35,7 +40,8 @@ void storvsp_destroy(struct storvsp *controller);
 
 struct storvsp_disk_options {
 	bool read_only;
-	bool direct;                  /* past the host's page cache */
+	bool direct; /* past the host's page cache */
+	bool force;  /* also where others write to the image: a file system that is mounted */
 	uint32_t block_size;          /* 0: 512 */
 	uint32_t physical_block_size; /* 0: 4096 */
 	const char *serial; /* at most 36 characters; NULL: made from the image's identity */
@@ -79,7 +85,7 @@ struct storvsp_cd_info {
 NTSTATUS storvsp_cd_info(struct storvsp *controller, uint8_t target, uint8_t lun,
                          struct storvsp_cd_info *info);
 
-/* ---- faults, for tests ---- */
+/* ---- faults: injected ones for tests, and real ones ---- */
 
 #define STORVSP_FAULTS 16u /* in a unit at a time */
 
@@ -93,8 +99,11 @@ struct storvsp_fault {
  * reads nor writes; STATUS_QUOTA_EXCEEDED. */
 NTSTATUS storvsp_inject(struct storvsp *controller, uint8_t target, uint8_t lun,
                         const struct storvsp_fault *fault);
-/* None any more. STATUS_NOT_FOUND. */
+/* None any more; and data that the image lost is forgotten: the operator has seen to it.
+ * STATUS_NOT_FOUND. */
 NTSTATUS storvsp_heal(struct storvsp *controller, uint8_t target, uint8_t lun);
+/* *error: the errno with which the image lost data; 0: it did not. STATUS_NOT_FOUND. */
+NTSTATUS storvsp_lost(struct storvsp *controller, uint8_t target, uint8_t lun, int *error);
 
 struct storvsp_statistics {
 	uint64_t requests; /* SRBs */
@@ -103,6 +112,8 @@ struct storvsp_statistics {
 	uint64_t errors;      /* answered with anything but success */
 	uint64_t refused;     /* packets that make no sense */
 	uint64_t submits;     /* system calls that began I/O */
+	uint64_t losses;      /* times that an image lost data */
+	uint16_t failed;      /* units whose flushes fail until they are healed */
 	uint16_t version;     /* agreed with the guest; 0: not yet */
 	uint16_t subchannels; /* offered */
 };

@@ -24,6 +24,7 @@ struct medium {
  * flight one. */
 struct unit {
 	atomic_uint references;
+	uint8_t target, lun; /* since it was put in */
 	bool is_cd;
 	struct scsi_disk disk;
 	pthread_mutex_t lock; /* of all that follows, except a disk's medium, which stays */
@@ -31,6 +32,7 @@ struct unit {
 	struct medium *medium; /* NULL: no disc is in */
 	struct storvsp_fault faults[STORVSP_FAULTS];
 	atomic_uint fault_count;
+	bool lost_told; /* that its image lost data */
 };
 
 /* Where the guest is in the negotiation. */
@@ -80,6 +82,7 @@ struct storvsp {
 	struct unit *units[STORVSP_TARGETS][STORVSP_LUNS];
 	struct storvsp_channel *channels[1 + STORVSP_SUBCHANNELS];
 	struct storvsp_statistics past; /* of subchannels that are gone */
+	_Atomic uint64_t losses;
 };
 
 /* A packet from the guest, in its client context while the channel has it. */
@@ -108,6 +111,12 @@ void storvsp_cd_execute(struct unit *unit, const struct scsi_command *command,
                         struct scsi_outcome *out, struct medium **medium);
 /* Makes of an operation the failure that was injected into its blocks, if there is one. */
 void storvsp_unit_fault(struct unit *unit, struct scsi_outcome *out);
+/* A promise of stable storage was broken. */
+void storvsp_unit_lost(struct storvsp *controller, struct unit *unit, int error);
+/* The guest begins anew: what was stopped runs. */
+void storvsp_units_start(struct storvsp *controller);
+/* How many have images that lost data. */
+uint16_t storvsp_units_failed(struct storvsp *controller);
 /* A reset of the bus (`target` >= STORVSP_TARGETS) or of one unit. */
 void storvsp_units_reset(struct storvsp *controller, uint8_t target, uint8_t lun);
 void storvsp_units_free(struct storvsp *controller);

@@ -66,6 +66,7 @@ static void answer_srb(struct storvsp_request *r, enum storvsc_srb_status srb_st
                        NTSTATUS status, const struct scsi_outcome *out, uint32_t transferred)
 {
 	struct storvsc_srb *srb = &r->packet.srb;
+	bool good = srb_status == STORVSC_SRB_SUCCESS;
 	uint8_t sense = 0;
 
 	if (r->medium)
@@ -73,12 +74,14 @@ static void answer_srb(struct storvsp_request *r, enum storvsc_srb_status srb_st
 	if (r->unit)
 		storvsp_unit_put(r->unit);
 	free(r->owned);
-	if (srb_status != STORVSC_SRB_SUCCESS)
+	if (!good)
 		atomic_fetch_add_explicit(&r->channel->errors, 1, memory_order_relaxed);
 
 	srb->length = (uint16_t)(r->size - STORVSC_PACKET_HEADER);
 	srb->srb_status = (uint8_t)srb_status;
-	srb->scsi_status = srb_status == STORVSC_SRB_SUCCESS ? SCSI_GOOD : SCSI_CHECK_CONDITION;
+	srb->scsi_status = good || (!out && srb_status == STORVSC_SRB_INVALID_LUN)
+	                           ? SCSI_GOOD
+	                           : SCSI_CHECK_CONDITION;
 	srb->transfer_length = transferred;
 	memset(srb->sense, 0, sizeof(srb->sense));
 	if (out && out->sense_length) {
@@ -98,13 +101,19 @@ static void answer_outcome(struct storvsp_request *r, const struct scsi_outcome 
 		answer_srb(r, STORVSC_SRB_ERROR, STATUS_IO_DEVICE_ERROR, out, 0);
 }
 
-/* With the sense that SPC-4 asks for (incorrect logical unit selection). OpenVMM sends none;
- * Debian's Linux 6.1.176 then repeats the command without end, or until it comes round to removing
- * the device; 6.1.192 does not. */
+/*
+ * With the sense that SPC-4 asks for (incorrect logical unit selection). OpenVMM sends none;
+ * Debian's Linux 6.1.176 then repeats a read without end, or until it comes round to removing the
+ * device; 6.1.192 does not. Those who look for units with TEST UNIT READY want the status as
+ * Hyper-V has it, without the bit for sense and with GOOD beside it (FreeBSD's storvsc_io_done();
+ * macOS's MacHyperVSupport); Linux takes that from it as well (storvsc_handle_error()).
+ */
 static void answer_absent(struct storvsp_request *r, struct scsi_outcome *out)
 {
+	bool ready = r->packet.srb.cdb[0] == SCSI_TEST_UNIT_READY;
+
 	scsi_fail(out, SCSI_KEY_ILLEGAL_REQUEST, SCSI_ASC_LUN_NOT_SUPPORTED);
-	answer_srb(r, STORVSC_SRB_INVALID_LUN, STATUS_DEVICE_DOES_NOT_EXIST, out, 0);
+	answer_srb(r, STORVSC_SRB_INVALID_LUN, STATUS_DEVICE_DOES_NOT_EXIST, ready ? NULL : out, 0);
 }
 
 /* An SRB that no disk ever sees. */
@@ -120,10 +129,14 @@ static void finish(struct storvsp_request *r)
 	uint32_t transferred = 0;
 
 	if (r->op.error) {
-		scsi_fail_io(&failed, r->kind, r->op.error);
+		if (r->op.lost)
+			storvsp_unit_lost(r->channel->controller, r->unit, r->op.error);
+		scsi_fail_io(&failed, r->op.lost ? SCSI_DO_FLUSH : r->kind, r->op.error);
 		answer_outcome(r, &failed);
 		return;
 	}
+	if (r->kind == SCSI_DO_STOP)
+		r->unit->disk.stopped = true;
 	if (r->kind == SCSI_DO_READ || r->kind == SCSI_DO_WRITE)
 		transferred = (uint32_t)r->op.length;
 	answer_srb(r, STORVSC_SRB_SUCCESS, STATUS_SUCCESS, NULL, transferred);
@@ -202,6 +215,16 @@ static bool push_fill(struct storvsp_request *r, const struct scsi_outcome *out)
 	return true;
 }
 
+static void start_or_stop(struct storvsp_request *r, const struct scsi_outcome *out)
+{
+	if (out->kind == SCSI_DO_STOP && out->durable) {
+		push(r, DISK_FLUSH);
+		return;
+	}
+	r->unit->disk.stopped = out->kind == SCSI_DO_STOP;
+	answer_srb(r, STORVSC_SRB_SUCCESS, STATUS_SUCCESS, NULL, 0);
+}
+
 static void perform(struct storvsp_request *r, struct scsi_outcome *out)
 {
 	bool begun = true;
@@ -215,6 +238,10 @@ static void perform(struct storvsp_request *r, struct scsi_outcome *out)
 	switch (out->kind) {
 	case SCSI_DO_FLUSH:
 		push(r, DISK_FLUSH);
+		break;
+	case SCSI_DO_START:
+	case SCSI_DO_STOP:
+		start_or_stop(r, out);
 		break;
 	case SCSI_DO_DISCARD:
 		begun = push_discard(r, out);

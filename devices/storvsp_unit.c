@@ -73,6 +73,8 @@ static NTSTATUS put_in(struct storvsp *s, uint8_t target, uint8_t lun, struct un
 {
 	bool is_free;
 
+	unit->target = target;
+	unit->lun = lun;
 	pthread_mutex_lock(&s->lock);
 	is_free = !s->units[target][lun];
 	if (is_free)
@@ -104,16 +106,18 @@ NTSTATUS storvsp_remove_unit(struct storvsp *s, uint8_t target, uint8_t lun)
 	return STATUS_SUCCESS;
 }
 
+/* A reset starts disks, and lets go of discs that the guest held (SPC-4, PREVENT ALLOW MEDIUM
+ * REMOVAL; SBC-3, power conditions). */
 static void reset_unit(struct unit *unit)
 {
-	if (!unit || !unit->is_cd)
+	if (!unit)
 		return;
+	unit->disk.stopped = false;
 	pthread_mutex_lock(&unit->lock);
 	unit->cd.locked = false;
 	pthread_mutex_unlock(&unit->lock);
 }
 
-/* A reset lets go of discs that the guest held (SPC-4, PREVENT ALLOW MEDIUM REMOVAL). */
 void storvsp_units_reset(struct storvsp *s, uint8_t target, uint8_t lun)
 {
 	uint32_t t, l;
@@ -130,6 +134,20 @@ void storvsp_units_reset(struct storvsp *s, uint8_t target, uint8_t lun)
 				storvsp_unit_put(unit);
 		}
 	}
+}
+
+void storvsp_units_start(struct storvsp *s)
+{
+	uint32_t target, lun;
+
+	pthread_mutex_lock(&s->lock);
+	for (target = 0; target < STORVSP_TARGETS; target++) {
+		for (lun = 0; lun < STORVSP_LUNS; lun++) {
+			if (s->units[target][lun])
+				s->units[target][lun]->disk.stopped = false;
+		}
+	}
+	pthread_mutex_unlock(&s->lock);
 }
 
 void storvsp_units_free(struct storvsp *s)
@@ -235,7 +253,7 @@ static bool describe_disk(struct unit *unit, const struct storvsp_disk_options *
 static NTSTATUS make_disk(const char *path, const struct storvsp_disk_options *options,
                           struct unit **out, char *why, size_t why_size)
 {
-	struct disk_image_options image = { options->read_only, options->direct };
+	struct disk_image_options image = { options->read_only, options->direct, options->force };
 	NTSTATUS status = make_unit(out, why, why_size);
 
 	if (!NT_SUCCESS(status))
@@ -245,6 +263,14 @@ static NTSTATUS make_disk(const char *path, const struct storvsp_disk_options *o
 		snprintf(why, why_size,
 		         "%s: blocks are 512 or 4096 bytes, physical ones a power of two of them",
 		         path);
+		status = STATUS_INVALID_PARAMETER_5;
+	}
+	if (NT_SUCCESS(status) && (*out)->medium->image.direct_block > (*out)->disk.block_size) {
+		snprintf(
+			why, why_size,
+			"%s: past the page cache it has blocks of %u bytes, and the guest would be "
+			"told that they have %u",
+			path, (*out)->medium->image.direct_block, (*out)->disk.block_size);
 		status = STATUS_INVALID_PARAMETER_5;
 	}
 	if (!NT_SUCCESS(status))
@@ -464,9 +490,62 @@ NTSTATUS storvsp_heal(struct storvsp *s, uint8_t target, uint8_t lun)
 		return STATUS_NOT_FOUND;
 	pthread_mutex_lock(&unit->lock);
 	unit->fault_count = 0;
+	unit->lost_told = false;
+	if (!unit->is_cd)
+		disk_image_heal(&unit->medium->image);
 	pthread_mutex_unlock(&unit->lock);
 	storvsp_unit_put(unit);
 	return STATUS_SUCCESS;
+}
+
+static int unit_lost(struct unit *unit)
+{
+	return unit->is_cd ? 0 : disk_image_lost(&unit->medium->image);
+}
+
+NTSTATUS storvsp_lost(struct storvsp *s, uint8_t target, uint8_t lun, int *error)
+{
+	struct unit *unit = storvsp_unit_get(s, target, lun);
+
+	if (!unit)
+		return STATUS_NOT_FOUND;
+	*error = unit_lost(unit);
+	storvsp_unit_put(unit);
+	return STATUS_SUCCESS;
+}
+
+uint16_t storvsp_units_failed(struct storvsp *s)
+{
+	uint32_t target, lun;
+	uint16_t n = 0;
+
+	pthread_mutex_lock(&s->lock);
+	for (target = 0; target < STORVSP_TARGETS; target++) {
+		for (lun = 0; lun < STORVSP_LUNS; lun++) {
+			struct unit *unit = s->units[target][lun];
+
+			if (unit && unit_lost(unit))
+				n++;
+		}
+	}
+	pthread_mutex_unlock(&s->lock);
+	return n;
+}
+
+void storvsp_unit_lost(struct storvsp *s, struct unit *unit, int error)
+{
+	bool news;
+
+	pthread_mutex_lock(&unit->lock);
+	news = !unit->lost_told && unit_lost(unit); /* it may be healed by now */
+	if (news)
+		unit->lost_told = true;
+	pthread_mutex_unlock(&unit->lock);
+	if (!news)
+		return;
+	s->losses++;
+	if (s->options.lost)
+		s->options.lost(s->options.context, unit->target, unit->lun, error);
 }
 
 /* The first block of the fault that is in the extent; UINT64_MAX: none. */
@@ -521,7 +600,8 @@ void storvsp_unit_fault(struct unit *unit, struct scsi_outcome *out)
 	bool reading = out->kind == SCSI_DO_READ;
 	uint64_t hit = UINT64_MAX;
 
-	if (out->kind == SCSI_DONE || out->kind == SCSI_DO_FLUSH)
+	if (out->kind == SCSI_DONE || out->kind == SCSI_DO_FLUSH || out->kind == SCSI_DO_STOP ||
+	    out->kind == SCSI_DO_START)
 		return;
 	pthread_mutex_lock(&unit->lock);
 	for (i = 0; i < unit->fault_count && hit == UINT64_MAX; i++) {

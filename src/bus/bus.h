@@ -25,6 +25,7 @@
 #define BUS_STATUS_INVALID_PARAMETER      0xc000000du
 #define BUS_STATUS_INSUFFICIENT_RESOURCES 0xc000009au
 #define BUS_STATUS_CONNECTION_REFUSED     0xc0000236u
+#define BUS_STATUS_DEVICE_REMOVED         0xc00002b6u /* the offer is being taken back */
 
 /* A status from the wire for who asks NT_SUCCESS(): 0, or a failure by that measure, too. */
 static inline uint32_t bus_status_from_wire(uint32_t status)

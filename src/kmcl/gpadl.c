@@ -79,16 +79,6 @@ static NTSTATUS gpadl_ranges_build(struct channel *ch, PMDL mdl, uint64_t offset
 	return status;
 }
 
-static bool gpadl_channel_open(struct channel *ch)
-{
-	bool open;
-
-	pthread_mutex_lock(&ch->lock);
-	open = ch->phase >= CHANNEL_OPENING && ch->phase <= CHANNEL_CLOSING;
-	pthread_mutex_unlock(&ch->lock);
-	return open;
-}
-
 NTSTATUS VmbChannelCreateGpadlFromMdl(VMBCHANNEL Channel, UINT32 Flags, PMDL Mdl,
                                       UINT32 StartOffsetWithinMdl, UINT32 DataLengthWithinMdl,
                                       PUINT32 GpadlHandle)
@@ -105,7 +95,7 @@ NTSTATUS VmbChannelCreateGpadlFromMdl(VMBCHANNEL Channel, UINT32 Flags, PMDL Mdl
 		return STATUS_INVALID_PARAMETER_3;
 	if (!GpadlHandle)
 		return STATUS_INVALID_PARAMETER_6;
-	if (!nt_irql_at_most(PASSIVE_LEVEL, __func__, ch->config.name) || !gpadl_channel_open(ch))
+	if (!nt_irql_at_most(PASSIVE_LEVEL, __func__, ch->config.name) || !channel_is_open(ch))
 		return STATUS_INVALID_DEVICE_STATE;
 	status = gpadl_ranges_build(ch, Mdl, StartOffsetWithinMdl, DataLengthWithinMdl, &r);
 	if (!NT_SUCCESS(status))

@@ -66,6 +66,7 @@ struct guest_offer {
 	struct bus_offer offer;
 	struct channel *owner;
 	bool rescinded;
+	bool going;       /* the host has said that it will be */
 	bool release_due; /* nobody had it: the host may have it back at once */
 	bool gone;        /* the machine has forgotten it with the connection */
 };
@@ -222,8 +223,16 @@ static void guest_give(struct guest *guest, struct guest_offer *offer, struct ch
 	channel_on_offer(ch);
 }
 
+/* One that is being taken back helps nobody who waits for one. */
+static bool guest_offer_is_free(const struct guest_offer *offer)
+{
+	return !offer->owner && !offer->rescinded && !offer->going;
+}
+
 static void guest_match_offer(struct guest *guest, struct guest_offer *offer)
 {
+	if (!guest_offer_is_free(offer))
+		return;
 	for (struct channel **p = &guest->waiting; *p; p = &(*p)->next) {
 		struct channel *ch = *p;
 
@@ -242,7 +251,7 @@ NTSTATUS guest_wait_for_offer(struct channel *ch)
 
 	guest_enter(guest);
 	for (offer = guest->offers; offer; offer = offer->next)
-		if (!offer->owner && !offer->rescinded && guest_matches(ch, &offer->offer))
+		if (guest_offer_is_free(offer) && guest_matches(ch, &offer->offer))
 			break;
 	if (offer) {
 		guest_give(guest, offer, ch);
@@ -668,8 +677,10 @@ static NTSTATUS guest_wait_for(struct guest *guest, struct guest_wait *wait)
 /* What the machine answers in the place of a host that is gone, or took its offer back, says so. */
 static NTSTATUS guest_answer_status(const struct channel *ch, NTSTATUS status)
 {
-	const struct guest_offer *offer = ch->guest_offer;
+	struct guest_offer *offer = ch->guest_offer;
 
+	if (status == STATUS_DEVICE_REMOVED && offer)
+		offer->going = true;
 	if (status == (NTSTATUS)BUS_STATUS_UNSUCCESSFUL &&
 	    (!offer || offer->rescinded || offer->gone))
 		return STATUS_DEVICE_REMOVED;
@@ -894,6 +905,18 @@ static NTSTATUS guest_open_and_wait(struct channel *ch)
 		guest_abandon_rings(ch);
 	guest_leave(guest);
 	return status;
+}
+
+bool guest_lost_offer(struct channel *ch)
+{
+	struct guest_offer *offer;
+	bool lost;
+
+	guest_enter(ch->guest);
+	offer = ch->guest_offer;
+	lost = !offer || offer->rescinded || offer->going || offer->gone;
+	guest_leave(ch->guest);
+	return lost;
 }
 
 NTSTATUS guest_open_channel(struct channel *ch)
@@ -1167,7 +1190,7 @@ NTSTATUS kmcl_client_channel_set_target_vp(VMBCHANNEL channel, uint32_t vp)
 		return STATUS_INVALID_DEVICE_STATE;
 	pthread_mutex_lock(&ch->lock);
 	ch->config.target_vp = vp;
-	open = ch->phase >= CHANNEL_PAUSED && ch->phase < CHANNEL_CLOSING;
+	open = ch->life.phase >= LIFE_PAUSED && ch->life.phase < LIFE_CLOSING;
 	wait.channel_id = ch->bus_offer.channel_id;
 	pthread_mutex_unlock(&ch->lock);
 	if (!open)
@@ -1195,7 +1218,7 @@ NTSTATUS VmbChannelSetInterruptLatency(VMBCHANNEL Channel, UINT16 Latency, PUINT
 	if (!ch || ch->server)
 		return STATUS_INVALID_PARAMETER_1;
 	pthread_mutex_lock(&ch->lock);
-	open = ch->phase >= CHANNEL_OPENING;
+	open = life_is_open(&ch->life);
 	id = ch->bus_offer.monitor_id;
 	pthread_mutex_unlock(&ch->lock);
 	if (!open)

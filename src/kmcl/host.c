@@ -793,8 +793,11 @@ NTSTATUS kmcl_server_channel_get_open_data(VMBCHANNEL channel, void *data, uint3
 		return STATUS_INVALID_PARAMETER_1;
 	if (n > CHANNEL_USER_DATA)
 		return STATUS_INVALID_PARAMETER_3;
+	if (!data && n)
+		return STATUS_INVALID_PARAMETER_2;
 	pthread_mutex_lock(&ch->lock);
-	memcpy(data, ch->open.user_data, n);
+	if (n)
+		memcpy(data, ch->open.user_data, n);
 	pthread_mutex_unlock(&ch->lock);
 	return STATUS_SUCCESS;
 }

@@ -40,6 +40,33 @@ static void emit(int level, const char *channel, const char *text)
 	inside = false;
 }
 
+/* How many bytes the character has that begins there; 0: it is none, or C1 (0x80 to 0x9f). */
+static size_t utf8(const unsigned char *p)
+{
+	size_t n = *p < 0xc2 || *p > 0xf4 ? 0 : *p < 0xe0 ? 2 : *p < 0xf0 ? 3 : 4, i;
+	unsigned int least = *p == 0xc2 || *p == 0xe0 ? 0xa0 : *p == 0xf0 ? 0x90 : 0x80;
+
+	for (i = 1; i < n; i++) {
+		if ((p[i] & 0xc0) != 0x80 || p[1] < least)
+			return 0;
+	}
+	return n;
+}
+
+/* Lines carry text from the other end, and go to terminals: no control character does. */
+static void clean(char *text)
+{
+	unsigned char *p = (unsigned char *)text;
+	size_t n;
+
+	while (*p) {
+		n = *p < 0x7f ? *p >= 0x20 : utf8(p);
+		if (!n)
+			*p = '?';
+		p += n ? n : 1;
+	}
+}
+
 void nt_log_set(void (*fn)(int level, const char *channel, const char *text, void *context),
                 void *context, enum nt_log_level max)
 {
@@ -65,6 +92,7 @@ void nt_log(enum nt_log_level level, const char *channel, const char *format, ..
 	va_start(ap, format);
 	vsnprintf(text, sizeof(text), format, ap);
 	va_end(ap);
+	clean(text);
 	emit((int)level, channel, text);
 }
 
@@ -76,6 +104,7 @@ void nt_die(const char *format, ...)
 	va_start(ap, format);
 	vsnprintf(text, sizeof(text), format, ap);
 	va_end(ap);
+	clean(text);
 	emit(NT_LOG_ERROR, NULL, text);
 	abort();
 }

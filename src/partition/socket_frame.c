@@ -127,7 +127,7 @@ static bool decode_refuse(const uint8_t *bytes, size_t size, unsigned int descri
 	for (size_t i = 0; i < length; i++) {
 		uint8_t c = bytes[HEADER_SIZE + i];
 
-		frame->text[i] = c < 0x20 || c == 0x7f ? '?' : (char)c;
+		frame->text[i] = c < 0x20 || c > 0x7e ? '?' : (char)c;
 	}
 	frame->text[length] = 0;
 	return true;

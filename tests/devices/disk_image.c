@@ -283,6 +283,107 @@ static void a_block_fills_a_range(void **state)
 		assert_int_equal(a[i], 0);
 }
 
+/* ---- past the page cache ---- */
+
+/* The image anew, past the page cache; false: the file system has no such thing. */
+static bool open_direct(struct fixture *f)
+{
+	struct disk_image_options options = { .direct = true };
+	char why[256];
+	int error;
+
+	disk_image_close(&f->image);
+	error = disk_image_open(f->path, &options, &f->image, why, sizeof(why));
+	if (error)
+		print_message("# skipped: O_DIRECT: %s\n", why);
+	return !error;
+}
+
+static void check_direct(struct fixture *f, uint8_t *a, uint8_t *b, uint32_t offset, uint32_t piece)
+{
+	fill_with(a + offset, 1 << 20, offset + piece);
+	memset(b, 0, (1 << 20) + 8192);
+	assert_int_equal(transfer(f, DISK_WRITE, 12288, a + offset, 1 << 20, piece), 0);
+	assert_int_equal(transfer(f, DISK_READ, 12288, b + offset, 1 << 20, piece), 0);
+	assert_memory_equal(a + offset, b + offset, 1 << 20);
+	assert_int_equal(b[offset - 1], 0);
+	assert_int_equal(b[offset + (1 << 20)], 0);
+}
+
+/* As guests have it: from anywhere in a page, in pieces that are pages but for the first and last.
+ */
+static void memory_need_not_be_aligned_for_direct_images(void **state)
+{
+	static const uint32_t offsets[] = { 256, 4, 1, 4095, 512, 2048 };
+	static const uint32_t pieces[] = { 4096, 1 << 21, 4095, 100 };
+	struct fixture *f = *state;
+	uint8_t *a = aligned_alloc(4096, (1 << 20) + 8192);
+	uint8_t *b = aligned_alloc(4096, (1 << 20) + 8192);
+	struct disk_queue_counters counters;
+	size_t i, k;
+
+	if (!open_direct(f))
+		skip();
+	memset(a, 0, (1 << 20) + 8192);
+	for (i = 0; i < sizeof(offsets) / sizeof(offsets[0]); i++) {
+		for (k = 0; k < sizeof(pieces) / sizeof(pieces[0]); k++)
+			check_direct(f, a, b, offsets[i], pieces[k]);
+	}
+	disk_queue_counters(f->queue, &counters);
+	assert_true(counters.bounced > 0);
+	/* What is aligned is not copied. */
+	assert_int_equal(transfer(f, DISK_READ, 0, a, 1 << 20, 4096), 0);
+	disk_queue_counters(f->queue, &counters);
+	i = counters.bounced;
+	assert_int_equal(transfer(f, DISK_WRITE, 0, a, 1 << 20, 4096), 0);
+	disk_queue_counters(f->queue, &counters);
+	assert_int_equal(counters.bounced, i);
+	free(a);
+	free(b);
+}
+
+static void write_and_read_on(struct fixture *f)
+{
+	struct memory_op ops[48];
+	uint8_t *memory = malloc(48 * 66000);
+	unsigned int i, round;
+
+	memset(memory, 0x11, 48 * 66000);
+	for (round = 0; round < 8; round++) {
+		for (i = 0; i < 48; i++) {
+			ops[i] = (struct memory_op){
+				.op = { .image = &f->image,
+				        .kind = i & 1 ? DISK_READ : DISK_WRITE,
+				        .offset = i * 65536ull,
+				        .length = 65536,
+				        .durable = i % 8 == 0,
+				        .iovec = memory_iovec },
+				.memory = memory + i * 66000 + i % 3, /* every third is aligned */
+				.piece = 65536,
+			};
+			disk_queue_push(f->queue, &ops[i].op);
+		}
+		disk_queue_flush(f->queue);
+		wait_for(f, 48);
+		for (i = 0; i < 48; i++)
+			assert_int_equal(ops[i].op.error, 0);
+	}
+	free(memory);
+}
+
+/* More at a time than there are buffers: the others wait for them, and all come back. */
+static void operations_wait_for_buffers(void **state)
+{
+	struct fixture *f = *state;
+	struct disk_queue_counters counters;
+
+	if (!open_direct(f))
+		skip();
+	write_and_read_on(f);
+	disk_queue_counters(f->queue, &counters);
+	assert_true(counters.bounced >= 8ull * 32 * 65536);
+}
+
 static void flushing_and_durable_writes_succeed(void **state)
 {
 	struct fixture *f = *state;
@@ -422,6 +523,8 @@ int main(void)
 		TEST(discarded_blocks_are_given_back_and_read_as_zeroes),
 		TEST(zeroed_ranges_read_as_zeroes),
 		TEST(a_block_fills_a_range),
+		TEST(memory_need_not_be_aligned_for_direct_images),
+		TEST(operations_wait_for_buffers),
 		TEST(flushing_and_durable_writes_succeed),
 		TEST(a_short_read_is_an_error),
 		TEST(a_bad_pointer_is_an_error),

@@ -185,6 +185,19 @@ static void report_luns_lists_them(void **state)
 	c.data_in = 16;
 	scsi_report_luns(&c, luns, 3, &out);
 	assert_data(16);
+	/* As Hyper-V's UEFI asks. */
+	c.cdb[8] = 0;
+	c.data_in = 520;
+	scsi_report_luns(&c, luns, 3, &out);
+	assert_data(32);
+	scsi_report_luns(&c, luns, 0, &out);
+	assert_data(8);
+	assert_int_equal(scsi_get32(out.data), 0);
+	c.cdb[9] = 15; /* asked for less than there can be */
+	scsi_report_luns(&c, luns, 3, &out);
+	assert_sense(SCSI_KEY_ILLEGAL_REQUEST, SCSI_ASC_INVALID_FIELD_IN_CDB);
+	c.cdb[9] = 0;
+	c.cdb[8] = 0x10;
 	c.cdb[2] = 1; /* well known ones */
 	scsi_report_luns(&c, luns, 3, &out);
 	assert_data(8);
@@ -326,18 +339,64 @@ static void a_read_only_disk_refuses_every_change(void **state)
 	assert_good();
 }
 
+static void stops_and_starts(void **state)
+{
+	struct scsi_disk read_only = thin;
+
+	read_only.read_only = true;
+	RUN(&thin, 0, 0, SCSI_START_STOP_UNIT, 0, 0, 0, 0, 0);
+	assert_int_equal(out.kind, SCSI_DO_STOP);
+	assert_true(out.durable);
+	RUN(&thin, 0, 0, SCSI_START_STOP_UNIT, 0, 0, 0, 4, 0); /* NO_FLUSH */
+	assert_int_equal(out.kind, SCSI_DO_STOP);
+	assert_false(out.durable);
+	RUN(&read_only, 0, 0, SCSI_START_STOP_UNIT, 0, 0, 0, 0, 0);
+	assert_int_equal(out.kind, SCSI_DO_STOP);
+	assert_false(out.durable);
+	RUN(&thin, 0, 0, SCSI_START_STOP_UNIT, 0, 0, 0, 1, 0);
+	assert_int_equal(out.kind, SCSI_DO_START);
+	RUN(&thin, 0, 0, SCSI_START_STOP_UNIT, 0, 0, 0, 2, 0); /* to eject it */
+	assert_sense(SCSI_KEY_ILLEGAL_REQUEST, SCSI_ASC_INVALID_FIELD_IN_CDB);
+	/* A power condition instead: active, standby. */
+	RUN(&thin, 0, 0, SCSI_START_STOP_UNIT, 0, 0, 0, 0x10, 0);
+	assert_good();
+	RUN(&thin, 0, 0, SCSI_START_STOP_UNIT, 0, 0, 0, 0x30, 0);
+	assert_int_equal(out.kind, SCSI_DO_FLUSH);
+}
+
+static void a_stopped_disk_does_not_touch_its_medium(void **state)
+{
+	struct scsi_disk disk = thin;
+
+	disk.stopped = true;
+	RUN(&disk, 0, 0, SCSI_TEST_UNIT_READY, 0, 0, 0, 0, 0);
+	assert_sense(SCSI_KEY_NOT_READY, SCSI_ASC_NEEDS_START);
+	RUN(&disk, 512, 0, SCSI_READ_10, 0, 0, 0, 0, 0, 0, 0, 1, 0);
+	assert_sense(SCSI_KEY_NOT_READY, SCSI_ASC_NEEDS_START);
+	RUN(&disk, 0, 512, SCSI_WRITE_10, 0, 0, 0, 0, 0, 0, 0, 1, 0);
+	assert_sense(SCSI_KEY_NOT_READY, SCSI_ASC_NEEDS_START);
+	RUN(&disk, 0, 0, SCSI_VERIFY_10, 0, 0, 0, 0, 0, 0, 0, 1, 0);
+	assert_sense(SCSI_KEY_NOT_READY, SCSI_ASC_NEEDS_START);
+	RUN(&disk, 0, 512, SCSI_WRITE_SAME_10, 0, 0, 0, 0, 0, 0, 0, 1, 0);
+	assert_sense(SCSI_KEY_NOT_READY, SCSI_ASC_NEEDS_START);
+	RUN(&disk, 0, 24, SCSI_UNMAP, 0, 0, 0, 0, 0, 0, 0, 24, 0);
+	assert_sense(SCSI_KEY_NOT_READY, SCSI_ASC_NEEDS_START);
+	RUN(&disk, 255, 0, SCSI_INQUIRY, 0, 0, 0, 255, 0);
+	assert_int_equal(out.status, SCSI_GOOD);
+	RUN(&disk, 255, 0, SCSI_REQUEST_SENSE, 0, 0, 0, 255, 0);
+	assert_int_equal(out.status, SCSI_GOOD);
+	RUN(&disk, 0, 0, SCSI_SYNCHRONIZE_CACHE_10, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+	assert_int_equal(out.kind, SCSI_DO_FLUSH);
+	RUN(&disk, 0, 0, SCSI_START_STOP_UNIT, 0, 0, 0, 1, 0);
+	assert_int_equal(out.kind, SCSI_DO_START);
+}
+
 static void flushes(void **state)
 {
 	RUN(&thin, 0, 0, SCSI_SYNCHRONIZE_CACHE_10, 0, 0, 0, 0, 0, 0, 0, 0, 0);
 	assert_int_equal(out.kind, SCSI_DO_FLUSH);
 	RUN(&thin, 0, 0, SCSI_SYNCHRONIZE_CACHE_16, 0, 0, 0, 0, 0, 0, 0, 0, 8, 0, 0, 0, 8, 0, 0);
 	assert_int_equal(out.kind, SCSI_DO_FLUSH);
-	RUN(&thin, 0, 0, SCSI_START_STOP_UNIT, 0, 0, 0, 0, 0);
-	assert_int_equal(out.kind, SCSI_DO_FLUSH);
-	RUN(&thin, 0, 0, SCSI_START_STOP_UNIT, 0, 0, 0, 1, 0);
-	assert_good();
-	RUN(&thin, 0, 0, SCSI_START_STOP_UNIT, 0, 0, 0, 2, 0);
-	assert_sense(SCSI_KEY_ILLEGAL_REQUEST, SCSI_ASC_INVALID_FIELD_IN_CDB);
 	RUN(&thin, 0, 0, SCSI_SYNCHRONIZE_CACHE_10, 0, 0, 1, 0, 0, 0, 0, 1, 0);
 	assert_int_equal(out.kind, SCSI_DO_FLUSH);
 	RUN(&thin, 0, 0, SCSI_SYNCHRONIZE_CACHE_10, 0, 0, 2, 0, 0, 0, 0, 1, 0);
@@ -568,6 +627,8 @@ int main(void)
 		cmocka_unit_test(transfers_larger_than_the_memory_or_the_limit_are_refused),
 		cmocka_unit_test(protection_information_is_refused),
 		cmocka_unit_test(a_read_only_disk_refuses_every_change),
+		cmocka_unit_test(stops_and_starts),
+		cmocka_unit_test(a_stopped_disk_does_not_touch_its_medium),
 		cmocka_unit_test(flushes),
 		cmocka_unit_test(unmap_takes_a_list),
 		cmocka_unit_test(unmap_trusts_no_length_in_the_list),

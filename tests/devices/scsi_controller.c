@@ -320,6 +320,38 @@ static void a_read_only_disk_refuses_writes(void **state)
 	release(memory);
 }
 
+/* From any place in its pages, which the device behind the image cannot use. */
+static void a_direct_disk_takes_any_memory(void **state)
+{
+	static const uint32_t offsets[] = { 256, 4, 1, 4095 };
+	struct storvsp_disk_options options = { .direct = true };
+	struct fixture *f = *state;
+	struct storvsc_disk disk;
+	uint8_t *memory = pool((1 << 20) + 4096), *other = pool((1 << 20) + 4096);
+	char why[256];
+	size_t i;
+
+	if (!NT_SUCCESS(
+		    storvsp_add_disk(f->host, 0, 6, f->second_path, &options, why, sizeof(why)))) {
+		print_message("# skipped: O_DIRECT: %s\n", why);
+		skip();
+	}
+	assert_int_equal(storvsc_identify(f->guest, (struct storvsc_address){ 0, 6 }, &disk),
+	                 STATUS_SUCCESS);
+	for (i = 0; i < sizeof(offsets) / sizeof(offsets[0]); i++) {
+		uint8_t *a = memory + offsets[i], *b = other + offsets[i];
+
+		fill_with(a, 1 << 20, offsets[i]);
+		assert_int_equal(storvsc_write(f->guest, &disk, 8192, a, 1 << 20), STATUS_SUCCESS);
+		assert_int_equal(storvsc_read(f->guest, &disk, 8192, b, 1 << 20), STATUS_SUCCESS);
+		assert_memory_equal(a, b, 1 << 20);
+		assert_int_equal(storvsc_read(f->guest, &disk, 8704, b, 512), STATUS_SUCCESS);
+		assert_memory_equal(a + 512, b, 512);
+	}
+	release(memory);
+	release(other);
+}
+
 static void the_end_of_the_disk_is_the_end(void **state)
 {
 	struct fixture *f = *state;
@@ -361,8 +393,15 @@ static void absent_disks_are_absent(void **state)
 	                 STATUS_NO_SUCH_DEVICE);
 	assert_int_equal(storvsc_identify(f->guest, (struct storvsc_address){ 9, 200 }, &disk),
 	                 STATUS_NO_SUCH_DEVICE);
+	/* macOS and FreeBSD look for units with it, Linux 6.1.176 needs the sense of a read. */
+	assert_int_equal(storvsc_execute(f->guest, &io), STATUS_NO_SUCH_DEVICE);
+	assert_int_equal(io.srb_status, STORVSC_SRB_INVALID_LUN);
+	assert_int_equal(io.scsi_status, SCSI_GOOD);
+	io.cdb[0] = SCSI_READ_10;
+	io.cdb_length = 10;
 	assert_int_equal(storvsc_execute(f->guest, &io), STATUS_NO_SUCH_DEVICE);
 	assert_int_equal(io.srb_status, STORVSC_SRB_INVALID_LUN | STORVSC_SRB_AUTOSENSE_VALID);
+	assert_int_equal(io.scsi_status, SCSI_CHECK_CONDITION);
 	assert_int_equal(io.sense_key, SCSI_KEY_ILLEGAL_REQUEST);
 	assert_int_equal(io.asc, SCSI_ASC_LUN_NOT_SUPPORTED);
 }
@@ -758,6 +797,38 @@ static void srbs_that_lie_are_refused(void **state)
 	release(memory);
 }
 
+/* Hyper-V's UEFI: no allocation length in the CDB, 520 bytes of memory, each target. */
+static void uefi_lists_the_units(void **state)
+{
+	struct fixture *f = *state;
+	struct storvsc_packet p = { .operation = STORVSC_EXECUTE_SRB };
+	struct raw *r = &f->raw[0];
+	uint8_t *memory = pool(520);
+	PMDL mdl = IoAllocateMdl(memory, 520, FALSE, FALSE, NULL);
+
+	MmBuildMdlForNonPagedPool(mdl);
+	assert_int_equal(add_disk(f, 7, f->second_path, false), STATUS_SUCCESS);
+	raw_open(f, r, 0);
+	raw_negotiate(r, STORVSC_VERSION_WIN10);
+	p.srb.cdb_length = 12;
+	p.srb.cdb[0] = SCSI_REPORT_LUNS;
+	p.srb.data_in = STORVSC_DATA_IN;
+	p.srb.transfer_length = 520;
+	for (p.srb.target = 0; p.srb.target < 4; p.srb.target++) {
+		uint32_t units = p.srb.target ? 0 : 2;
+
+		memset(memory, 0xee, 520);
+		assert_int_equal(raw_send(r, &p, sizeof(p), mdl), STATUS_SUCCESS);
+		assert_int_equal(r->reply.srb.srb_status, STORVSC_SRB_SUCCESS);
+		assert_int_equal(r->reply.srb.scsi_status, SCSI_GOOD);
+		assert_int_equal(r->reply.srb.transfer_length, 8 + 8 * units);
+		assert_int_equal(scsi_get32(memory), 8 * units);
+	}
+	raw_close(r);
+	IoFreeMdl(mdl);
+	release(memory);
+}
+
 static void subchannels_are_offered_and_carry_srbs(void **state)
 {
 	struct fixture *f = *state;
@@ -796,6 +867,7 @@ int main(int argc, char **argv)
 		TEST(more_requests_than_the_queue_holds),
 		TEST(discarded_ranges_read_as_zeroes),
 		TEST(a_read_only_disk_refuses_writes),
+		TEST(a_direct_disk_takes_any_memory),
 		TEST(the_end_of_the_disk_is_the_end),
 		TEST(an_image_that_shrinks_gives_medium_errors),
 		TEST(absent_disks_are_absent),
@@ -808,6 +880,7 @@ int main(int argc, char **argv)
 		RAW(resets_are_answered_and_let_go_of_discs),
 		RAW(short_packets_are_refused),
 		RAW(srbs_that_lie_are_refused),
+		RAW(uefi_lists_the_units),
 		RAW(subchannels_are_offered_and_carry_srbs),
 	};
 

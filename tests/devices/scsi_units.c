@@ -119,7 +119,9 @@ static int teardown(void **state)
 static struct storvsc_io command(struct fixture *f, struct storvsc_address at, const uint8_t *cdb,
                                  uint8_t size, void *memory, uint32_t length)
 {
-	struct storvsc_io io = { .address = at, .cdb_length = size, .length = length };
+	struct storvsc_io io = {
+		.address = at, .cdb_length = size, .length = length, .once = true
+	};
 
 	memcpy(io.cdb, cdb, size);
 	if (length) {
@@ -445,6 +447,9 @@ static void a_removed_unit_is_an_invalid_lun(void **state)
 	assert_int_equal(storvsp_remove_unit(f->host, 0, 1), STATUS_SUCCESS);
 	io = test_ready(f, cd_at);
 	assert_int_equal(io.status, STATUS_NO_SUCH_DEVICE);
+	assert_int_equal(io.srb_status, STORVSC_SRB_INVALID_LUN);
+	io = COMMAND(f, cd_at, NULL, 0, SCSI_READ_10, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+	assert_int_equal(io.status, STATUS_NO_SUCH_DEVICE);
 	assert_int_equal(io.srb_status, STORVSC_SRB_INVALID_LUN | STORVSC_SRB_AUTOSENSE_VALID);
 	assert_int_equal(io.sense_key, SCSI_KEY_ILLEGAL_REQUEST);
 	assert_int_equal(io.asc, SCSI_ASC_LUN_NOT_SUPPORTED);
@@ -497,6 +502,45 @@ static void a_disc_is_ejected_under_io(void **state)
 	assert_int_equal(r.other, 0);
 }
 
+/* ---- disks that are stopped ---- */
+
+static NTSTATUS read_disk(struct fixture *f)
+{
+	uint8_t *memory = pool(4096);
+	NTSTATUS status = storvsc_read(f->guest, &f->described, 0, memory, 4096);
+
+	ExFreePoolWithTag(memory, TAG);
+	return status;
+}
+
+static void stop_disk(struct fixture *f)
+{
+	struct storvsc_io io = COMMAND(f, disk_at, NULL, 0, SCSI_START_STOP_UNIT, 0, 0, 0, 0, 0);
+
+	assert_int_equal(io.status, STATUS_SUCCESS);
+	io = test_ready(f, disk_at);
+	assert_sense(&io, SCSI_KEY_NOT_READY, SCSI_ASC_NEEDS_START);
+	assert_int_equal(read_disk(f), STATUS_DEVICE_NOT_READY);
+}
+
+/* Until it is started, or reset, or until the guest's driver begins anew, as after a reboot. */
+static void a_stopped_disk_is_not_ready(void **state)
+{
+	struct fixture *f = *state;
+	struct storvsc_io io;
+
+	assert_int_equal(read_disk(f), STATUS_SUCCESS);
+	stop_disk(f);
+	io = COMMAND(f, disk_at, NULL, 0, SCSI_START_STOP_UNIT, 0, 0, 0, 1, 0);
+	assert_int_equal(io.status, STATUS_SUCCESS);
+	assert_int_equal(read_disk(f), STATUS_SUCCESS);
+	stop_disk(f);
+	storvsc_close(f->guest);
+	f->guest = NULL;
+	assert_int_equal(storvsc_open(f->bus, NULL, &f->guest), STATUS_SUCCESS);
+	assert_int_equal(read_disk(f), STATUS_SUCCESS);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(int argc, char **argv)
@@ -513,6 +557,7 @@ int main(int argc, char **argv)
 		TEST(a_disk_is_removed_under_io),
 		TEST(a_removed_unit_is_an_invalid_lun),
 		TEST(a_disc_is_ejected_under_io),
+		TEST(a_stopped_disk_is_not_ready),
 	};
 
 	if (argc > 1)

@@ -49,6 +49,27 @@ static void a_line_that_is_too_long_is_cut(void **state)
 	nt_log_set(NULL, NULL, NT_LOG_WARNING);
 }
 
+/* Text from outside: C0, C1 alone and as UTF-8, also overlong, delete; what names are made of
+ * stays. */
+static void control_characters_do_not_pass(void **state)
+{
+	struct said said = { 0 };
+
+	nt_log_set(keep, &said, NT_LOG_ERROR);
+	nt_log(NT_LOG_ERROR, NULL,
+	       "a\x1b[2J\nb\x9b"
+	       "0m\xc2\x9b"
+	       "1m\xe0\x82\x9b"
+	       "2m\x7f");
+	assert_string_equal(said.text, "a?[2J?b?0m??1m???2m?");
+	nt_log(NT_LOG_ERROR, NULL, "%s",
+	       "B\xc3\xbc"
+	       "cher \xe2\x82\xac \xf0\x9f\x92\xbe \xc3");
+	assert_string_equal(said.text, "B\xc3\xbc"
+	                               "cher \xe2\x82\xac \xf0\x9f\x92\xbe ?");
+	nt_log_set(NULL, NULL, NT_LOG_WARNING);
+}
+
 static void talk_in_the_callback(void)
 {
 	struct said said = { .talks = true };
@@ -105,6 +126,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_callback_gets_what_is_loud_enough),
 		cmocka_unit_test(a_line_that_is_too_long_is_cut),
+		cmocka_unit_test(control_characters_do_not_pass),
 		cmocka_unit_test(a_callback_that_logs_does_not_lock_up),
 		cmocka_unit_test(it_is_called_one_at_a_time),
 		cmocka_unit_test(stops_say_why),

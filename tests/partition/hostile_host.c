@@ -100,6 +100,8 @@ static void test_answer_wrong(void **state)
 static void test_refusals(void **state)
 {
 	uint8_t busy[] = { 3, 0, 12, 0, 1, 0, 0, 0, 'B', 'U', 'S', 'Y' };
+	uint8_t escapes[] = { 3,    0,   17,  0,    2,   0,    0,    0,  'A',
+		              0x1b, '[', 'B', 0x9b, 'C', 0xc2, 0x9b, 'D' };
 	uint8_t version[] = { 3, 0, 11, 0, 2, 0, 0, 0, 'O', 'L', 'D' };
 	int fd = begin();
 
@@ -109,6 +111,10 @@ static void test_refusals(void **state)
 	fd = begin();
 	raw_send(fd, version, sizeof(version), NULL, 0);
 	expect_open(-EPROTO, "OLD");
+	close(fd);
+	fd = begin(); /* CSI in C0, C1 and UTF-8 */
+	raw_send(fd, escapes, sizeof(escapes), NULL, 0);
+	expect_open(-EPROTO, "A?[B?C??D");
 	close(fd);
 }
 

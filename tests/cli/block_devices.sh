@@ -1,0 +1,139 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
+# The kmcl command's host on block devices: one whose writes are lost under the page cache, as what lies
+# behind it is full, and one that is mounted. Needs root, loop devices, and a tmpfs to mount.
+# Usage: block_devices.sh KMCL. Output: TAP.
+kmcl=$1
+dir=$(mktemp -d)
+host='' loop=''
+count=0
+
+end_host()
+{
+	[ -n "$host" ] && kill "$host" 2>/dev/null && wait "$host" 2>/dev/null
+	host=
+}
+cleanup()
+{
+	end_host
+	umount "$dir/mount" 2>/dev/null
+	[ -n "$loop" ] && losetup -d "$loop"
+	umount "$dir/small" 2>/dev/null
+	rm -rf "$dir"
+}
+trap cleanup EXIT
+
+skip_all()
+{
+	echo "1..0 # SKIP $1"
+	exit 0
+}
+
+# report NAME EXPECTED_EXIT EXIT FILE...
+report()
+{
+	count=$((count + 1))
+	if [ "$3" -eq "$2" ]; then
+		echo "ok $count - $1"
+		return
+	fi
+	echo "not ok $count - $1"
+	echo "# exit status $3, expected $2"
+	shift 3
+	sed 's/^/# /' "$@"
+}
+
+# check NAME EXPECTED_EXIT COMMAND...: its output is in $dir/out and $dir/err
+check()
+{
+	name=$1 expected=$2
+	shift 2
+	"$@" >"$dir/out" 2>"$dir/err" </dev/null
+	report "$name" "$expected" $? "$dir/out" "$dir/err"
+}
+
+# look NAME COMMAND...: at what there is
+look()
+{
+	name=$1
+	shift
+	"$@" >"$dir/look" 2>&1 </dev/null
+	report "$name" 0 $? "$dir/look" "$dir/out" "$dir/err" "$dir/host.err"
+}
+
+guest()
+{
+	timeout 60 "$kmcl" guest --connect "unix:$dir/bus" "$@"
+}
+
+ctl()
+{
+	"$kmcl" ctl --control "$dir/control" "$@"
+}
+
+# serve OPTION...: a host, when it listens; false: it does not
+serve()
+{
+	"$kmcl" host --listen "unix:$dir/bus" --control "$dir/control" "$@" \
+		>"$dir/host.out" 2>"$dir/host.err" &
+	host=$!
+	for _ in $(seq 200); do
+		grep -q '^listening on ' "$dir/host.out" && return 0
+		kill -0 "$host" 2>/dev/null || return 1
+		sleep 0.1
+	done
+	return 1
+}
+
+# refused NAME IMAGE: by a host of its own
+refused()
+{
+	check "$1" 1 timeout 20 "$kmcl" host --listen "unix:$dir/other" --disk "$2"
+}
+
+PATH=$PATH:/sbin:/usr/sbin
+[ "$(id -u)" -eq 0 ] || skip_all 'root is needed'
+mkdir "$dir/small" "$dir/mount"
+mount -t tmpfs -o size=12M none "$dir/small" || skip_all 'a tmpfs cannot be mounted'
+truncate -s 32M "$dir/small/image"
+loop=$(losetup -f --show "$dir/small/image") || skip_all 'there is no loop device'
+
+serve --disk "$loop"
+head -c 24M /dev/urandom >"$dir/data"
+head -c 4k /dev/urandom >"$dir/little"
+check 'writing fits' 0 guest disk write "$dir/little"
+check 'the disk is well' 0 ctl disk list
+look 'and listed so' sh -c "! grep -q lost $dir/out"
+check 'more than there is room for does not' 1 guest disk write "$dir/data"
+look 'as the flush says' grep -q 'cannot flush: .*SCSI status CHECK CONDITION.*sense 04/4400' "$dir/err"
+check 'it is not forgotten' 1 guest disk write "$dir/little"
+check 'nor the second time' 1 guest disk write "$dir/little"
+look 'the host says it once' sh -c "[ \$(grep -c 'disk 0:0: data.* was lost' $dir/host.err) = 1 ]"
+check 'the disk is listed' 0 ctl disk list
+look 'with what happened' grep -q 'lost data' "$dir/out"
+check 'and counted' 0 ctl info
+look 'as one to heal' grep -q 'data lost 1 times, 1 disks to heal' "$dir/out"
+check 'the operator heals it' 0 ctl disk heal 0
+check 'and what fits is written' 0 guest disk write "$dir/little"
+refused 'a second host has no place on the device' "$loop"
+refused 'nor on the file behind it' "$dir/small/image"
+end_host
+
+losetup -d "$loop"
+rm "$dir/small/image"
+truncate -s 8M "$dir/small/image"
+loop=$(losetup -f --show "$dir/small/image")
+mke2fs -q -t ext4 -F "$loop" && mount "$loop" "$dir/mount" || {
+	echo "Bail out! a file system of ext4 cannot be made or mounted"
+	exit 1
+}
+refused 'a mounted device is not served' "$loop"
+look 'and why is said' grep -q "mounted on $dir/mount" "$dir/err"
+refused 'nor the image behind it' "$dir/small/image"
+serve --disk "$loop,ro"
+report 'read-only it is' 0 $? "$dir/host.err"
+end_host
+serve --disk "$loop,force"
+report 'and by force' 0 $? "$dir/host.err"
+
+echo "1..$count"
