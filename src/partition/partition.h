@@ -48,6 +48,9 @@ enum partition_log {
 	PARTITION_LOG_ERROR,
 	PARTITION_LOG_WARNING,
 	PARTITION_LOG_INFO,
+	/* An error that the other end has no part in: for the operator, and not to be lost among
+	 * what the other end makes this one say. */
+	PARTITION_LOG_OPERATOR,
 };
 
 /* Memory that can be seen from the other end: what a guest process shares with its host. */
@@ -66,7 +69,10 @@ struct partition_settings {
 	/* Host end: messages to higher connection ids are refused where the hypervisor can say so.
 	 */
 	uint32_t message_id_max;
+	/* Host end: how much memory a guest may bring; 0: PARTITION_MEMORY_MAX. */
+	uint64_t memory_max;
 };
+#define PARTITION_MEMORY_MAX (4ull << 30)
 
 /*
  * Opens this end of the guest that `uri` names: "local:NAME", "unix:PATH" or "kvm:NAME" (its host).

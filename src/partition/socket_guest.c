@@ -164,7 +164,7 @@ static void on_welcome(struct socket_end *end)
 	guest->backoff = SOCKET_RECONNECT_MIN_MS;
 	guest->complaint[0] = 0;
 	decide(end, SOCKET_OPEN, 0, "");
-	socket_session_begin(end, fd, NULL);
+	socket_session_begin(end, fd, fd, NULL);
 }
 
 static void on_refusal(struct socket_end *end, const struct socket_frame *frame)
@@ -202,7 +202,7 @@ void socket_guest_answer(struct socket_end *end)
 		return;
 	}
 	if (received.fd >= 0)
-		socket_close_foreign(received.fd);
+		close(received.fd);
 	socket_describe_fault(&fault, text, sizeof(text));
 	attempt_failed(end, -EPROTO, text);
 }
