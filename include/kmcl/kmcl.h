@@ -54,9 +54,10 @@ NTKERNELAPI NTSTATUS kmcl_host_open_ex(const char *partition,
 
 /*
  * Become the guest. Returns when the bus is connected and the offers made so far are known. If the
- * host goes away, channels close; when one comes back, the bus connects again by itself. As above,
- * and STATUS_OBJECT_NAME_NOT_FOUND: it has no host; STATUS_CONNECTION_REFUSED: the host agreed to
- * no version; STATUS_IO_TIMEOUT.
+ * host goes away, channels close; when one comes back, the bus connects again by itself, and also
+ * while this waits. As above, and STATUS_OBJECT_NAME_NOT_FOUND: it has no host, or that hung up and
+ * no other came in time; STATUS_OBJECT_PATH_NOT_FOUND: nor a directory for its socket;
+ * STATUS_CONNECTION_REFUSED: the host agreed to no version; STATUS_IO_TIMEOUT.
  */
 NTKERNELAPI NTSTATUS kmcl_guest_open(const char *partition, PDEVICE_OBJECT *bus);
 NTKERNELAPI NTSTATUS kmcl_guest_open_ex(const char *partition,

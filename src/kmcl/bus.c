@@ -20,6 +20,8 @@ NTSTATUS bus_status(int error)
 	case ENOENT:
 	case ECONNREFUSED:
 		return STATUS_OBJECT_NAME_NOT_FOUND;
+	case ENOTDIR:
+		return STATUS_OBJECT_PATH_NOT_FOUND;
 	case EACCES:
 	case EPERM:
 		return STATUS_ACCESS_DENIED;

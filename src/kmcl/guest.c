@@ -69,6 +69,7 @@ struct guest {
 	struct messages messages;
 	struct bus_faults faults;
 	struct client_contact contact;
+	bool host_there;
 	bool contact_answered;
 	bool creating_read_only; /* the GPADL being created is */
 	bool offers_known;
@@ -464,6 +465,8 @@ static void guest_lost_host(struct guest *guest)
 {
 	messages_drop(&guest->messages);
 	client_reset(guest->client);
+	guest->host_there = false;
+	guest->contact_answered = false; /* which the machine said in its place */
 	for (struct guest_offer *offer = guest->offers; offer; offer = offer->next)
 		offer->gone = true;
 	guest->version = 0;
@@ -480,6 +483,7 @@ static void guest_make_contact(struct guest *guest)
 {
 	struct client_contact *contact = &guest->contact;
 
+	guest->host_there = true;
 	guest->contact_answered = false;
 	memset(guest->pages, 0, GUEST_PAGES * WIRE_PAGE_SIZE);
 	contact->interrupt_page = guest_shared_gpa(guest, GUEST_PAGE_INTERRUPT);
@@ -839,6 +843,8 @@ static NTSTATUS guest_wait_connected(struct guest *guest, uint32_t timeout_ms)
 		rc = pthread_cond_timedwait(&guest->changed, &guest->lock, &deadline);
 	if (guest->contact_answered && !guest->version)
 		status = STATUS_CONNECTION_REFUSED;
+	else if (!guest->host_there) /* it hung up, and no other came */
+		status = STATUS_OBJECT_NAME_NOT_FOUND;
 	else if (!guest->offers_known)
 		status = STATUS_IO_TIMEOUT;
 	guest_leave(guest);

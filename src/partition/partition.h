@@ -78,8 +78,8 @@ struct partition_settings {
  * Opens this end of the guest that `uri` names: "local:NAME", "unix:PATH" or "kvm:NAME" (its host).
  * Upcalls begin with PARTITION_CAME once the other end is there, which may be before this returns:
  * `*partition` is set by then. 0, or -errno with a sentence for people in `why` (-EADDRINUSE: this
- * end is taken; -ENOENT, -ECONNREFUSED: the guest end found no host; -EINVAL: no such URI; -EPROTO,
- * -ETIMEDOUT: the host does not answer as one).
+ * end is taken; -ENOENT, -ECONNREFUSED: the guest end found no host; -ENOTDIR: nor the directory of
+ * PATH; -EINVAL: no such URI; -EPROTO, -ETIMEDOUT: the host does not answer as one).
  */
 int partition_open(const char *uri, const struct partition_settings *settings,
                    struct partition **partition, char *why, size_t why_size);

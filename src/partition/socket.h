@@ -89,6 +89,7 @@ enum socket_outcome {
 struct socket_guest {
 	int greeting_fd;      /* HELLO said on it, no answer yet; or -1 */
 	uint64_t deadline;    /* of the answer, or of the next attempt; 0: connected */
+	uint64_t patience;    /* with a host that does not answer, the first time */
 	unsigned int backoff; /* ms */
 	char complaint[256];  /* last logged, to say it once */
 	/* The first attempt, for partition_open(). Under the end's lock. */

@@ -168,7 +168,7 @@ static void say_why(const struct socket_end *end, int error, char *why, size_t w
 		snprintf(why, why_size, "%s: it has a host already", uri);
 	else if (error == -EEXIST)
 		snprintf(why, why_size, "%s: there is a file of that name that is no socket", uri);
-	else if (error == -ENOENT)
+	else if (error == -ENOTDIR)
 		snprintf(why, why_size, "%s: there is no such directory", uri);
 	else
 		snprintf(why, why_size, "%s: cannot be listened on: %s", uri, strerror(-error));
@@ -185,6 +185,8 @@ int socket_host_open(struct socket_end *end, char *why, size_t why_size)
 	if (!error)
 		error = take_path(end);
 	if (error) {
+		if (error == -ENOENT)
+			error = -ENOTDIR;
 		say_why(end, error, why, why_size);
 	} else {
 		error = man_door(end);

@@ -27,10 +27,11 @@
 #define SLOWER 1
 #endif
 #define AT_ONCE_MS (1000 * SLOWER)
-#define CROWD_MS   (2000 * SLOWER) /* what a silent visitor is given; a busy machine comes near it \
-	                            */
-#define EACH     13                /* of 8 kinds: over 100 */
-#define LINGER_S 60                /* what a host that waits for one takes at least */
+#define CROWD_MS                                                                        \
+	(2000 * SLOWER) /* what a silent visitor is given; a busy machine comes near it \
+	                 */
+#define EACH     13     /* of 8 kinds: over 100 */
+#define LINGER_S 60     /* what a host that waits for one takes at least */
 
 static struct end host, guest;
 static char uri[128];
