@@ -16,6 +16,7 @@ static const char help_end[] =
 	"      --json            statistics at the end as JSON\n"
 	"  -q, --quiet           say nothing unless it fails\n"
 	"      --version-max V   the newest version of VMBus to agree on, such as 5.0\n"
+	"      --memory-max SIZE how much memory a guest may bring (4G)\n"
 	"  -h, --help            this text\n"
 	"\n"
 	"'listening on URI' on standard output says that a guest may come.\n";
@@ -27,12 +28,13 @@ struct host {
 
 static int parse(struct host *h, int argc, char **argv)
 {
-	enum { JSON = 256, VERSION_MAX };
+	enum { JSON = 256, VERSION_MAX, MEMORY_MAX };
 	static const struct option own[] = {
 		{ "listen", required_argument, NULL, 'l' },
 		{ "json", no_argument, NULL, JSON },
 		{ "quiet", no_argument, NULL, 'q' },
 		{ "version-max", required_argument, NULL, VERSION_MAX },
+		{ "memory-max", required_argument, NULL, MEMORY_MAX },
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
 	};
@@ -53,6 +55,11 @@ static int parse(struct host *h, int argc, char **argv)
 			break;
 		case VERSION_MAX:
 			code = services_take_version("host", optarg);
+			if (code)
+				return code;
+			break;
+		case MEMORY_MAX:
+			code = services_take_memory_max("host", optarg);
 			if (code)
 				return code;
 			break;

@@ -31,7 +31,12 @@ extern "C" {
 struct kmcl_host_options {
 	uint32_t size;        /* sizeof(struct kmcl_host_options) */
 	uint32_t version_max; /* the newest version agreed to; 0: the latest */
+	/* "unix:PATH": how many bytes of memory a guest may bring, which become this process's as
+	 * it touches them; 0: KMCL_HOST_MEMORY_MAX. (A virtual machine's memory is its monitor's.)
+	 */
+	uint64_t memory_max;
 };
+#define KMCL_HOST_MEMORY_MAX (UINT64_C(4) << 30)
 
 struct kmcl_guest_options {
 	uint32_t size;        /* sizeof(struct kmcl_guest_options) */

@@ -474,7 +474,9 @@ static void host_destroy(void *object)
 	free(host);
 }
 
-static NTSTATUS host_open_partition(struct host *host, const char *uri)
+_Static_assert(KMCL_HOST_MEMORY_MAX == PARTITION_MEMORY_MAX, "the partition's default");
+
+static NTSTATUS host_open_partition(struct host *host, const char *uri, uint64_t memory_max)
 {
 	struct partition_settings settings = {
 		.end = PARTITION_HOST,
@@ -484,6 +486,7 @@ static NTSTATUS host_open_partition(struct host *host, const char *uri)
 		             .log = host_on_log },
 		.context = host,
 		.message_id_max = WIRE_CONNECTION_MULTICLIENT,
+		.memory_max = memory_max,
 	};
 	char why[256] = "";
 	int rc = partition_open(uri, &settings, &host->partition, why, sizeof(why));
@@ -521,8 +524,9 @@ NTSTATUS kmcl_host_open_ex(const char *partition, const struct kmcl_host_options
 	pthread_mutex_init(&host->channels_lock, NULL);
 	messages_init(&host->messages);
 	host->server = server_create(&host_ops, host, &server_limits_default, version);
-	status =
-		host->server ? host_open_partition(host, partition) : STATUS_INSUFFICIENT_RESOURCES;
+	status = STATUS_INSUFFICIENT_RESOURCES;
+	if (host->server)
+		status = host_open_partition(host, partition, options ? options->memory_max : 0);
 	if (NT_SUCCESS(status))
 		status = nt_handle_create(HOST_KIND, host, host_destroy, vmbus);
 	if (!NT_SUCCESS(status))

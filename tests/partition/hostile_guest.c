@@ -162,6 +162,30 @@ static void test_memory_that_is_none(void **state)
 	memory_is_refused(raw_memfd(4096, RAW_SEALS | F_SEAL_WRITE), 4096, "cannot be mapped");
 }
 
+/* A host may come to touch all that it has mapped, and that is then its own. */
+static int setup_low(void **state)
+{
+	int error;
+
+	end_memory_max = 8192;
+	error = setup(state);
+	end_memory_max = 0;
+	return error;
+}
+
+static void test_memory_beyond_the_limit(void **state)
+{
+	memory_is_refused(raw_memfd(12288, RAW_SEALS), 12288,
+	                  "at most 8192 bytes were expected, and 12288 came");
+	memory_is_refused(raw_memfd(1ull << 40, RAW_SEALS), 1ull << 40, "at most 8192 bytes");
+}
+
+static void test_memory_beyond_the_default(void **state)
+{
+	memory_is_refused(raw_memfd(PARTITION_MEMORY_MAX + 4096, RAW_SEALS),
+	                  PARTITION_MEMORY_MAX + 4096, "at most 4294967296 bytes were expected");
+}
+
 static void test_memory_of_huge_pages(void **state)
 {
 	int fd = memfd_create("kmcl-huge", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_HUGETLB);
@@ -566,6 +590,8 @@ static const struct CMUnitTest tests[] = {
 	TEST(test_leaves_before_welcome),
 	TEST(test_memory_that_could_shrink),
 	TEST(test_memory_that_is_none),
+	cmocka_unit_test_setup_teardown(test_memory_beyond_the_limit, setup_low, teardown),
+	TEST(test_memory_beyond_the_default),
 	TEST(test_memory_of_huge_pages),
 	TEST(test_descriptors_out_of_number),
 	TEST(test_silent_visitors_hold_nobody_up),
