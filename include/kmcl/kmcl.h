@@ -241,6 +241,11 @@ typedef void kmcl_log_fn(void *context, enum kmcl_log_level level, const char *c
                          const char *text);
 /* Takes over from the default, which writes warnings and errors to stderr; NULL: back to it. */
 NTKERNELAPI void kmcl_log_set(kmcl_log_fn *log, void *context, enum kmcl_log_level level);
+/* D. For a driver: what it found wrong in what came over its channel. As the other end can have
+ * that said as often as it likes, only so many lines of one other end's channels are shown at a
+ * time. */
+NTKERNELAPI void kmcl_channel_log(VMBCHANNEL channel, enum kmcl_log_level level, const char *format,
+                                  ...) __attribute__((format(printf, 3, 4)));
 
 #ifdef __cplusplus
 }

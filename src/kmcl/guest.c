@@ -67,7 +67,7 @@ struct guest {
 	struct partition *partition;
 	struct client *client;
 	struct messages messages;
-	struct bus_faults faults;
+	struct nt_log_account log;
 	struct client_contact contact;
 	bool host_there;
 	bool contact_answered;
@@ -101,6 +101,11 @@ static void *guest_shared(struct guest *guest, enum guest_pages page)
 static struct monitor_page *guest_monitor(struct guest *guest)
 {
 	return guest_shared(guest, GUEST_PAGE_MONITOR_TO_HOST);
+}
+
+struct nt_log_account *guest_log_account(struct guest *guest)
+{
+	return &guest->log;
 }
 
 /* ---- entering and leaving ---- */
@@ -289,7 +294,8 @@ static void guest_send(void *context, const void *message, size_t size, uint32_t
 		guest_send_read_only(guest, message);
 
 	if (messages_post(&guest->messages, guest->partition, to, message, size) != 0)
-		nt_log(NT_LOG_ERROR, "bus", "no memory for a message to the host");
+		nt_log_limited(&guest->log, NT_LOG_MESSAGES, NT_LOG_ERROR, "bus",
+		               "no memory for a message to the host");
 }
 
 static void guest_raised_channel(void *context, uint32_t channel_id)
@@ -326,7 +332,8 @@ static void guest_offer(void *context, const struct bus_offer *bus_offer)
 		return;
 	offer = calloc(1, sizeof(*offer));
 	if (!offer) {
-		nt_log(NT_LOG_ERROR, "bus", "no memory for an offer");
+		nt_log_limited(&guest->log, NT_LOG_MESSAGES, NT_LOG_ERROR, "bus",
+		               "no memory for an offer");
 		return;
 	}
 	offer->offer = *bus_offer;
@@ -422,7 +429,7 @@ static void guest_fault(void *context, const struct bus_fault *fault)
 {
 	struct guest *guest = context;
 
-	bus_log_fault(&guest->faults, "host", fault);
+	bus_log_fault(&guest->log, "host", fault);
 }
 
 static const struct client_ops guest_ops = {
@@ -509,7 +516,7 @@ static void guest_on_log(void *context, int level, const char *text)
 {
 	struct guest *guest = context;
 
-	bus_log(&guest->faults, level, text);
+	bus_log(&guest->log, level, text);
 }
 
 /* ---- waiting for answers; guest->lock is held ---- */
@@ -605,8 +612,9 @@ NTSTATUS guest_gpadl_teardown(struct channel *ch, uint32_t gpadl, bool patient)
 	guest_wait_add(guest, &wait);
 	if (client_gpadl_teardown(guest->client, wait.channel_id, gpadl) == 0) {
 		while (patient && !guest_wait_some(guest, &wait, GUEST_PATIENCE_MS))
-			nt_log(NT_LOG_WARNING, ch->config.name,
-			       "the host has GPADL %#x still mapped", gpadl);
+			nt_log_limited(&guest->log, NT_LOG_MESSAGES, NT_LOG_WARNING,
+			               ch->config.name, "the host has GPADL %#x still mapped",
+			               gpadl);
 		status = guest_wait_for(guest, &wait);
 	} else /* the connection is gone, and the host's hold on the memory with it */
 		guest_wait_remove(guest, &wait);
@@ -654,8 +662,9 @@ static void guest_unshare_rings(struct channel *ch)
 		return;
 	patient = packet_external_in_flight(ch);
 	if (guest_gpadl_teardown(ch, ch->rings.gpadl, patient) == STATUS_IO_TIMEOUT) {
-		nt_log(NT_LOG_ERROR, ch->config.name,
-		       "the host does not let go of the rings: their memory is not used again");
+		nt_log_limited(
+			&ch->guest->log, NT_LOG_MESSAGES, NT_LOG_ERROR, ch->config.name,
+			"the host does not let go of the rings: their memory is not used again");
 		ch->rings.memory = NULL;
 	}
 	ch->rings.shared = false;

@@ -37,7 +37,7 @@ struct host {
 	struct partition *partition;
 	struct server *server;
 	struct messages messages;
-	struct bus_faults faults;
+	struct nt_log_account log;
 	struct host_due due;
 	struct message_read_only read_only[HOST_READ_ONLY_MAX];
 	uint32_t read_only_count;
@@ -149,7 +149,8 @@ static void host_send(void *context, const void *message, size_t size, uint32_t 
 	struct partition_address to = { .vp = vp, .sint = sint };
 
 	if (messages_post(&host->messages, host->partition, to, message, size) != 0)
-		nt_log(NT_LOG_ERROR, "bus", "no memory for a message to the guest");
+		nt_log_limited(&host->log, NT_LOG_MESSAGES, NT_LOG_ERROR, "bus",
+		               "no memory for a message to the guest");
 }
 
 static void host_raised_channel(void *context, uint32_t channel_id)
@@ -191,7 +192,8 @@ static bool host_take_over_pages(struct host *host, const struct server_contact 
 
 	if (!host_shared_page(host, contact->interrupt_page, &interrupt) ||
 	    !host_shared_page(host, contact->monitor_pages[1], &monitor)) {
-		nt_log(NT_LOG_ERROR, "bus", "the guest's shared pages are not in its memory");
+		nt_log_limited(&host->log, NT_LOG_RINGS, NT_LOG_ERROR, "bus",
+		               "the guest's shared pages are not in its memory");
 		return false;
 	}
 	host->interrupt_page = interrupt;
@@ -324,9 +326,10 @@ static void host_on_read_only(struct host *host, const void *payload, size_t siz
 {
 	if (size != sizeof(struct message_read_only) ||
 	    host->read_only_count == HOST_READ_ONLY_MAX) {
-		nt_log(NT_LOG_WARNING, "bus",
-		       "guest's read-only notice: expected %zu bytes and at most %u of them, got %zu",
-		       sizeof(struct message_read_only), HOST_READ_ONLY_MAX, size);
+		nt_log_limited(
+			&host->log, NT_LOG_MESSAGES, NT_LOG_WARNING, "bus",
+			"guest's read-only notice: expected %zu bytes and at most %u of them, got %zu",
+			sizeof(struct message_read_only), HOST_READ_ONLY_MAX, size);
 		return;
 	}
 	memcpy(&host->read_only[host->read_only_count++], payload, size);
@@ -396,7 +399,7 @@ static void host_fault(void *context, const struct bus_fault *fault)
 {
 	struct host *host = context;
 
-	bus_log_fault(&host->faults, "guest", fault);
+	bus_log_fault(&host->log, "guest", fault);
 }
 
 static const struct server_ops host_ops = {
@@ -453,7 +456,7 @@ static void host_on_log(void *context, int level, const char *text)
 {
 	struct host *host = context;
 
-	bus_log(&host->faults, level, text);
+	bus_log(&host->log, level, text);
 }
 
 /* ---- opening and closing the host ---- */
@@ -563,6 +566,11 @@ NTSTATUS host_reference(HANDLE handle, HANDLE *mine, struct host **host)
 	nt_object_release(reference); /* the handle keeps it */
 	*host = object;
 	return STATUS_SUCCESS;
+}
+
+struct nt_log_account *host_log_account(struct host *host)
+{
+	return &host->log;
 }
 
 struct partition *host_partition(struct host *host)
@@ -698,8 +706,8 @@ static NTSTATUS host_attach_rings(struct channel *ch)
 	status = host_ring_pages(ch, &pfns, &pages);
 	host_leave(ch->host);
 	if (!NT_SUCCESS(status)) {
-		nt_log(NT_LOG_ERROR, ch->config.name,
-		       "the rings that the guest names are not in its memory");
+		nt_log_limited(&ch->host->log, NT_LOG_RINGS, NT_LOG_ERROR, ch->config.name,
+		               "the rings that the guest names are not in its memory");
 		return status;
 	}
 	in = ch->open.ring_offset;
