@@ -17,6 +17,7 @@ static const char help_end[] =
 	"  -q, --quiet           say nothing unless it fails\n"
 	"      --version-max V   the newest version of VMBus to agree on, such as 5.0\n"
 	"      --control PATH    take commands of 'kmcl ctl' there\n"
+	"      --memory-max SIZE how much memory a guest may bring (4G)\n"
 	"  -h, --help            this text\n"
 	"\n"
 	"'listening on URI' on standard output says that a guest may come.\n";
@@ -28,13 +29,14 @@ struct host {
 
 static int parse(struct host *h, int argc, char **argv)
 {
-	enum { JSON = 256, VERSION_MAX, CONTROL };
+	enum { JSON = 256, VERSION_MAX, CONTROL, MEMORY_MAX };
 	static const struct option own[] = {
 		{ "listen", required_argument, NULL, 'l' },
 		{ "json", no_argument, NULL, JSON },
 		{ "quiet", no_argument, NULL, 'q' },
 		{ "version-max", required_argument, NULL, VERSION_MAX },
 		{ "control", required_argument, NULL, CONTROL },
+		{ "memory-max", required_argument, NULL, MEMORY_MAX },
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
 	};
@@ -60,6 +62,11 @@ static int parse(struct host *h, int argc, char **argv)
 			break;
 		case CONTROL:
 			h->control = optarg;
+			break;
+		case MEMORY_MAX:
+			code = services_take_memory_max("host", optarg);
+			if (code)
+				return code;
 			break;
 		case 'h':
 			fputs(help_begin, stdout);

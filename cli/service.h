@@ -66,6 +66,8 @@ bool services_wanted(void);
 /* "5.3": the newest version of VMBus agreed to; an option of each command with services. An exit
  * code. */
 int services_take_version(const char *command, const char *argument);
+/* "4G": how much memory a guest process may bring. */
+int services_take_memory_max(const char *command, const char *argument);
 
 /* Becomes the host of `uri` and offers what is wanted. An exit code; what is wrong is said, and
  * nothing is open then. */

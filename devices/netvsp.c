@@ -22,9 +22,9 @@ void netvsp_refuse(struct netvsp *s, uint16_t channel, const char *what, uint64_
 {
 	atomic_fetch_add_explicit(&s->refused, 1, memory_order_relaxed);
 	if (atomic_fetch_add_explicit(&s->complaints, 1, memory_order_relaxed) < NETVSP_COMPLAINTS)
-		DbgPrintEx(DPFLTR_IHVNETWORK_ID, DPFLTR_WARNING_LEVEL,
-		           "%s.%u: refused: %s: expected %#I64x, got %#I64x", s->name, channel,
-		           what, expected, actual);
+		kmcl_channel_log(s->channels[0]->vmb, KMCL_LOG_WARNING,
+		                 "%s.%u: refused: %s: expected %#llx, got %#llx", s->name, channel,
+		                 what, (unsigned long long)expected, (unsigned long long)actual);
 }
 
 void netvsp_count_traffic(struct traffic *t, const uint8_t *destination, uint32_t length)

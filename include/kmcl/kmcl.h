@@ -31,7 +31,12 @@ extern "C" {
 struct kmcl_host_options {
 	uint32_t size;        /* sizeof(struct kmcl_host_options) */
 	uint32_t version_max; /* the newest version agreed to; 0: the latest */
+	/* "unix:PATH": how many bytes of memory a guest may bring, which become this process's as
+	 * it touches them; 0: KMCL_HOST_MEMORY_MAX. (A virtual machine's memory is its monitor's.)
+	 */
+	uint64_t memory_max;
 };
+#define KMCL_HOST_MEMORY_MAX (UINT64_C(4) << 30)
 
 struct kmcl_guest_options {
 	uint32_t size;        /* sizeof(struct kmcl_guest_options) */
@@ -54,9 +59,10 @@ NTKERNELAPI NTSTATUS kmcl_host_open_ex(const char *partition,
 
 /*
  * Become the guest. Returns when the bus is connected and the offers made so far are known. If the
- * host goes away, channels close; when one comes back, the bus connects again by itself. As above,
- * and STATUS_OBJECT_NAME_NOT_FOUND: it has no host; STATUS_CONNECTION_REFUSED: the host agreed to
- * no version; STATUS_IO_TIMEOUT.
+ * host goes away, channels close; when one comes back, the bus connects again by itself, and also
+ * while this waits. As above, and STATUS_OBJECT_NAME_NOT_FOUND: it has no host, or that hung up and
+ * no other came in time; STATUS_OBJECT_PATH_NOT_FOUND: nor a directory for its socket;
+ * STATUS_CONNECTION_REFUSED: the host agreed to no version; STATUS_IO_TIMEOUT.
  */
 NTKERNELAPI NTSTATUS kmcl_guest_open(const char *partition, PDEVICE_OBJECT *bus);
 NTKERNELAPI NTSTATUS kmcl_guest_open_ex(const char *partition,
@@ -235,6 +241,11 @@ typedef void kmcl_log_fn(void *context, enum kmcl_log_level level, const char *c
                          const char *text);
 /* Takes over from the default, which writes warnings and errors to stderr; NULL: back to it. */
 NTKERNELAPI void kmcl_log_set(kmcl_log_fn *log, void *context, enum kmcl_log_level level);
+/* D. For a driver: what it found wrong in what came over its channel. As the other end can have
+ * that said as often as it likes, only so many lines of one other end's channels are shown at a
+ * time. */
+NTKERNELAPI void kmcl_channel_log(VMBCHANNEL channel, enum kmcl_log_level level, const char *format,
+                                  ...) __attribute__((format(printf, 3, 4)));
 
 #ifdef __cplusplus
 }

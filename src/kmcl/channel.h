@@ -529,13 +529,14 @@ uint64_t dispatcher_now(void);
 
 NTSTATUS bus_status(int error); /* of a negative errno from the partition */
 /* How many faults of the other end were shown lately. */
-struct bus_faults {
-	_Atomic(uint64_t) since;
-	_Atomic(uint32_t) count;
-};
-void bus_log_fault(struct bus_faults *faults, const char *whose, const struct bus_fault *fault);
+void bus_log_fault(struct nt_log_account *account, const char *whose,
+                   const struct bus_fault *fault);
 /* What a partition has to say. */
-void bus_log(struct bus_faults *faults, int level, const char *text);
+void bus_log(struct nt_log_account *account, int level, const char *text);
+/* Of the channel's other end. */
+struct nt_log_account *bus_log_account(struct channel *ch);
+struct nt_log_account *host_log_account(struct host *host);
+struct nt_log_account *guest_log_account(struct guest *guest);
 
 /* host.c: the host end of the bus */
 

@@ -193,9 +193,10 @@ static uint32_t incoming_cut(struct channel *ch, const char *whose, uint32_t siz
 	if (size <= limit)
 		return size;
 	if (size > limit + padding && !atomic_exchange(&ch->in.cut, true))
-		nt_log(NT_LOG_WARNING, ch->config.name,
-		       "%s completion is cut: expected at most %u bytes, got %u; not said again",
-		       whose, limit, size);
+		nt_log_limited(
+			bus_log_account(ch), NT_LOG_PACKETS, NT_LOG_WARNING, ch->config.name,
+			"%s completion is cut: expected at most %u bytes, got %u; not said again",
+			whose, limit, size);
 	return limit;
 }
 
@@ -343,7 +344,8 @@ static bool incoming_data(struct channel *ch, const struct ring_packet *ring)
 		return false;
 	packet = incoming_take(ch);
 	if (!packet) {
-		nt_log(NT_LOG_ERROR, ch->config.name, "no memory for an incoming packet");
+		nt_log_limited(bus_log_account(ch), NT_LOG_PACKETS, NT_LOG_ERROR, ch->config.name,
+		               "no memory for an incoming packet");
 		atomic_store(&in->on, false);
 		channel_stop(ch);
 		return false;
@@ -688,7 +690,8 @@ VOID VmbChannelPacketFail(VMBPACKETCOMPLETION PacketCompletionContext)
 	if (!incoming_retire(packet, __func__))
 		return;
 	ch = packet->channel;
-	nt_log(NT_LOG_ERROR, ch->config.name, "the driver failed a packet; channel stopped");
+	nt_log_limited(bus_log_account(ch), NT_LOG_PACKETS, NT_LOG_ERROR, ch->config.name,
+	               "the driver failed a packet; channel stopped");
 	atomic_store(&ch->in.on, false);
 	incoming_free(packet);
 	incoming_one_less(ch);

@@ -9,6 +9,7 @@
 
 #include <ntddk.h>
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -126,6 +127,35 @@ enum nt_log_level { NT_LOG_ERROR, NT_LOG_WARNING, NT_LOG_INFO, NT_LOG_TRACE };
 void nt_log(enum nt_log_level level, const char *channel, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 bool nt_log_enabled(enum nt_log_level level);
+
+/*
+ * Lines that the other end can have written as often as it likes. Each other end has an account,
+ * and in it each kind so many lines in so much time; further ones are counted, and how many there
+ * were is said when there is room again. What is for the operator has an allowance of its own:
+ * nothing from outside can use that up. All zeros: an account that is full.
+ */
+enum nt_log_kind {
+	NT_LOG_OPERATOR, /* trouble that is not the other end's */
+	NT_LOG_VISITORS, /* who came and was not let in, or hung up */
+	NT_LOG_MESSAGES, /* messages of the bus */
+	NT_LOG_RINGS,    /* rings and shared pages that make no sense */
+	NT_LOG_PACKETS,  /* what lies in the rings */
+	NT_LOG_DRIVERS,  /* what drivers find wrong in that */
+	NT_LOG_KINDS,
+};
+#define NT_LOG_LINES     16u
+#define NT_LOG_WINDOW_NS 10000000000ull
+struct nt_log_account {
+	struct {
+		uint64_t since; /* ns */
+		uint32_t lines;
+	} kinds[NT_LOG_KINDS];
+};
+void nt_log_limited(struct nt_log_account *account, enum nt_log_kind kind, enum nt_log_level level,
+                    const char *channel, const char *format, ...)
+	__attribute__((format(printf, 5, 6)));
+void nt_log_limited_v(struct nt_log_account *account, enum nt_log_kind kind,
+                      enum nt_log_level level, const char *channel, const char *format, va_list ap);
 /* Messages up to `max` go to `fn`, one at a time, on the thread that has something to say, which
  * may be at DISPATCH_LEVEL; NULL: to stderr. The default is stderr and NT_LOG_WARNING. */
 void nt_log_set(void (*fn)(int level, const char *channel, const char *text, void *context),

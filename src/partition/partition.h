@@ -48,6 +48,9 @@ enum partition_log {
 	PARTITION_LOG_ERROR,
 	PARTITION_LOG_WARNING,
 	PARTITION_LOG_INFO,
+	/* An error that the other end has no part in: for the operator, and not to be lost among
+	 * what the other end makes this one say. */
+	PARTITION_LOG_OPERATOR,
 };
 
 /* Memory that can be seen from the other end: what a guest process shares with its host. */
@@ -66,14 +69,17 @@ struct partition_settings {
 	/* Host end: messages to higher connection ids are refused where the hypervisor can say so.
 	 */
 	uint32_t message_id_max;
+	/* Host end: how much memory a guest may bring; 0: PARTITION_MEMORY_MAX. */
+	uint64_t memory_max;
 };
+#define PARTITION_MEMORY_MAX (4ull << 30)
 
 /*
  * Opens this end of the guest that `uri` names: "local:NAME", "unix:PATH" or "kvm:NAME" (its host).
  * Upcalls begin with PARTITION_CAME once the other end is there, which may be before this returns:
  * `*partition` is set by then. 0, or -errno with a sentence for people in `why` (-EADDRINUSE: this
- * end is taken; -ENOENT, -ECONNREFUSED: the guest end found no host; -EINVAL: no such URI; -EPROTO,
- * -ETIMEDOUT: the host does not answer as one).
+ * end is taken; -ENOENT, -ECONNREFUSED: the guest end found no host; -ENOTDIR: nor the directory of
+ * PATH; -EINVAL: no such URI; -EPROTO, -ETIMEDOUT: the host does not answer as one).
  */
 int partition_open(const char *uri, const struct partition_settings *settings,
                    struct partition **partition, char *why, size_t why_size);

@@ -15,6 +15,7 @@
 #define PATIENCE_SECONDS 20 /* far more than anything takes, also under a sanitizer */
 
 const char *end_scheme = "local";
+uint64_t end_memory_max;
 
 static char directory[64];
 static unsigned int uris;
@@ -158,6 +159,7 @@ static int try_open(struct end *end, enum partition_end side, const char *uri, s
 		.end = side,
 		.upcalls = { on_message, on_writable, on_presence, on_log },
 		.context = end,
+		.memory_max = end_memory_max,
 	};
 	if (side == PARTITION_GUEST)
 		end->settings.ram = ram_new(pages);
