@@ -33,10 +33,13 @@ enum op {
 	OP_RESET,
 	OP_REFUSED,
 	OP_TL_CONNECT,
+	OP_GIVE_UP, /* the answer to a modify */
 	OPS
 };
 
-enum open_state { CLOSED, OPENING, OPEN };
+/* ABANDONED: closed before the open was answered, which it may have been meanwhile. REOPENING:
+ * opened again then, and not said to the host yet. */
+enum open_state { CLOSED, OPENING, OPEN, ABANDONED, REOPENING };
 enum gpadl_state { NONE, ASKED, HELD, LEAVING };
 
 static struct {
@@ -68,6 +71,15 @@ static void guest_free(void *context, void *memory, size_t size)
 	free(memory);
 }
 
+/* The open of the channel that waited for an answer, or nobody's. */
+static void open_was_sent(uint32_t id)
+{
+	must(id <= WIRE_CHANNEL_ID_MAX);
+	must(guest.channels[id].state == CLOSED || guest.channels[id].state == ABANDONED ||
+	     guest.channels[id].state == REOPENING);
+	guest.channels[id].state = OPENING;
+}
+
 static void guest_send(void *context, const void *message, size_t size, uint32_t connection_id)
 {
 	union wire_message m;
@@ -77,6 +89,8 @@ static void guest_send(void *context, const void *message, size_t size, uint32_t
 	must(size >= sizeof(struct wire_message_header) && size <= WIRE_MESSAGE_MAX);
 	memcpy(&m, message, size);
 	must(m.header.type > 0 && m.header.type < WIRE_MESSAGE_TYPES);
+	if (m.header.type == WIRE_OPEN_CHANNEL)
+		open_was_sent(m.open_channel.channel_id);
 }
 
 static void guest_connected(void *context, uint32_t version, uint32_t features)
@@ -112,7 +126,10 @@ static void guest_rescind(void *context, uint32_t id)
 	(void)context;
 	must(id <= WIRE_CHANNEL_ID_MAX);
 	must(guest.channels[id].known && !guest.channels[id].rescinded);
-	must(guest.channels[id].state != OPENING && !guest.channels[id].modifying);
+	must(guest.channels[id].state != OPENING && guest.channels[id].state != REOPENING);
+	must(!guest.channels[id].modifying);
+	if (guest.channels[id].state == ABANDONED)
+		guest.channels[id].state = CLOSED;
 	for (uint32_t g = 0; g < GPADL_TOP; g++)
 		must(guest.gpadls[g].channel != id || guest.gpadls[g].state == NONE ||
 		     guest.gpadls[g].state == HELD);
@@ -124,7 +141,10 @@ static void guest_opened(void *context, uint32_t id, uint32_t open_id, uint32_t 
 	(void)context;
 	(void)open_id;
 	must(id <= WIRE_CHANNEL_ID_MAX && guest.channels[id].known);
-	must(!guest.channels[id].rescinded && guest.channels[id].state == OPENING);
+	must(!guest.channels[id].rescinded);
+	must(guest.channels[id].state == OPENING ||
+	     (guest.channels[id].state == REOPENING && status));
+	must(status == 0 || status & 0x80000000u);
 	guest.channels[id].state = status ? CLOSED : OPEN;
 }
 
@@ -218,20 +238,24 @@ static void open_channel(uint32_t id)
 {
 	struct client_open open = { .ring_gpadl = 1, .ring_offset = 1 };
 
-	if (!client_open(guest.client, id, &open)) {
-		must(guest.channels[id].known && !guest.channels[id].rescinded);
-		must(guest.channels[id].state == CLOSED);
-		guest.channels[id].state = OPENING;
-	}
+	if (client_open(guest.client, id, &open))
+		return;
+	must(guest.channels[id].known && !guest.channels[id].rescinded);
+	must(guest.channels[id].state == OPENING || guest.channels[id].state == ABANDONED);
+	if (guest.channels[id].state == ABANDONED)
+		guest.channels[id].state = REOPENING;
 }
 
 static void close_channel(uint32_t id)
 {
-	bool open = guest.channels[id].state == OPEN;
+	enum open_state before = guest.channels[id].state;
+	bool open = before == OPEN, opening = before == OPENING || before == REOPENING;
 
-	must((client_close(guest.client, id) == 0) == open);
+	must((client_close(guest.client, id) == 0) == (open || opening));
 	if (open)
 		guest.channels[id].state = CLOSED;
+	else if (opening)
+		guest.channels[id].state = ABANDONED;
 	must(!open || !guest.channels[id].modifying);
 }
 
@@ -265,11 +289,18 @@ static void create_gpadl(uint32_t id, uint8_t pages)
 
 static void tear_down(uint32_t id, uint32_t gpadl)
 {
-	bool held = guest.gpadls[gpadl].state == HELD && guest.gpadls[gpadl].channel == id;
+	enum gpadl_state state = guest.gpadls[gpadl].state;
+	bool may = (state == HELD || state == ASKED) && guest.gpadls[gpadl].channel == id;
 
-	if (held)
+	if (may)
 		guest.gpadls[gpadl].state = LEAVING; /* the answer may come at once */
-	must((client_gpadl_teardown(guest.client, id, gpadl) == 0) == held);
+	must((client_gpadl_teardown(guest.client, id, gpadl) == 0) == may);
+}
+
+static void give_up(uint32_t id)
+{
+	client_modify_give_up(guest.client, id);
+	guest.channels[id].modifying = false;
 }
 
 static void release(uint32_t id)
@@ -325,6 +356,9 @@ static void guest_does(uint8_t op, uint8_t first, uint8_t second)
 		break;
 	case OP_GPADL_TEARDOWN:
 		tear_down(id, second % GPADLS);
+		break;
+	case OP_GIVE_UP:
+		give_up(id);
 		break;
 	case OP_RELEASE:
 		release(id);

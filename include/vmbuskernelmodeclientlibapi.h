@@ -30,8 +30,10 @@ DECLARE_HANDLE(VMBPACKETCOMPLETION); /* an incoming packet that is still to be c
 /* ---- constants ---- */
 
 #define VMBUS_CHANNEL_FORMAT_FLAG_WAIT_FOR_COMPLETION 0x1 /* done when completed over there */
-#define VMBUS_CHANNEL_FORMAT_FLAG_FORCE_MDL_LENGTH    0x2 /* MdlLength may pass ByteCount */
-#define VMBUS_CHANNEL_FORMAT_FLAG_PAGED_BUFFER        0x4 /* copy Buffer at PASSIVE */
+#define VMBUS_CHANNEL_FORMAT_FLAG_FORCE_MDL_LENGTH                                           \
+	0x2                                        /* the first MDL alone; to its page's end \
+	                                            */
+#define VMBUS_CHANNEL_FORMAT_FLAG_PAGED_BUFFER 0x4 /* copy Buffer at PASSIVE */
 #define VMBUS_CHANNEL_FORMAT_FLAGS                       \
 	(VMBUS_CHANNEL_FORMAT_FLAG_WAIT_FOR_COMPLETION | \
 	 VMBUS_CHANNEL_FORMAT_FLAG_FORCE_MDL_LENGTH | VMBUS_CHANNEL_FORMAT_FLAG_PAGED_BUFFER)
@@ -90,8 +92,10 @@ typedef EVT_VMB_CHANNEL_POST_STARTED *PFN_VMB_CHANNEL_POST_STARTED;
 
 /*
  * D. A packet came. Buffer holds its payload, without VMBus's headers and out of the other end's
- * reach, until the packet is completed. Flags: VMBUS_CHANNEL_PROCESS_PACKET_FLAG_*. Each call must
- * be answered exactly once, now or later, with VmbChannelPacketComplete (or ...Fail,
+ * reach, until the packet is completed. It is at most the channel's maximum packet long; as rings
+ * carry multiples of 8 bytes, up to 7 of padding may follow what was sent, but for pipes. Flags:
+ * VMBUS_CHANNEL_PROCESS_PACKET_FLAG_*. Each call must be answered exactly once, now or later, with
+ * VmbChannelPacketComplete (or ...Fail,
  * ...DeferToPassive). Calls for one channel never overlap.
  */
 typedef _IRQL_requires_max_(DISPATCH_LEVEL) VOID
@@ -100,7 +104,9 @@ typedef _IRQL_requires_max_(DISPATCH_LEVEL) VOID
                                        _In_ UINT32 BufferLength, _In_ UINT32 Flags);
 typedef EVT_VMB_CHANNEL_PROCESS_PACKET *PFN_VMB_CHANNEL_PROCESS_PACKET;
 
-/* D. Delivery pauses, usually because the ring went empty, after PacketCount packets. */
+/* D, or P where ProcessPacket is. Delivery pauses, after PacketCount packets: each time the ring
+ * has gone empty, after the last ProcessPacket, and when the quota or the channel's end stops it. A
+ * packet that was deferred counts when it has come again. */
 typedef _IRQL_requires_max_(DISPATCH_LEVEL) VOID
 	EVT_VMB_CHANNEL_PROCESSING_COMPLETE(_In_ VMBCHANNEL Channel, _In_ UINT32 PacketCount);
 typedef EVT_VMB_CHANNEL_PROCESSING_COMPLETE *PFN_VMB_CHANNEL_PROCESSING_COMPLETE;
@@ -174,7 +180,8 @@ VMB_CHANNEL_STATE_CHANGE_CALLBACKS_INIT(_Out_ PVMB_CHANNEL_STATE_CHANGE_CALLBACK
 NTKERNELAPI NTSTATUS VmbChannelAllocate(_In_ PDEVICE_OBJECT ParentDeviceObject,
                                         _In_ BOOLEAN IsServer, _Out_ VMBCHANNEL *Channel);
 
-/* P. Frees it. The channel is disabled and all its packets are freed. */
+/* P. Frees it. The channel is disabled and all its packets are freed. Calls of other threads that
+ * are about to return are waited for. */
 NTKERNELAPI VOID VmbChannelCleanup(_In_ VMBCHANNEL Channel);
 
 /*
@@ -187,8 +194,9 @@ NTKERNELAPI VOID VmbChannelCleanup(_In_ VMBCHANNEL Channel);
 NTKERNELAPI NTSTATUS VmbChannelInitSetMaximumPacketSize(_In_ VMBCHANNEL Channel,
                                                         _In_ UINT32 PacketSize);
 
-/* The most external data one packet refers to, and in how many MDLs; default 1 MiB, 32. Rings are
- * made so that such a packet fits. STATUS_INVALID_PARAMETER_2, _3: 0 or past what a packet holds.
+/* The most external data one packet refers to, and in how many MDLs; default 1 MiB, 32. A client's
+ * rings are made so that such a packet fits, in whatever order the Init functions are called; a
+ * server's are its client's. STATUS_INVALID_PARAMETER_2, _3: 0 or past what a packet holds.
  */
 NTKERNELAPI NTSTATUS VmbChannelInitSetMaximumExternalData(_In_ VMBCHANNEL Channel,
                                                           _In_ UINT32 DataSize,
@@ -216,7 +224,14 @@ NTKERNELAPI NTSTATUS VmbChannelInitSetFriendlyName(_In_ VMBCHANNEL Channel,
 /* VMBUS_CHANNEL_INIT_FLAG_*. STATUS_INVALID_PARAMETER_2: another bit is set. */
 NTKERNELAPI NTSTATUS VmbChannelInitSetFlags(_In_ VMBCHANNEL Channel, _In_ UINT32 Flags);
 
-/* Server. VMBUS_SERVER_CHANNEL_INIT_FLAG_*. STATUS_INVALID_PARAMETER_2: another bit is set. */
+/*
+ * Server. VMBUS_SERVER_CHANNEL_INIT_FLAG_*. STATUS_INVALID_PARAMETER_2: another bit is set.
+ * FORCE_NEW_CHANNEL: after a save and restore the guest is to have a new channel, and what was sent
+ * on the old one is given up. An offer after a restore always is a new channel; with the flag
+ * VmbChannelRestoreFromBuffer checks its bytes, but restores no packet and does not call
+ * EvtVmbChannelRestorePacket. Of the others, OFFER_AS_PIPE, ENUMERATE_DEVICE_INTERFACE and
+ * TLNPI_PROVIDER_OFFER go into the offer, as does LOOPBACK_OFFER.
+ */
 NTKERNELAPI NTSTATUS VmbServerChannelInitSetFlags(_In_ VMBCHANNEL Channel, _In_ UINT32 Flags);
 
 /* Server. MMIO space the guest shall reserve, in MiB, and how much more it may; both go into the
@@ -250,9 +265,10 @@ NTKERNELAPI NTSTATUS VmbServerChannelInitSetVmbusHandle(_In_ VMBCHANNEL Channel,
 NTKERNELAPI NTSTATUS VmbConvertVmbusHandleToKernelHandle(_In_ HANDLE VmbusHandle,
                                                          _Out_ PHANDLE KernelHandle);
 
-/* Client. Pages of data each ring shall have, its control page not counted; default: from the
- * maximum packet. STATUS_INVALID_PARAMETER_2, _3: 0, or too few for the maximum packet, or more
- * than 4094. */
+/* Client. Pages of data each ring shall have, its control page not counted; default: room for four
+ * of the largest packets, at least 16. Too few for one such packet, with its external data header,
+ * become as many as that takes when the channel opens; kmcl_channel_info() says how many there are.
+ * STATUS_INVALID_PARAMETER_2, _3: 0, or more than 4094. */
 NTKERNELAPI NTSTATUS VmbClientChannelInitSetRingBufferPageCount(_In_ VMBCHANNEL Channel,
                                                                 _In_ UINT32 IncomingPageCount,
                                                                 _In_ UINT32 OutgoingPageCount);
@@ -297,35 +313,48 @@ NTKERNELAPI UINT32 VmbChannelSizeofPacket(_In_ VMBCHANNEL Channel);
 /* ---- channels: running ---- */
 
 /* P. Server: offers the channel; client: opens the offer it waits for, or will when it comes.
- * Returns at once. STATUS_INVALID_PARAMETER_1: not disabled; STATUS_INVALID_DEVICE_STATE: not
+ * Returns at once, but for a client's channel that is closing by itself, or whose PnpFailure runs:
+ * that it waits for. An offer that is taken back before it is open is not the end of it: the client
+ * waits for the next one. STATUS_INVALID_PARAMETER_1: not disabled; so inside Closed, of either
+ * end, and inside PnpFailure while another thread is in Disable; STATUS_INVALID_DEVICE_STATE: not
  * configured (no ProcessPacket callback, no target, no VMBus handle); STATUS_OBJECT_NAME_COLLISION:
  * that type and instance is offered already; STATUS_INSUFFICIENT_RESOURCES; STATUS_QUOTA_EXCEEDED.
  */
 NTKERNELAPI NTSTATUS VmbChannelEnable(_In_ VMBCHANNEL Channel);
 
 /* P. Server: revokes the offer; client: closes the channel. Returns when all of it is torn down and
- * Suspend and Closed have run. A client waits up to 10 s for a host that does not answer; the
- * memory of its rings is then not used again. While packets with external data are unanswered it
- * waits until the host has answered or is gone, complaining in the log: until then the host may
- * write to that memory. Not from a callback of the same channel. */
+ * Suspend and Closed, or PnpFailure, have run; also when another thread has enabled it again since.
+ * A save that is under way ends. A client waits up to 10 s for a host that does not answer; the
+ * memory of its rings is then not used before the host lets go of it. While packets with external
+ * data are unanswered it waits until the host has answered or is gone, complaining in the log:
+ * until then the host may write to that memory. Not from a callback of the same channel. */
 NTKERNELAPI VOID VmbChannelDisable(_In_ VMBCHANNEL Channel);
 
-/* P. Out of, and into, the paused state, between Enable and Disable. Pause returns when Suspend has
- * run and no incoming packet is outstanding; on a disabled channel it means "paused when enabled".
- * A client's Enable starts it; a server's does not. Not from a state callback. */
+/* P. Out of, and into, the paused state, which is one, whatever else the channel does: what was
+ * said last counts, also after Disable and Enable. Only a server's Enable changes it: it has to be
+ * started each time; a client's is started to begin with. Pause returns when Suspend has run and no
+ * incoming packet is outstanding, however soon somebody starts the channel again. A paused end gets
+ * none of its own packets' completions: they come when it is started. A Start between SaveBegin and
+ * SaveEnd takes effect at SaveEnd. Not from a state callback. */
 NTKERNELAPI VOID VmbChannelStart(_In_ VMBCHANNEL Channel);
 NTKERNELAPI VOID VmbChannelPause(_In_ VMBCHANNEL Channel);
 
 /*
  * P; D with *Timeout 0 and no WAIT flag. Sends and waits. Flags: VMBUS_CHANNEL_FORMAT_FLAG_*.
- * CompletionBuffer takes what the other end answered; *CompletionBufferSize says how much fits, a
- * multiple of 8, and then how much came. Timeout as KeWaitForSingleObject takes it; once it has
- * passed the packet is cancelled, but what the other end has begun it may finish: external data is
- * its own until the channel closes; 0: a packet that does not fit now is not queued. A server may
- * call it only with *Timeout 0 and without WAIT.
- * STATUS_SUCCESS; STATUS_BUFFER_OVERFLOW: did not fit, not sent; STATUS_CANCELLED: timed out;
- * STATUS_DEVICE_REMOVED: the channel closed; STATUS_INVALID_PARAMETER_2 to _8;
- * STATUS_BUFFER_TOO_SMALL: the answer was longer, its beginning is there.
+ * CompletionBuffer takes what the other end answered. *CompletionBufferSize says how much fits, a
+ * multiple of 8 even if there is no buffer, and on success how much was written, which is 0 where
+ * no answer was asked for or there is no buffer. Timeout as KeWaitForSingleObject takes it; once it
+ * has passed the packet is cancelled, but what the other end has begun it may finish: external data
+ * is its own until the channel closes; 0: a packet that does not fit now is not queued. External
+ * data implies WAIT; but with *Timeout 0 and without the flag nobody waits: the memory is the
+ * host's until the channel closes. A server may call it only with *Timeout 0 and without WAIT.
+ * STATUS_SUCCESS;
+ * STATUS_BUFFER_OVERFLOW: *Timeout is 0 and the packet did not fit, it was not sent; or the answer
+ * did not fit, and its beginning, *CompletionBufferSize bytes, is there;
+ * STATUS_CANCELLED: timed out;
+ * STATUS_DEVICE_REMOVED: the channel closed or is disabled, or *Timeout is 0 and it is not open;
+ * STATUS_INVALID_PARAMETER_1 to _7 (a size that is no multiple of 8 too);
+ * STATUS_INSUFFICIENT_RESOURCES.
  */
 NTKERNELAPI NTSTATUS VmbChannelSendSynchronousRequest(
 	_In_ VMBCHANNEL Channel, _In_reads_bytes_(BufferSize) PVOID Buffer, _In_ UINT32 BufferSize,
@@ -340,13 +369,15 @@ NTKERNELAPI NTSTATUS VmbChannelSendSynchronousRequest(
 NTKERNELAPI VMBPACKET VmbPacketAllocate(_In_ VMBCHANNEL Channel);
 
 /* D. Makes a packet of the caller's memory, 8-aligned, ByteCount >= VmbChannelSizeofPacket(); it
- * stays the caller's. A completion routine must be set before it is sent. VmbPacketFree ends its
- * use. STATUS_INVALID_PARAMETER_2; STATUS_INVALID_PARAMETER_3: too small;
- * STATUS_INSUFFICIENT_RESOURCES. */
+ * stays the caller's, which may use it for something else, or initialize it again, whenever it is
+ * not being sent. The library follows what is in it: a guest that does not trust its host takes
+ * memory that the host cannot write (see nt/wdm/pool.h). A completion routine must be set before it
+ * is sent. STATUS_INVALID_PARAMETER_2; STATUS_INVALID_PARAMETER_3: too small. */
 NTKERNELAPI NTSTATUS VmbPacketInitialize(_In_ VMBCHANNEL Channel, _In_ VMBPACKET VmbPacket,
                                          _In_ UINT32 ByteCount);
 
-/* D. Not while it is being sent. */
+/* D. Of a packet from VmbPacketAllocate, not while it is being sent. For one in the caller's memory
+ * it is not needed, and only says that this is no packet any more. */
 NTKERNELAPI VOID VmbPacketFree(_In_ VMBPACKET VmbPacket);
 
 /* D. A pointer of the driver's; the packet's channel. */
@@ -368,7 +399,8 @@ NTKERNELAPI VOID VmbPacketSetCompletionRoutine(
  * STATUS_INVALID_PARAMETER_2: Buffer; _3: longer than the maximum packet; _5 (the last argument): a
  * flag, or external data without WAIT; STATUS_INVALID_PARAMETER: external data from a server;
  * STATUS_INVALID_BUFFER_SIZE: more external data than the channel's maximum;
- * STATUS_INSUFFICIENT_RESOURCES: memory for a bounced buffer.
+ * STATUS_INSUFFICIENT_RESOURCES: memory for a bounced buffer, or more packets in flight than a
+ * channel has transactions for (65536, of which each packet from VmbPacketAllocate has one).
  */
 NTKERNELAPI NTSTATUS VmbPacketSend(_In_ VMBPACKET PacketObject,
                                    _In_reads_bytes_(BufferLength) PVOID Buffer,
@@ -376,9 +408,9 @@ NTKERNELAPI NTSTATUS VmbPacketSend(_In_ VMBPACKET PacketObject,
                                    _In_ UINT32 Flags);
 
 /* D. Likewise, with MdlLength bytes from MdlOffset on of what the chain describes; 0: to its end.
- * WAIT is required. FORCE_MDL_LENGTH: only the first MDL counts, and MdlLength may pass its
- * ByteCount up to the end of its last page. STATUS_INVALID_PARAMETER_4: no MDL; _5, _6: offset or
- * length outside the chain. */
+ * WAIT is required. FORCE_MDL_LENGTH: only the first MDL counts, 0 means to its end, and MdlLength
+ * may pass its ByteCount up to the end of its last page. STATUS_INVALID_PARAMETER_4: no MDL; _5,
+ * _6: offset or length outside the chain. */
 NTKERNELAPI NTSTATUS VmbPacketSendWithExternalMdl(_In_ VMBPACKET PacketObject,
                                                   _In_reads_bytes_(BufferLength) PVOID Buffer,
                                                   _In_ UINT32 BufferLength,
@@ -403,7 +435,8 @@ NTKERNELAPI NTSTATUS VmbPacketRestore(_In_ VMBPACKET PacketObject,
 /* ---- incoming packets ---- */
 
 /* D. Exactly once a packet: unpins and frees, and, if the sender waits for it, answers with BufSize
- * bytes of PacketCompletionBuffer (at most the maximum packet). */
+ * bytes of PacketCompletionBuffer; NULL: with none. An answer that is longer than the maximum
+ * packet is cut to it, which the log says once a channel. */
 NTKERNELAPI VOID VmbChannelPacketComplete(_In_ VMBPACKETCOMPLETION PacketCompletionContext,
                                           _In_reads_bytes_opt_(BufSize)
                                                   PVOID PacketCompletionBuffer,
@@ -438,6 +471,7 @@ VmbChannelPacketGetClientContext(_In_ VMBPACKETCOMPLETION PacketCompletionContex
  * which can map it when this returns. Flags: VMBUS_CHANNEL_GPADL_FLAG_*. The memory must come from
  * the pool and stay until the GPADL is deleted. STATUS_SUCCESS; STATUS_INVALID_PARAMETER_2 and up;
  * STATUS_INVALID_DEVICE_STATE: not open; STATUS_INVALID_USER_BUFFER: memory the host cannot see;
+ * STATUS_INVALID_BUFFER_SIZE: more than a GPADL can name, which is 8191 pages and ranges, 32 MiB;
  * STATUS_INSUFFICIENT_RESOURCES; or what the host answered. */
 NTKERNELAPI NTSTATUS VmbChannelCreateGpadlFromMdl(_In_ VMBCHANNEL Channel, _In_ UINT32 Flags,
                                                   _In_ PMDL Mdl, _In_ UINT32 StartOffsetWithinMdl,
@@ -459,7 +493,8 @@ NTKERNELAPI VOID VmbChannelUnmapGpadl(_In_ VMBCHANNEL Channel, _In_ UINT32 Gpadl
 
 /* ---- save and restore; server, P ---- */
 
-/* The channel is paused. STATUS_INVALID_DEVICE_STATE: it is not, or is being saved already. */
+/* The channel is paused. From here to SaveEnd it stays as it is: what the other end asks for, an
+ * open or a close, waits. STATUS_INVALID_DEVICE_STATE: not paused, or being saved already. */
 NTKERNELAPI NTSTATUS VmbChannelSaveBegin(_In_ VMBCHANNEL Channel);
 
 /* Writes whole chunks. STATUS_SUCCESS: that was all; STATUS_BUFFER_OVERFLOW: *BytesFilled were

@@ -14,12 +14,24 @@
 
 #include <stdbool.h>
 
-/* NTSTATUS values as they travel in open results, GPADL and TL connect answers. */
+/*
+ * NTSTATUS values as they travel in open results, GPADL, modify and TL connect answers. On the wire
+ * success is 0 and nothing else, at both ends: so Linux takes each of these answers (vmbus_open,
+ * vmbus_establish_gpadl, send_modifychannel_with_ack), and FreeBSD (vmbus_chan_open_br), whatever
+ * the severity in the upper bits.
+ */
 #define BUS_STATUS_SUCCESS                0x00000000u
 #define BUS_STATUS_UNSUCCESSFUL           0xc0000001u
 #define BUS_STATUS_INVALID_PARAMETER      0xc000000du
 #define BUS_STATUS_INSUFFICIENT_RESOURCES 0xc000009au
 #define BUS_STATUS_CONNECTION_REFUSED     0xc0000236u
+#define BUS_STATUS_DEVICE_REMOVED         0xc00002b6u /* the offer is being taken back */
+
+/* A status from the wire for who asks NT_SUCCESS(): 0, or a failure by that measure, too. */
+static inline uint32_t bus_status_from_wire(uint32_t status)
+{
+	return status && !(status & 0x80000000u) ? BUS_STATUS_UNSUCCESSFUL : status;
+}
 
 struct bus_guid {
 	uint8_t bytes[16]; /* as on the wire */
@@ -235,17 +247,28 @@ struct client_open {
 	uint32_t target_vp;
 	uint8_t user_data[120];
 };
-/* 0, or -1: no such channel, or its state forbids it. Answers: the op of the same name. When a
- * channel is rescinded, what is pending is answered before `rescind`: opened, modified and
- * gpadl_created with UNSUCCESSFUL. */
+/* 0, or -1: no such channel, or its state forbids it. Answers: the op of the same name, with 0 or a
+ * failure by NT_SUCCESS()'s measure. When a channel is rescinded, what is pending is answered
+ * before `rescind`: opened, modified and gpadl_created with UNSUCCESSFUL.
+ *
+ * After a close that came before the open was answered, the next open is said to the host when it
+ * has answered the first. */
 int client_open(struct client *c, uint32_t channel_id, const struct client_open *open);
-/* No answer; but a modify that is pending is answered, with UNSUCCESSFUL. */
+/* No answer; but a modify that is pending is answered, with UNSUCCESSFUL. Before an open was
+ * answered it means that nobody wants it any more: `opened` does not come, and should the host open
+ * late, it is told to close. */
 int client_close(struct client *c, uint32_t channel_id);
-/* Since 4.1. Before 5.3 the host does not answer, and `modified` comes during the call. */
+/* Since 4.1. Before 5.3 the host does not answer, and `modified` comes during the call. One at a
+ * time: -1. */
 int client_modify(struct client *c, uint32_t channel_id, uint32_t target_vp);
+/* Nobody waits for `modified` any more, and it does not come. */
+void client_modify_give_up(struct client *c, uint32_t channel_id);
 int client_gpadl_create(struct client *c, uint32_t channel_id, const struct bus_gpa_range *ranges,
                         uint32_t count, uint32_t *gpadl);
-/* On a rescinded channel `gpadl_torndown` comes during the call: the host is done with it. */
+/* On a rescinded channel `gpadl_torndown` comes during the call: the host is done with it. Of a
+ * GPADL whose creation was not answered it means that nobody wants it any more: `gpadl_created`
+ * does not come, and `gpadl_torndown` does when the host has refused it, or created it and torn it
+ * down. That of a closed channel's rings waits for the answer to their open. */
 int client_gpadl_teardown(struct client *c, uint32_t channel_id, uint32_t gpadl);
 /* After a rescind, when nothing of this end uses the channel any more: the id may be reused. */
 int client_release(struct client *c, uint32_t channel_id);

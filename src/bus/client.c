@@ -92,7 +92,7 @@ static void client_on_tl_result(struct client *c, const struct wire_tl_connect_r
 
 	memcpy(&endpoint, message->endpoint_id, sizeof(endpoint));
 	memcpy(&service, message->service_id, sizeof(service));
-	c->ops.tl_result(c->context, &endpoint, &service, message->status);
+	c->ops.tl_result(c->context, &endpoint, &service, bus_status_from_wire(message->status));
 }
 
 static void client_dispatch(struct client *c, const union wire_message *message)

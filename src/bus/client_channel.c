@@ -105,15 +105,16 @@ void client_on_offers_delivered(struct client *c)
 static void channel_rescind(struct client *c, struct client_channel *channel)
 {
 	uint32_t id = channel->offer.channel_id;
-	bool opening = channel->state == CLIENT_CHANNEL_OPENING;
+	bool opening = channel->state == CLIENT_CHANNEL_OPENING || channel->reopen_wanted;
 	bool modifying = channel->modifying;
 
 	channel->rescinded = true;
 	channel->modifying = false;
-	if (opening) {
+	channel->reopen_wanted = false;
+	if (channel->state != CLIENT_CHANNEL_OPEN)
 		channel->state = CLIENT_CHANNEL_OFFERED;
+	if (opening)
 		c->ops.opened(c->context, id, channel->open_id, BUS_STATUS_UNSUCCESSFUL);
-	}
 	if (modifying)
 		c->ops.modified(c->context, id, BUS_STATUS_UNSUCCESSFUL);
 	client_void_gpadls(c, channel);
@@ -164,9 +165,10 @@ int client_release(struct client *c, uint32_t channel_id)
 
 /* ---------------- open, close, modify ---------------- */
 
-int client_open(struct client *c, uint32_t channel_id, const struct client_open *open)
+static void send_open(struct client *c, struct client_channel *channel,
+                      const struct client_open *open)
 {
-	struct client_channel *channel = client_find_channel(c, channel_id, true);
+	uint32_t channel_id = channel->offer.channel_id;
 	struct wire_open_channel message = {
 		.header.type = WIRE_OPEN_CHANNEL,
 		.channel_id = channel_id,
@@ -175,53 +177,103 @@ int client_open(struct client *c, uint32_t channel_id, const struct client_open 
 		.ring_offset = open->ring_offset,
 	};
 
-	if (!channel || channel->state != CLIENT_CHANNEL_OFFERED)
-		return -1;
 	channel->open_id = ++c->last_open_id;
+	channel->ring_gpadl = open->ring_gpadl;
 	channel->state = CLIENT_CHANNEL_OPENING;
 	message.open_id = channel->open_id;
 	message.connection_id = channel->offer.connection_id;
 	message.event_flag = (uint16_t)channel_id;
 	memcpy(message.user_data, open->user_data, sizeof(message.user_data));
 	client_send(c, &message, wire_open_channel_size(c->features));
-	return 0;
+}
+
+int client_open(struct client *c, uint32_t channel_id, const struct client_open *open)
+{
+	struct client_channel *channel = client_find_channel(c, channel_id, true);
+
+	if (channel && channel->state == CLIENT_CHANNEL_OFFERED) {
+		send_open(c, channel, open);
+		return 0;
+	}
+	if (channel && channel->state == CLIENT_CHANNEL_ABANDONED && !channel->reopen_wanted) {
+		channel->reopen = *open;
+		channel->reopen_wanted = true;
+		return 0;
+	}
+	return -1;
+}
+
+static void send_close(struct client *c, const struct client_channel *channel)
+{
+	struct wire_channel_message message = {
+		.header.type = WIRE_CLOSE_CHANNEL,
+		.channel_id = channel->offer.channel_id,
+	};
+
+	if (!channel->rescinded && c->state == CLIENT_CONNECTED)
+		client_send(c, &message, sizeof(message));
+}
+
+/* Of the open that nobody waits for. */
+static void abandoned_answered(struct client *c, struct client_channel *channel, uint32_t status)
+{
+	channel->state = CLIENT_CHANNEL_OFFERED;
+	if (status == BUS_STATUS_SUCCESS)
+		send_close(c, channel);
+	client_unkeep_gpadls(c, channel);
+	if (channel->reopen_wanted) {
+		channel->reopen_wanted = false;
+		send_open(c, channel, &channel->reopen);
+	}
 }
 
 void client_on_open_result(struct client *c, const struct wire_open_channel_result *message)
 {
 	struct client_channel *channel = client_find_channel(c, message->channel_id, false);
+	uint32_t status = bus_status_from_wire(message->status);
 
 	if (channel && channel->rescinded)
 		return; /* answered by the rescind */
-	if (!channel || channel->state != CLIENT_CHANNEL_OPENING ||
-	    channel->open_id != message->open_id) {
+	if (!channel || channel->open_id != message->open_id ||
+	    (channel->state != CLIENT_CHANNEL_OPENING &&
+	     channel->state != CLIENT_CHANNEL_ABANDONED)) {
 		client_fault(c, WIRE_OPEN_CHANNEL_RESULT, "answers no open of that channel",
 		             channel ? channel->open_id : 0, message->open_id);
 		return;
 	}
-	channel->state = message->status == BUS_STATUS_SUCCESS ? CLIENT_CHANNEL_OPEN
-	                                                       : CLIENT_CHANNEL_OFFERED;
-	channel->modified_late = false;
-	c->ops.opened(c->context, message->channel_id, message->open_id, message->status);
+	if (channel->state == CLIENT_CHANNEL_ABANDONED) {
+		abandoned_answered(c, channel, status);
+		return;
+	}
+	channel->state =
+		status == BUS_STATUS_SUCCESS ? CLIENT_CHANNEL_OPEN : CLIENT_CHANNEL_OFFERED;
+	channel->modifies_late = 0;
+	c->ops.opened(c->context, message->channel_id, message->open_id, status);
+}
+
+/* Before the open was answered. On the way out the host answers nothing more. */
+static int channel_abandon(struct client *c, struct client_channel *channel)
+{
+	channel->reopen_wanted = false;
+	channel->state =
+		c->state == CLIENT_CONNECTED ? CLIENT_CHANNEL_ABANDONED : CLIENT_CHANNEL_OFFERED;
+	return 0;
 }
 
 int client_close(struct client *c, uint32_t channel_id)
 {
-	struct wire_channel_message message = {
-		.header.type = WIRE_CLOSE_CHANNEL,
-		.channel_id = channel_id,
-	};
 	struct client_channel *channel = client_find_channel(c, channel_id, false);
 
+	if (channel && (channel->state == CLIENT_CHANNEL_OPENING || channel->reopen_wanted))
+		return channel_abandon(c, channel);
 	if (!channel || channel->state != CLIENT_CHANNEL_OPEN)
 		return -1;
 	channel->state = CLIENT_CHANNEL_OFFERED;
-	if (!channel->rescinded && c->state == CLIENT_CONNECTED)
-		client_send(c, &message, sizeof(message));
+	send_close(c, channel);
 	if (channel->modifying) {
 		/* Some hosts answer that before they close, some not at all (OpenVMM). */
 		channel->modifying = false;
-		channel->modified_late = true;
+		channel->modifies_late++;
 		c->ops.modified(c->context, channel_id, BUS_STATUS_UNSUCCESSFUL);
 	}
 	return 0;
@@ -247,19 +299,34 @@ int client_modify(struct client *c, uint32_t channel_id, uint32_t target_vp)
 	return 0;
 }
 
+void client_modify_give_up(struct client *c, uint32_t channel_id)
+{
+	struct client_channel *channel = client_find_channel(c, channel_id, false);
+
+	if (!channel || !channel->modifying)
+		return;
+	channel->modifying = false;
+	channel->modifies_late++;
+}
+
+/*
+ * Answers do not say which request they are for. One that comes is taken for the newest, which says
+ * what holds now: waiting for those given up first would wait for ever for one that was lost.
+ */
 void client_on_modify_response(struct client *c, const struct wire_modify_channel_response *message)
 {
 	struct client_channel *channel = client_find_channel(c, message->channel_id, false);
 
-	if (channel && (channel->rescinded || channel->modified_late)) {
-		channel->modified_late = false;
-		return; /* answered by the rescind, or the close */
-	}
-	if (!channel || !channel->modifying) {
+	if (channel && channel->rescinded)
+		return; /* answered by the rescind */
+	if (channel && channel->modifying) {
+		channel->modifying = false;
+		c->ops.modified(c->context, message->channel_id,
+		                bus_status_from_wire(message->status));
+	} else if (channel && channel->modifies_late) {
+		channel->modifies_late--;
+	} else {
 		client_fault(c, WIRE_MODIFY_CHANNEL_RESPONSE, "answers no request",
 		             WIRE_CHANNEL_ID_MAX, message->channel_id);
-		return;
 	}
-	channel->modifying = false;
-	c->ops.modified(c->context, message->channel_id, message->status);
 }

@@ -82,7 +82,7 @@ void client_void_gpadls(struct client *c, struct client_channel *channel)
 		if (state == CLIENT_GPADL_ASKED)
 			c->ops.gpadl_created(c->context, channel_id, gpadl->node.id,
 			                     BUS_STATUS_UNSUCCESSFUL);
-		else if (state == CLIENT_GPADL_LEAVING)
+		else if (state != CLIENT_GPADL_VOID)
 			c->ops.gpadl_torndown(c->context, channel_id, gpadl->node.id);
 	}
 }
@@ -180,54 +180,100 @@ int client_gpadl_create(struct client *c, uint32_t channel_id, const struct bus_
 	return 0;
 }
 
+static void send_teardown(struct client *c, struct client_gpadl *gpadl)
+{
+	struct wire_gpadl_teardown message = {
+		.header.type = WIRE_GPADL_TEARDOWN,
+		.channel_id = gpadl->channel->offer.channel_id,
+		.gpadl = gpadl->node.id,
+	};
+
+	gpadl->state = CLIENT_GPADL_LEAVING;
+	if (c->state == CLIENT_CONNECTED) /* else the end of the connection answers it */
+		client_send(c, &message, sizeof(message));
+}
+
+static void gpadl_torn_down(struct client *c, struct client_gpadl *gpadl)
+{
+	uint32_t channel_id = gpadl->channel->offer.channel_id, id = gpadl->node.id;
+
+	gpadl_remove(c, gpadl);
+	c->ops.gpadl_torndown(c->context, channel_id, id);
+}
+
+static void unwanted_answered(struct client *c, struct client_gpadl *gpadl, uint32_t status)
+{
+	if (status == BUS_STATUS_SUCCESS)
+		send_teardown(c, gpadl);
+	else
+		gpadl_torn_down(c, gpadl);
+}
+
 void client_on_gpadl_created(struct client *c, const struct wire_gpadl_created *message)
 {
 	struct client_gpadl *gpadl = find_gpadl(c, message->gpadl);
+	uint32_t status = bus_status_from_wire(message->status);
 
 	if (gpadl_answer_late(c, gpadl))
 		return;
-	if (!gpadl || gpadl->state != CLIENT_GPADL_ASKED ||
-	    gpadl->channel->offer.channel_id != message->channel_id) {
+	if (!gpadl || gpadl->channel->offer.channel_id != message->channel_id ||
+	    (gpadl->state != CLIENT_GPADL_ASKED && gpadl->state != CLIENT_GPADL_UNWANTED)) {
 		client_fault(c, WIRE_GPADL_CREATED, "that GPADL was not asked for",
 		             gpadl ? gpadl->channel->offer.channel_id : 0, message->gpadl);
 		return;
 	}
-	if (message->status == BUS_STATUS_SUCCESS)
+	if (gpadl->state == CLIENT_GPADL_UNWANTED) {
+		unwanted_answered(c, gpadl, status);
+		return;
+	}
+	if (status == BUS_STATUS_SUCCESS)
 		gpadl->state = CLIENT_GPADL_HELD;
 	else
 		gpadl_remove(c, gpadl);
-	c->ops.gpadl_created(c->context, message->channel_id, message->gpadl, message->status);
+	c->ops.gpadl_created(c->context, message->channel_id, message->gpadl, status);
 }
 
 /* ---------------- tearing down ---------------- */
 
+static bool in_abandoned_rings(const struct client_gpadl *gpadl)
+{
+	const struct client_channel *channel = gpadl->channel;
+
+	return channel->state == CLIENT_CHANNEL_ABANDONED && channel->ring_gpadl == gpadl->node.id;
+}
+
 int client_gpadl_teardown(struct client *c, uint32_t channel_id, uint32_t id)
 {
-	struct wire_gpadl_teardown message = {
-		.header.type = WIRE_GPADL_TEARDOWN,
-		.channel_id = channel_id,
-		.gpadl = id,
-	};
 	struct client_channel *channel = client_find_channel(c, channel_id, false);
 	struct client_gpadl *gpadl = find_gpadl(c, id);
 
-	if (!channel || !gpadl || gpadl->channel != channel || gpadl->state != CLIENT_GPADL_HELD)
+	if (!channel || !gpadl || gpadl->channel != channel)
 		return -1;
-	if (channel->rescinded) { /* the host let go of it before it said so */
-		gpadl_remove(c, gpadl);
-		c->ops.gpadl_torndown(c->context, channel_id, id);
+	if (gpadl->state == CLIENT_GPADL_ASKED) {
+		gpadl->state = CLIENT_GPADL_UNWANTED;
 		return 0;
 	}
-	gpadl->state = CLIENT_GPADL_LEAVING;
-	if (c->state == CLIENT_CONNECTED) /* else the end of the connection answers it */
-		client_send(c, &message, sizeof(message));
+	if (gpadl->state != CLIENT_GPADL_HELD)
+		return -1;
+	if (channel->rescinded) /* the host let go of it before it said so */
+		gpadl_torn_down(c, gpadl);
+	else if (in_abandoned_rings(gpadl))
+		gpadl->state = CLIENT_GPADL_KEPT;
+	else
+		send_teardown(c, gpadl);
 	return 0;
+}
+
+void client_unkeep_gpadls(struct client *c, struct client_channel *channel)
+{
+	for (struct client_gpadl *gpadl = channel->gpadls; gpadl; gpadl = gpadl->next)
+		if (gpadl->state == CLIENT_GPADL_KEPT)
+			send_teardown(c, gpadl);
 }
 
 void client_on_gpadl_torndown(struct client *c, const struct wire_gpadl_torndown *message)
 {
 	struct client_gpadl *gpadl = find_gpadl(c, message->gpadl);
-	uint32_t channel_id;
 
 	if (gpadl_answer_late(c, gpadl))
 		return;
@@ -236,7 +282,5 @@ void client_on_gpadl_torndown(struct client *c, const struct wire_gpadl_torndown
 		             CLIENT_GPADL_LEAVING, message->gpadl);
 		return;
 	}
-	channel_id = gpadl->channel->offer.channel_id;
-	gpadl_remove(c, gpadl);
-	c->ops.gpadl_torndown(c->context, channel_id, message->gpadl);
+	gpadl_torn_down(c, gpadl);
 }

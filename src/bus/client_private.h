@@ -10,6 +10,7 @@
 enum client_channel_state {
 	CLIENT_CHANNEL_OFFERED,
 	CLIENT_CHANNEL_OPENING,
+	CLIENT_CHANNEL_ABANDONED, /* closed before the open was answered */
 	CLIENT_CHANNEL_OPEN,
 };
 
@@ -19,14 +20,20 @@ struct client_channel {
 	bool rescinded; /* all that was pending has been answered; the host hears only the release
 	                 */
 	bool modifying;
-	bool modified_late; /* closed before it was answered; the answer may yet come */
+	uint32_t
+		modifies_late; /* closed or given up before they were answered; that may yet come */
 	uint32_t open_id;
+	uint32_t ring_gpadl; /* of that open */
+	bool reopen_wanted;  /* abandoned: what to open when that is over */
+	struct client_open reopen;
 	struct client_gpadl *gpadls;
 };
 
 enum client_gpadl_state {
 	CLIENT_GPADL_ASKED,
+	CLIENT_GPADL_UNWANTED, /* asked, and torn down before that was answered */
 	CLIENT_GPADL_HELD,
+	CLIENT_GPADL_KEPT, /* held, and torn down while the host may still open the rings in it */
 	CLIENT_GPADL_LEAVING,
 	CLIENT_GPADL_VOID, /* answered by the rescind; what the host still says of it is too late */
 };
@@ -90,6 +97,8 @@ void client_free_channels(struct client *c);
 /* client_gpadl.c */
 void client_on_gpadl_created(struct client *c, const struct wire_gpadl_created *message);
 void client_on_gpadl_torndown(struct client *c, const struct wire_gpadl_torndown *message);
+/* The open that kept the rings' GPADL is over. */
+void client_unkeep_gpadls(struct client *c, struct client_channel *channel);
 void client_void_gpadls(struct client *c, struct client_channel *channel);
 void client_free_gpadls(struct client *c, struct client_channel *channel);
 

@@ -343,7 +343,7 @@ static void channel_close(struct server *s, struct server_channel *channel)
 static void open_revoked(struct server *s, struct server_channel *channel, uint32_t open_id)
 {
 	if (!channel->revoked_said)
-		send_open_result(s, channel, open_id, BUS_STATUS_UNSUCCESSFUL);
+		send_open_result(s, channel, open_id, BUS_STATUS_DEVICE_REMOVED);
 }
 
 void server_on_open(struct server *s, const struct wire_open_channel *message)
@@ -552,7 +552,7 @@ void server_revoke(struct server *s, struct server_channel *channel)
 		unlink_successor(channel);
 	if (channel->reopen_wanted) {
 		channel->reopen_wanted = false;
-		send_open_result(s, channel, channel->reopen.open_id, BUS_STATUS_UNSUCCESSFUL);
+		send_open_result(s, channel, channel->reopen.open_id, BUS_STATUS_DEVICE_REMOVED);
 	}
 	if (channel->state == CHANNEL_OPEN)
 		channel_close(s, channel);
@@ -562,18 +562,13 @@ void server_revoke(struct server *s, struct server_channel *channel)
 
 /* ---------------- what the owner answers ---------------- */
 
-static bool status_good(uint32_t status)
-{
-	return !(status & 0x80000000u);
-}
-
 void server_open_done(struct server *s, struct server_channel *channel, uint32_t status)
 {
-	uint32_t answer = channel->revoked ? BUS_STATUS_UNSUCCESSFUL : status;
+	uint32_t answer = channel->revoked ? BUS_STATUS_DEVICE_REMOVED : status;
 
 	if (channel->state != CHANNEL_OPENING)
 		return;
-	channel_set_state(s, channel, status_good(status) ? CHANNEL_OPEN : CHANNEL_CLOSED);
+	channel_set_state(s, channel, status == BUS_STATUS_SUCCESS ? CHANNEL_OPEN : CHANNEL_CLOSED);
 	if (channel->known)
 		send_open_result(s, channel, channel->open.open_id, answer);
 	if (channel->state == CHANNEL_OPEN && (channel->revoked || !channel->known))

@@ -451,7 +451,7 @@ void server_gpadl_teardown_done(struct server *s, struct server_channel *channel
 		gpadl_free(s, gpadl);
 		break;
 	case GPADL_GUEST_ASKED: /* revoked meanwhile */
-		gpadl_fail(s, gpadl, BUS_STATUS_UNSUCCESSFUL);
+		gpadl_fail(s, gpadl, BUS_STATUS_DEVICE_REMOVED);
 		break;
 	case GPADL_GUEST_GONE:
 		gpadl_free(s, gpadl);

@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 
 /*
- * The life of a channel. Inputs (the driver's Enable, Disable, Start and Pause; the bus's open,
- * close and revoke; faults) only set fields under ch->lock and kick. One routine, channel_step(),
- * runs on the channel's strand, compares the inputs with the phase, and takes one step at a time
- * towards what they ask for, calling the driver's callbacks on the way. So no callback runs out of
- * order, whichever end asked and however the requests race.
+ * What is around the machine of life.h: a lock for it, the strand on which its actions are done, a
+ * condition on which callers wait, and the actions themselves. What happens in which order, and who
+ * waits for what, is the machine's to say.
  */
 
 #include "kmcl/channel.h"
@@ -25,27 +23,51 @@ void channel_kick_locked(struct channel *ch)
 	nt_strand_queue(&ch->strand, &ch->step);
 }
 
-void channel_kick(struct channel *ch)
+static void channel_lock(struct channel *ch)
 {
 	pthread_mutex_lock(&ch->lock);
-	channel_kick_locked(ch);
+}
+
+static void channel_unlock(struct channel *ch)
+{
 	pthread_mutex_unlock(&ch->lock);
 }
 
-void channel_stop(struct channel *ch)
+/* Something went into the machine. */
+static void channel_unlock_kicked(struct channel *ch)
 {
-	atomic_store(&ch->in.failed, true);
-	channel_kick(ch);
+	channel_kick_locked(ch);
+	channel_unlock(ch);
 }
 
 bool channel_is_closing(struct channel *ch)
 {
 	bool closing;
 
-	pthread_mutex_lock(&ch->lock);
-	closing = !ch->enabled || ch->close_requested || ch->phase == CHANNEL_CLOSING;
-	pthread_mutex_unlock(&ch->lock);
+	channel_lock(ch);
+	closing = life_is_closing(&ch->life);
+	channel_unlock(ch);
 	return closing;
+}
+
+bool channel_is_open(struct channel *ch)
+{
+	bool open;
+
+	channel_lock(ch);
+	open = life_is_open(&ch->life);
+	channel_unlock(ch);
+	return open;
+}
+
+/* ---- inputs from the rings and the bus ---- */
+
+void channel_stop(struct channel *ch)
+{
+	atomic_store(&ch->in.failed, true);
+	channel_lock(ch);
+	life_fault(&ch->life);
+	channel_unlock_kicked(ch);
 }
 
 void channel_fault(struct channel *ch, const char *what, uint64_t expected, uint64_t actual)
@@ -56,45 +78,67 @@ void channel_fault(struct channel *ch, const char *what, uint64_t expected, uint
 		       "malformed %s from the %s: expected at most %#llx, got %#llx; channel stopped",
 		       what, ch->server ? "guest" : "host", (unsigned long long)expected,
 		       (unsigned long long)actual);
-	channel_kick(ch);
+	channel_stop(ch);
 }
 
-/* ---- inputs from the bus ---- */
+void channel_drained_locked(struct channel *ch)
+{
+	life_drained(&ch->life);
+	channel_kick_locked(ch);
+}
 
 void channel_on_open(struct channel *ch, const struct server_open *open)
 {
-	pthread_mutex_lock(&ch->lock);
+	channel_lock(ch);
 	ch->open = *open;
-	ch->open_requested = true;
-	channel_kick_locked(ch);
-	pthread_mutex_unlock(&ch->lock);
+	life_open(&ch->life);
+	channel_unlock_kicked(ch);
 }
 
 void channel_on_offer(struct channel *ch)
 {
-	pthread_mutex_lock(&ch->lock);
-	ch->open_requested = true;
-	channel_kick_locked(ch);
-	pthread_mutex_unlock(&ch->lock);
+	channel_lock(ch);
+	life_offer(&ch->life);
+	channel_unlock_kicked(ch);
 }
 
 void channel_on_close(struct channel *ch)
 {
-	pthread_mutex_lock(&ch->lock);
-	ch->close_requested = true;
-	channel_kick_locked(ch);
-	pthread_mutex_unlock(&ch->lock);
+	channel_lock(ch);
+	life_close(&ch->life);
+	channel_unlock_kicked(ch);
 }
 
 void channel_on_revoked(struct channel *ch)
 {
-	pthread_mutex_lock(&ch->lock);
-	ch->revoked = true;
-	channel_kick_locked(ch);
-	pthread_mutex_unlock(&ch->lock);
+	channel_lock(ch);
+	life_revoked(&ch->life);
+	channel_unlock_kicked(ch);
 }
 
 /* ---- inputs from the driver ---- */
+
+/* Would waiting for the channel's strand wait for the caller itself? */
+static bool channel_in_callback(const struct channel *ch)
+{
+	return nt_strand_is_current(&ch->strand) || nt_strand_is_current(&ch->post_strand) ||
+	       nt_strand_is_current(&ch->delivery_strand);
+}
+
+/* The channel of a call that may wait, locked; or NULL. */
+static struct channel *channel_enter(VMBCHANNEL handle, const char *function)
+{
+	struct channel *ch = channel_of(handle);
+
+	if (!ch || !nt_irql_at_most(PASSIVE_LEVEL, function, ch->config.name))
+		return NULL;
+	if (channel_in_callback(ch)) {
+		nt_misuse(function, ch->config.name, "not from a callback of the same channel");
+		return NULL;
+	}
+	channel_lock(ch);
+	return ch;
+}
 
 static NTSTATUS channel_check_configured(const struct channel *ch)
 {
@@ -105,13 +149,25 @@ static NTSTATUS channel_check_configured(const struct channel *ch)
 	return STATUS_SUCCESS;
 }
 
-/* A client's channel that closes by itself is about to be disabled: wait for that. */
-static void channel_wait_closed_locked(struct channel *ch)
+/* Claims it for being made known to the bus. */
+static NTSTATUS channel_enable_begin(struct channel *ch)
 {
-	while (!ch->server && ch->phase != CHANNEL_DISABLED &&
-	       (ch->close_requested || ch->phase == CHANNEL_CLOSING) &&
-	       !nt_strand_is_current(&ch->strand) && !nt_strand_is_current(&ch->post_strand))
+	bool inside = channel_in_callback(ch);
+	enum life_answer answer;
+
+	if (life_is_configurable(&ch->life) && !NT_SUCCESS(channel_check_configured(ch)))
+		return STATUS_INVALID_DEVICE_STATE;
+	life_enter(&ch->life);
+	while ((answer = life_enable(&ch->life, inside)) == LIFE_WAIT)
 		pthread_cond_wait(&ch->changed, &ch->lock);
+	life_leave(&ch->life);
+	if (answer == LIFE_REFUSED) {
+		pthread_cond_broadcast(&ch->changed);
+		return STATUS_INVALID_PARAMETER_1;
+	}
+	ch->restored_chunks = 0;
+	atomic_store(&ch->in.failed, false);
+	return STATUS_SUCCESS;
 }
 
 NTSTATUS VmbChannelEnable(VMBCHANNEL Channel)
@@ -123,131 +179,126 @@ NTSTATUS VmbChannelEnable(VMBCHANNEL Channel)
 		return STATUS_INVALID_PARAMETER_1;
 	if (!nt_irql_at_most(PASSIVE_LEVEL, __func__, ch->config.name))
 		return STATUS_INVALID_DEVICE_STATE;
-	pthread_mutex_lock(&ch->lock);
-	channel_wait_closed_locked(ch);
-	if (ch->phase != CHANNEL_DISABLED || ch->enabled) {
-		pthread_mutex_unlock(&ch->lock);
-		return STATUS_INVALID_PARAMETER_1;
-	}
-	status = channel_check_configured(ch);
-	if (!NT_SUCCESS(status)) {
-		pthread_mutex_unlock(&ch->lock);
+	channel_lock(ch);
+	status = channel_enable_begin(ch);
+	channel_unlock(ch);
+	if (!NT_SUCCESS(status))
 		return status;
-	}
-	ch->enabled = true;
-	ch->started = !ch->server && !ch->config.paused;
-	ch->open_requested = false;
-	ch->close_requested = false;
-	ch->revoked = false;
-	ch->restored_chunks = 0;
-	ch->phase = CHANNEL_ENABLED;
-	atomic_store(&ch->in.failed, false);
-	pthread_mutex_unlock(&ch->lock);
-
 	status = ch->server ? host_offer(ch) : guest_wait_for_offer(ch);
-	if (!NT_SUCCESS(status)) {
-		pthread_mutex_lock(&ch->lock);
-		ch->enabled = false;
-		ch->phase = CHANNEL_DISABLED;
-		pthread_mutex_unlock(&ch->lock);
-	}
+	channel_lock(ch);
+	life_enabled(&ch->life, NT_SUCCESS(status));
+	channel_unlock_kicked(ch);
 	return status;
-}
-
-/* Would waiting for the channel's strand wait for the caller itself? */
-static bool channel_in_callback(const struct channel *ch)
-{
-	return nt_strand_is_current(&ch->strand) || nt_strand_is_current(&ch->post_strand) ||
-	       nt_strand_is_current(&ch->delivery_strand);
 }
 
 VOID VmbChannelDisable(VMBCHANNEL Channel)
 {
-	struct channel *ch = channel_of(Channel);
+	struct channel *ch = channel_enter(Channel, __func__);
+	struct life_wait wait;
 
-	if (!ch || !nt_irql_at_most(PASSIVE_LEVEL, __func__, ch->config.name))
+	if (!ch)
 		return;
-	if (channel_in_callback(ch)) {
-		nt_misuse(__func__, ch->config.name, "not from a callback of the same channel");
-		return;
-	}
-	pthread_mutex_lock(&ch->lock);
-	if (ch->phase == CHANNEL_DISABLED) {
-		pthread_mutex_unlock(&ch->lock);
-		return;
-	}
-	ch->enabled = false;
+	life_disable(&ch->life, &wait);
 	channel_kick_locked(ch);
-	pthread_mutex_unlock(&ch->lock);
-
-	if (ch->server)
-		host_revoke(ch);
-
-	pthread_mutex_lock(&ch->lock);
-	while (ch->phase != CHANNEL_DISABLED)
+	while (!life_disable_over(&ch->life, &wait))
 		pthread_cond_wait(&ch->changed, &ch->lock);
-	pthread_mutex_unlock(&ch->lock);
+	life_disable_end(&ch->life);
+	pthread_cond_broadcast(&ch->changed);
+	channel_unlock(ch);
 }
 
 VOID VmbChannelStart(VMBCHANNEL Channel)
 {
-	struct channel *ch = channel_of(Channel);
+	struct channel *ch = channel_enter(Channel, __func__);
 
-	if (!ch || !nt_irql_at_most(PASSIVE_LEVEL, __func__, ch->config.name))
+	if (!ch)
 		return;
-	if (channel_in_callback(ch)) {
-		nt_misuse(__func__, ch->config.name, "not from a callback of the same channel");
-		return;
-	}
-	pthread_mutex_lock(&ch->lock);
-	if (ch->phase == CHANNEL_DISABLED) {
-		ch->config.paused = false;
-	} else if (!ch->save) {
-		ch->started = true;
-		channel_kick_locked(ch);
-	}
-	pthread_mutex_unlock(&ch->lock);
-}
-
-static bool channel_is_active(const struct channel *ch)
-{
-	return ch->phase == CHANNEL_POST_STARTING || ch->phase == CHANNEL_ACTIVE ||
-	       ch->phase == CHANNEL_SUSPENDING;
+	life_start(&ch->life);
+	channel_unlock_kicked(ch);
 }
 
 VOID VmbChannelPause(VMBCHANNEL Channel)
 {
-	struct channel *ch = channel_of(Channel);
+	struct channel *ch = channel_enter(Channel, __func__);
+	struct life_wait wait;
 
-	if (!ch || !nt_irql_at_most(PASSIVE_LEVEL, __func__, ch->config.name))
+	if (!ch)
 		return;
-	if (channel_in_callback(ch)) {
-		nt_misuse(__func__, ch->config.name, "not from a callback of the same channel");
-		return;
-	}
-	pthread_mutex_lock(&ch->lock);
-	if (ch->phase == CHANNEL_DISABLED) {
-		ch->config.paused = true;
-	} else {
-		ch->started = false;
-		channel_kick_locked(ch);
-		while (channel_is_active(ch) && !ch->started)
-			pthread_cond_wait(&ch->changed, &ch->lock);
-	}
-	pthread_mutex_unlock(&ch->lock);
-}
-
-/* ---- the steps; each is called on the strand with ch->lock held and returns with it ---- */
-
-static void channel_set_phase(struct channel *ch, enum channel_phase phase)
-{
-	ch->phase = phase;
+	life_pause(&ch->life, &wait);
+	channel_kick_locked(ch);
+	while (!life_pause_over(&ch->life, &wait))
+		pthread_cond_wait(&ch->changed, &ch->lock);
+	life_leave(&ch->life);
 	pthread_cond_broadcast(&ch->changed);
+	channel_unlock(ch);
 }
 
-static bool channel_wants_close(const struct channel *ch)
+bool channel_clean_up(struct channel *ch)
 {
-	return ch->close_requested || !ch->enabled;
+	enum life_answer answer;
+
+	channel_lock(ch);
+	while ((answer = life_cleanup(&ch->life)) == LIFE_WAIT)
+		pthread_cond_wait(&ch->changed, &ch->lock);
+	channel_unlock(ch);
+	if (answer == LIFE_REFUSED)
+		return false;
+	nt_strand_drain(&ch->strand);
+	nt_strand_drain(&ch->post_strand);
+	nt_strand_drain(&ch->delivery_strand);
+	return true;
+}
+
+bool channel_save_begin(struct channel *ch, struct save *save)
+{
+	enum life_answer answer;
+
+	channel_lock(ch);
+	while ((answer = life_save_begin(&ch->life)) == LIFE_WAIT)
+		pthread_cond_wait(&ch->changed, &ch->lock);
+	if (answer == LIFE_GO)
+		ch->save = save;
+	channel_unlock(ch);
+	return answer == LIFE_GO;
+}
+
+struct save *channel_save_end(struct channel *ch)
+{
+	struct save *save = NULL;
+
+	channel_lock(ch);
+	if (life_save_end(&ch->life)) {
+		save = ch->save;
+		ch->save = NULL;
+	}
+	channel_unlock_kicked(ch);
+	return save;
+}
+
+bool channel_hold(struct channel *ch, bool saving)
+{
+	enum life_answer answer;
+
+	channel_lock(ch);
+	while ((answer = life_hold(&ch->life, saving)) == LIFE_WAIT)
+		pthread_cond_wait(&ch->changed, &ch->lock);
+	channel_unlock(ch);
+	return answer == LIFE_GO;
+}
+
+void channel_unhold(struct channel *ch)
+{
+	channel_lock(ch);
+	life_unhold(&ch->life);
+	channel_unlock_kicked(ch);
+}
+
+/* ---- the actions: on the strand, without a lock ---- */
+
+static void channel_call(struct channel *ch, void (*callback)(VMBCHANNEL))
+{
+	if (callback)
+		callback(channel_handle(ch));
 }
 
 static NTSTATUS channel_call_opened(struct channel *ch)
@@ -257,80 +308,73 @@ static NTSTATUS channel_call_opened(struct channel *ch)
 	return opened ? opened(channel_handle(ch)) : STATUS_SUCCESS;
 }
 
-static void channel_call(struct channel *ch, void (*callback)(VMBCHANNEL))
+static enum life_result channel_revoke(struct channel *ch)
 {
-	if (callback)
-		callback(channel_handle(ch));
+	host_revoke(ch);
+	return LIFE_DONE;
 }
 
-/* Server: the guest opens. */
-static void channel_step_open_server(struct channel *ch)
+static enum life_result channel_opened(struct channel *ch)
 {
-	NTSTATUS status;
-
-	ch->open_requested = false;
-	channel_set_phase(ch, CHANNEL_OPENING);
-	pthread_mutex_unlock(&ch->lock);
-	status = host_attach(ch);
-	if (NT_SUCCESS(status)) {
-		status = channel_call_opened(ch);
-		if (!NT_SUCCESS(status))
-			host_detach(ch);
-	}
-	if (NT_SUCCESS(status))
-		outgoing_open(ch);
-	pthread_mutex_lock(&ch->lock);
-	counter_add(&ch->statistics.opens, NT_SUCCESS(status));
-	ch->cancelled = false;
-	channel_set_phase(ch, NT_SUCCESS(status) ? CHANNEL_PAUSED : CHANNEL_ENABLED);
-	pthread_mutex_unlock(&ch->lock);
-	host_open_done(ch, status);
-	pthread_mutex_lock(&ch->lock);
+	counter_add(&ch->statistics.opens, 1);
+	outgoing_open(ch);
+	return LIFE_DONE;
 }
 
-static void channel_disable_client(struct channel *ch)
+static enum life_result channel_open_server(struct channel *ch)
 {
-	ch->enabled = false;
-	ch->open_requested = false;
-	ch->close_requested = false;
-	channel_set_phase(ch, CHANNEL_DISABLED);
+	ch->open_status = host_attach(ch);
+	if (!NT_SUCCESS(ch->open_status))
+		return LIFE_FAILED;
+	ch->open_status = channel_call_opened(ch);
+	if (NT_SUCCESS(ch->open_status))
+		return channel_opened(ch);
+	host_detach(ch);
+	return LIFE_FAILED;
 }
 
-/* Client: the awaited offer is there. */
-static void channel_step_open_client(struct channel *ch)
+static enum life_result channel_open_client(struct channel *ch)
 {
-	PFN_VMB_CHANNEL_PNP_FAILURE failed;
-	NTSTATUS status;
+	bool lost;
 
-	ch->open_requested = false;
-	ch->bus_closed = false;
-	ch->cancelled = false;
-	channel_set_phase(ch, CHANNEL_OPENING);
-	pthread_mutex_unlock(&ch->lock);
-	status = guest_open_channel(ch);
-	if (NT_SUCCESS(status)) {
-		status = channel_call_opened(ch);
-		if (NT_SUCCESS(status))
-			outgoing_open(ch);
-		else
-			guest_close_channel(ch);
+	ch->open_status = guest_open_channel(ch);
+	lost = ch->open_status == STATUS_DEVICE_REMOVED && guest_lost_offer(ch);
+	if (NT_SUCCESS(ch->open_status)) {
+		ch->open_status = channel_call_opened(ch);
+		if (NT_SUCCESS(ch->open_status))
+			return channel_opened(ch);
+		guest_close_channel(ch);
 	}
-	if (!NT_SUCCESS(status)) {
-		guest_detach(ch);
-		guest_release_channel(ch);
-	}
-	pthread_mutex_lock(&ch->lock);
-	if (NT_SUCCESS(status)) {
-		counter_add(&ch->statistics.opens, 1);
-		channel_set_phase(ch, CHANNEL_PAUSED);
-		return;
-	}
-	failed = ch->config.pnp_failure; /* a disabled channel may be set up anew at any time */
-	channel_disable_client(ch);
-	pthread_mutex_unlock(&ch->lock);
-	if (failed) /* which may enable the channel again */
-		failed(channel_handle(ch), status);
-	pthread_mutex_lock(&ch->lock);
+	guest_detach(ch);
+	if (lost)
+		return LIFE_LOST;
+	guest_release_channel(ch);
+	ch->pnp_failure = ch->config.pnp_failure; /* disabled, it may be set up anew */
+	return LIFE_FAILED;
+}
+
+static enum life_result channel_open(struct channel *ch)
+{
+	return ch->server ? channel_open_server(ch) : channel_open_client(ch);
+}
+
+static enum life_result channel_answer_open(struct channel *ch)
+{
+	host_open_done(ch, ch->life.opened ? STATUS_SUCCESS : ch->open_status);
+	return LIFE_DONE;
+}
+
+static enum life_result channel_refuse_open(struct channel *ch)
+{
+	host_open_done(ch, STATUS_DEVICE_REMOVED);
+	return LIFE_DONE;
+}
+
+static enum life_result channel_start(struct channel *ch)
+{
+	channel_call(ch, ch->config.state.EvtChannelStarted);
+	incoming_start(ch);
+	return LIFE_DONE;
 }
 
 static void channel_post_started(void *context)
@@ -338,69 +382,44 @@ static void channel_post_started(void *context)
 	struct channel *ch = context;
 
 	channel_call(ch, ch->config.state.EvtChannelPostStarted);
-	pthread_mutex_lock(&ch->lock);
-	ch->post_returned = true;
-	channel_kick_locked(ch);
-	pthread_mutex_unlock(&ch->lock);
+	channel_lock(ch);
+	life_post_returned(&ch->life);
+	channel_unlock_kicked(ch);
 }
 
-static void channel_step_start(struct channel *ch)
+static enum life_result channel_post_start(struct channel *ch)
 {
-	pthread_mutex_unlock(&ch->lock);
-	channel_call(ch, ch->config.state.EvtChannelStarted);
-	incoming_start(ch);
-	pthread_mutex_lock(&ch->lock);
-	ch->post_returned = false;
-	channel_set_phase(ch, CHANNEL_POST_STARTING);
 	ch->post.routine = channel_post_started;
 	ch->post.context = ch;
 	nt_strand_queue(&ch->post_strand, &ch->post);
+	return LIFE_DONE;
 }
 
-/* A client's own close: says so to the host and waits until the host has let go of the rings. What
- * the host may still read from them is then no more than what it could when it was told. */
-static void channel_close_bus(struct channel *ch)
+/*
+ * A client says so to the host and waits until the host has let go of the rings: what the host may
+ * still read from them is then no more than what it could when it was told. What is sent after the
+ * first time is cancelled the next.
+ */
+static enum life_result channel_cancel(struct channel *ch)
 {
-	if (ch->server || ch->bus_closed)
-		return;
-	ch->bus_closed = true;
-	pthread_mutex_unlock(&ch->lock);
-	outgoing_stop(ch);
-	guest_close_channel(ch);
-	pthread_mutex_lock(&ch->lock);
-}
-
-/* May be called more than once a close: what is sent after the first time waits for the next. */
-static void channel_cancel_outgoing(struct channel *ch)
-{
-	ch->cancelled = true;
-	pthread_mutex_unlock(&ch->lock);
+	if (!ch->server && !ch->life.bus_closed) {
+		outgoing_stop(ch);
+		guest_close_channel(ch);
+	}
 	outgoing_close(ch, STATUS_CANCELLED);
-	pthread_mutex_lock(&ch->lock);
+	return LIFE_DONE;
 }
 
-/* PostStarted may wait for what will not come any more: end its waiting. */
-static void channel_step_release_post(struct channel *ch)
+static enum life_result channel_suspend(struct channel *ch)
 {
-	channel_close_bus(ch);
-	channel_cancel_outgoing(ch);
-}
-
-static void channel_step_suspend(struct channel *ch)
-{
-	channel_set_phase(ch, CHANNEL_SUSPENDING);
-	pthread_mutex_unlock(&ch->lock);
 	incoming_stop(ch);
 	channel_call(ch, ch->config.state.EvtChannelSuspend);
-	pthread_mutex_lock(&ch->lock);
+	return LIFE_DONE;
 }
 
-static void channel_step_close(struct channel *ch)
+static enum life_result channel_close(struct channel *ch)
 {
-	channel_set_phase(ch, CHANNEL_CLOSING);
-	channel_close_bus(ch);
-	channel_cancel_outgoing(ch);
-	pthread_mutex_unlock(&ch->lock);
+	channel_cancel(ch);
 	channel_call(ch, ch->config.state.EvtChannelClosed);
 	if (ch->server) {
 		host_detach(ch);
@@ -408,123 +427,84 @@ static void channel_step_close(struct channel *ch)
 		guest_detach(ch);
 		guest_release_channel(ch);
 	}
-	pthread_mutex_lock(&ch->lock);
 	atomic_store(&ch->in.failed, false);
-	if (!ch->server) {
-		channel_disable_client(ch);
-		return;
-	}
-	ch->close_requested = false;
-	channel_set_phase(ch, CHANNEL_ENABLED);
-	pthread_mutex_unlock(&ch->lock);
+	return LIFE_DONE;
+}
+
+static enum life_result channel_answer_close(struct channel *ch)
+{
 	host_close_done(ch);
-	pthread_mutex_lock(&ch->lock);
+	return LIFE_DONE;
 }
 
-static bool channel_drained(const struct channel *ch)
+static enum life_result channel_wait_again(struct channel *ch)
 {
-	return (atomic_load(&ch->in.owed) & INCOMING_OWED_COUNT) == 0;
+	guest_release_channel(ch);
+	guest_wait_for_offer(ch);
+	return LIFE_DONE;
 }
 
-static bool channel_step_enabled(struct channel *ch)
+static enum life_result channel_forget(struct channel *ch)
 {
-	if (ch->server) {
-		if (ch->open_requested) {
-			channel_step_open_server(ch);
-			return true;
-		}
-		if (!ch->enabled && ch->revoked) {
-			pthread_mutex_unlock(&ch->lock);
-			host_forget(ch);
-			pthread_mutex_lock(&ch->lock);
-			channel_set_phase(ch, CHANNEL_DISABLED);
-			return true;
-		}
-		return false;
-	}
-	if (!ch->enabled) {
-		bool waiting;
-
-		pthread_mutex_unlock(&ch->lock);
-		waiting = guest_stop_waiting(ch);
-		if (!waiting)
-			guest_release_channel(ch);
-		pthread_mutex_lock(&ch->lock);
-		channel_disable_client(ch);
-		return true;
-	}
-	if (ch->close_requested) { /* rescinded before it was opened: wait for another */
-		ch->close_requested = false;
-		ch->open_requested = false;
-		pthread_mutex_unlock(&ch->lock);
+	if (ch->server)
+		host_forget(ch);
+	else if (!guest_stop_waiting(ch))
 		guest_release_channel(ch);
-		guest_wait_for_offer(ch);
-		pthread_mutex_lock(&ch->lock);
-		return true;
-	}
-	if (ch->open_requested) {
-		channel_step_open_client(ch);
-		return true;
-	}
-	return false;
+	return LIFE_DONE;
 }
 
-/* A server's channel closes when the bus says so, also after its own Disable. */
-static bool channel_must_close(const struct channel *ch)
+static enum life_result channel_pnp_failure(struct channel *ch)
 {
-	return ch->server ? ch->close_requested
-	                  : channel_wants_close(ch) || atomic_load(&ch->in.failed);
+	if (ch->pnp_failure) /* which may enable the channel again */
+		ch->pnp_failure(channel_handle(ch), ch->open_status);
+	return LIFE_DONE;
 }
 
-/* Takes one step; false: there is none to take. */
-static bool channel_step_once(struct channel *ch)
+static enum life_result channel_end_save(struct channel *ch)
 {
-	switch (ch->phase) {
-	case CHANNEL_ENABLED:
-		return channel_step_enabled(ch);
-	case CHANNEL_PAUSED:
-		if (channel_must_close(ch))
-			channel_step_close(ch);
-		else if (ch->started && ch->enabled && !atomic_load(&ch->in.failed))
-			channel_step_start(ch);
-		else
-			return false;
-		return true;
-	case CHANNEL_POST_STARTING:
-		if (ch->post_returned) {
-			channel_set_phase(ch, CHANNEL_ACTIVE);
-			return true;
-		}
-		if (channel_must_close(ch) && !ch->cancelled) {
-			channel_step_release_post(ch);
-			return true;
-		}
-		return false;
-	case CHANNEL_ACTIVE:
-		if (!channel_wants_close(ch) && ch->started && !atomic_load(&ch->in.failed))
-			return false;
-		channel_step_suspend(ch);
-		return true;
-	case CHANNEL_SUSPENDING:
-		if (!channel_drained(ch))
-			return false;
-		channel_set_phase(ch, CHANNEL_PAUSED);
-		return true;
-	case CHANNEL_DISABLED:
-	case CHANNEL_OPENING:
-	case CHANNEL_CLOSING:
-		break;
-	}
-	return false;
+	VmbChannelSaveEnd(channel_handle(ch));
+	return LIFE_DONE;
+}
+
+static enum life_result (*const channel_actions[])(struct channel *ch) = {
+	[LIFE_REVOKE] = channel_revoke,
+	[LIFE_OPEN] = channel_open,
+	[LIFE_ANSWER_OPEN] = channel_answer_open,
+	[LIFE_REFUSE_OPEN] = channel_refuse_open,
+	[LIFE_START] = channel_start,
+	[LIFE_POST_START] = channel_post_start,
+	[LIFE_RELEASE_POST] = channel_cancel,
+	[LIFE_SUSPEND] = channel_suspend,
+	[LIFE_CLOSE] = channel_close,
+	[LIFE_ANSWER_CLOSE] = channel_answer_close,
+	[LIFE_WAIT_AGAIN] = channel_wait_again,
+	[LIFE_FORGET] = channel_forget,
+	[LIFE_PNP_FAILURE] = channel_pnp_failure,
+	[LIFE_END_SAVE] = channel_end_save,
+};
+
+/* Asked under the lock: the completion of the last packet says so under it, or need not. */
+static bool channel_owes(const struct channel *ch)
+{
+	return (atomic_load(&ch->in.owed) & INCOMING_OWED_COUNT) != 0;
 }
 
 static void channel_step(void *context)
 {
 	struct channel *ch = context;
+	enum life_action action;
+	enum life_result result;
 
-	pthread_mutex_lock(&ch->lock);
+	channel_lock(ch);
 	ch->step_queued = false;
-	while (channel_step_once(ch))
-		;
-	pthread_mutex_unlock(&ch->lock);
+	while ((action = life_begin(&ch->life)) != LIFE_NOTHING) {
+		channel_unlock(ch);
+		result = channel_actions[action](ch);
+		channel_lock(ch);
+		if (action == LIFE_SUSPEND && channel_owes(ch))
+			result = LIFE_PENDING;
+		life_end(&ch->life, result);
+	}
+	pthread_cond_broadcast(&ch->changed);
+	channel_unlock(ch);
 }

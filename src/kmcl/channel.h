@@ -21,6 +21,7 @@
 #include "partition/partition.h"
 #include "ring/ring.h"
 
+#include "kmcl/life.h"
 #include "kmcl/spin.h"
 #include "kmcl/tsan.h"
 
@@ -63,7 +64,6 @@ struct channel_config {
 	GUID type;
 	GUID instance;
 	uint16_t subchannel;
-	bool paused; /* Pause was called while it was disabled */
 
 	/* server */
 	uint32_t server_flags;
@@ -85,18 +85,6 @@ struct channel_config {
 	uint32_t target_vp;
 	uint8_t open_data[CHANNEL_USER_DATA];
 	PFN_VMB_CHANNEL_PNP_FAILURE pnp_failure;
-};
-
-/* Where the life cycle is; see channel.c. */
-enum channel_phase {
-	CHANNEL_DISABLED,
-	CHANNEL_ENABLED,       /* offered, or waiting for the offer */
-	CHANNEL_OPENING,       /* in the Opened callback or before it */
-	CHANNEL_PAUSED,        /* open, nothing delivered */
-	CHANNEL_POST_STARTING, /* delivering; PostStarted has not returned */
-	CHANNEL_ACTIVE,
-	CHANNEL_SUSPENDING, /* Suspend has run, packets are still to be completed */
-	CHANNEL_CLOSING,    /* in the Closed callback or around it */
 };
 
 /* Something that stands in, or waits for, the outgoing ring. Part of a packet or an incoming. */
@@ -122,6 +110,8 @@ struct transaction {
 };
 #define TRANSACTION_CHUNK  256u
 #define TRANSACTION_CHUNKS 256u /* 65536 packets a channel */
+
+#define PACKET_NO_SLOT UINT32_MAX
 
 enum packet_state {
 	PACKET_FREE,
@@ -166,7 +156,7 @@ struct packet {
 	bool synchronous;                             /* its caller waits, and may stop waiting */
 	_Atomic(uint32_t) caller;                     /* enum packet_caller */
 	NTSTATUS status; /* while it waits for its completion routine */
-	uint32_t slot;
+	uint32_t slot;   /* of its transaction, or PACKET_NO_SLOT */
 	uint32_t payload_capacity;
 	uint32_t header_capacity;
 	uint32_t payload_size;
@@ -200,8 +190,8 @@ struct outgoing {
 	uint32_t free_count;
 	uint32_t outstanding; /* packets sent and not done */
 	_Atomic(struct transaction *) chunks[TRANSACTION_CHUNKS];
-	uint32_t slot_count;
-	uint32_t free_slot; /* slot + 1; 0: none */
+	_Atomic(uint32_t) slot_count; /* raised under the lock, after the chunk is stored */
+	uint32_t free_slot;           /* slot + 1; 0: none */
 };
 
 /* An incoming packet: what a VMBPACKETCOMPLETION is. */
@@ -243,6 +233,7 @@ struct incoming {
 	_Atomic(bool) passive; /* deliver at PASSIVE only */
 	_Atomic(bool) passive_queued;
 	_Atomic(bool) failed; /* VmbChannelPacketFail, or malformed */
+	_Atomic(bool) cut;    /* a completion was too long, which is said once */
 };
 
 #define INCOMING_OWED_COUNT    0x3fffffffu
@@ -303,16 +294,9 @@ struct channel {
 
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
-	enum channel_phase phase;
-	/* inputs, and what they ask for */
-	bool enabled;
-	bool started;
-	bool open_requested;  /* server: the guest opens */
-	bool close_requested; /* the other end closed or rescinded, or is gone */
-	bool revoked;         /* server: the bus let go of it */
-	bool post_returned;
-	bool bus_closed;          /* client: CLOSE and the ring's teardown are behind us */
-	bool cancelled;           /* this close has cancelled what was outstanding */
+	struct life life;
+	NTSTATUS open_status; /* how the last opening went */
+	PFN_VMB_CHANNEL_PNP_FAILURE pnp_failure;
 	struct save *save;        /* between SaveBegin and SaveEnd */
 	uint32_t restored_chunks; /* taken so far */
 	struct nt_strand strand;
@@ -372,28 +356,36 @@ static inline VMBCHANNEL channel_handle(struct channel *ch)
 	return (VMBCHANNEL)ch;
 }
 
-/* channel.c: the life cycle */
+/* channel.c: what is around the machine of the life cycle (life.h) */
 
-/* Something changed: look again, on the strand. ..._locked: caller holds ch->lock. */
+/* Something went into the machine: look again, on the strand. Caller holds ch->lock. */
 void channel_kick_locked(struct channel *ch);
-void channel_kick(struct channel *ch);
+/* The last packet that the driver owed is completed. Caller holds ch->lock. */
+void channel_drained_locked(struct channel *ch);
 /* The other end sent something malformed, or the driver gave up: stops this channel. */
 void channel_fault(struct channel *ch, const char *what, uint64_t expected, uint64_t actual);
 void channel_stop(struct channel *ch);
 /* Will what is sent now never be answered? */
 bool channel_is_closing(struct channel *ch);
+/* From before Opened until after Closed. */
+bool channel_is_open(struct channel *ch);
+/* Nobody but the caller knows it any more, and nothing runs for it; false: it is not disabled. */
+bool channel_clean_up(struct channel *ch);
+/* The channel stays as it is between them, unless it is disabled: that ends the save. */
+bool channel_save_begin(struct channel *ch, struct save *save);
+struct save *channel_save_end(struct channel *ch); /* the save to free, or NULL */
+/* It does not change between them at all; false: it is changing. `saving`: a save is under way. */
+bool channel_hold(struct channel *ch, bool saving);
+void channel_unhold(struct channel *ch);
 /* Inputs from the bus. */
 void channel_on_open(struct channel *ch, const struct server_open *open);
 void channel_on_close(struct channel *ch);
-/* Client: the offer that it waits for is there. */
+/* Client: an offer is its own. */
 void channel_on_offer(struct channel *ch);
 void channel_on_revoked(struct channel *ch);
 
 /* rings.c: the memory of the two rings */
 
-/* Data pages: what the largest packet needs, and what a ring gets by default. */
-uint32_t rings_data_pages_min(const struct channel_config *config);
-uint32_t rings_data_pages(const struct channel_config *config);
 /* Maps both rings, whose first pages are the control pages, and takes them up. */
 NTSTATUS rings_attach(struct channel *ch, const PFN_NUMBER *in, size_t in_pages,
                       const PFN_NUMBER *out, size_t out_pages);
@@ -416,6 +408,7 @@ struct packet *packet_claim(struct channel *ch, uint64_t id);
 /* The caller of a synchronous request goes; false: too late, it is being served. */
 bool packet_abandon(struct packet *packet);
 bool packet_caller_is_gone(const struct packet *packet);
+/* Also of PACKET_NO_SLOT: no. */
 bool packet_in_flight(struct channel *ch, uint32_t slot);
 /* Is any in flight that has external data? */
 bool packet_external_in_flight(struct channel *ch);
@@ -430,6 +423,10 @@ bool packet_is_unset(const struct packet *packet);
 void packet_cancel_all(struct channel *ch, NTSTATUS status);
 /* Ends one: completion routine, or free. Without locks, at any IRQL up to DISPATCH_LEVEL. */
 void packet_done(struct packet *packet, NTSTATUS status, void *buffer, uint32_t size);
+/* Caller holds out.lock. A packet that will wait has a slot from now on; false: all are taken. And
+ * gives it back, where it is not the packet's for life. */
+bool packet_reserve_flight_locked(struct packet *packet);
+void packet_unreserve_flight_locked(struct packet *packet);
 /* Caller holds out.lock. Gives the packet its transaction id; and, if it could be written, lets the
  * other end complete it: from then on it may be gone. */
 void packet_take_flight(struct packet *packet);
@@ -449,7 +446,8 @@ NTSTATUS send_transfer(struct packet *packet, const void *buffer, uint32_t size,
 
 void outgoing_init(struct channel *ch);
 /* Writes the packet's item or queues it. The payload's span may point to the caller's memory: it is
- * copied when the packet has to wait. `now_only`: STATUS_BUFFER_OVERFLOW instead of queueing. */
+ * copied when the packet has to wait. `now_only`: STATUS_BUFFER_OVERFLOW instead of queueing, or
+ * STATUS_DEVICE_REMOVED where the channel is not open. */
 NTSTATUS outgoing_send(struct channel *ch, struct packet *packet, bool now_only);
 /* Sends, or queues, the completion packet of an incoming packet; then frees that. */
 void outgoing_answer(struct incoming_packet *packet, const void *buffer, uint32_t size);
@@ -550,7 +548,7 @@ NTSTATUS host_attach(struct channel *ch);
 void host_detach(struct channel *ch);
 void host_open_done(struct channel *ch, NTSTATUS status);
 void host_close_done(struct channel *ch);
-/* A reference of the caller's own to the host behind a handle. */
+/* A reference of the caller's own to the host behind a kernel handle. */
 NTSTATUS host_reference(HANDLE handle, HANDLE *mine, struct host **host);
 /* The channel's GPADL of that id; caller holds the host's lock. */
 struct host_gpadl *host_find_gpadl(struct channel *ch, uint32_t id);
@@ -562,18 +560,23 @@ struct partition *host_partition(struct host *host);
 
 /* guest.c: the guest end */
 
+extern uint32_t guest_answer_timeout_ms; /* for tests, too */
+
 struct guest *guest_of(PDEVICE_OBJECT bus);
 NTSTATUS guest_wait_for_offer(struct channel *ch);
 /* Gives up waiting for an offer; false: it has got one. */
 bool guest_stop_waiting(struct channel *ch);
 /* Makes the rings, shows them to the host and opens; takes them up. Waits for the host. */
 NTSTATUS guest_open_channel(struct channel *ch);
+/* Was the offer taken back, or is it about to be? */
+bool guest_lost_offer(struct channel *ch);
 /* Tells the host, and waits until it has let go of the rings. */
 void guest_close_channel(struct channel *ch);
 /* Lets go of rings and events. */
 void guest_detach(struct channel *ch);
 /* The offer is nobody's again, or, if it was rescinded, the host's. */
 void guest_release_channel(struct channel *ch);
+/* STATUS_IO_TIMEOUT: should the host create it yet, it is torn down. */
 NTSTATUS guest_gpadl_create(struct channel *ch, const struct bus_gpa_range *ranges, uint32_t count,
                             bool read_only, uint32_t *gpadl);
 /* STATUS_IO_TIMEOUT: the host has not let go of it yet; `patient`: waits until it has. */

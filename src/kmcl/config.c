@@ -44,6 +44,7 @@ NTSTATUS VmbChannelAllocate(PDEVICE_OBJECT ParentDeviceObject, BOOLEAN IsServer,
 	config_defaults(&ch->config);
 	pthread_mutex_init(&ch->lock, NULL);
 	pthread_cond_init(&ch->changed, NULL);
+	life_init(&ch->life, IsServer);
 	nt_strand_init(&ch->strand);
 	nt_strand_init(&ch->post_strand);
 	nt_strand_init(&ch->delivery_strand);
@@ -56,20 +57,13 @@ NTSTATUS VmbChannelAllocate(PDEVICE_OBJECT ParentDeviceObject, BOOLEAN IsServer,
 VOID VmbChannelCleanup(VMBCHANNEL Channel)
 {
 	struct channel *ch = channel_of(Channel);
-	enum channel_phase phase;
 
 	if (!ch || !nt_irql_at_most(PASSIVE_LEVEL, __func__, ch->config.name))
 		return;
-	pthread_mutex_lock(&ch->lock);
-	phase = ch->phase;
-	pthread_mutex_unlock(&ch->lock);
-	if (phase != CHANNEL_DISABLED) {
+	if (!channel_clean_up(ch)) {
 		nt_misuse(__func__, ch->config.name, "the channel must be disabled first");
 		return;
 	}
-	nt_strand_drain(&ch->strand);
-	nt_strand_drain(&ch->post_strand);
-	nt_strand_drain(&ch->delivery_strand);
 	packets_free_all(ch);
 	if (ch->vmbus)
 		ZwClose(ch->vmbus);
@@ -93,7 +87,7 @@ static struct channel *config_begin(VMBCHANNEL handle, enum config_end end)
 	if (!ch || (end == CONFIG_SERVER && !ch->server) || (end == CONFIG_CLIENT && ch->server))
 		return NULL;
 	pthread_mutex_lock(&ch->lock);
-	if (ch->phase == CHANNEL_DISABLED && !ch->enabled)
+	if (life_is_configurable(&ch->life))
 		return ch;
 	pthread_mutex_unlock(&ch->lock);
 	return NULL;
@@ -335,15 +329,13 @@ NTSTATUS VmbClientChannelInitSetRingBufferPageCount(VMBCHANNEL Channel, UINT32 I
                                                     UINT32 OutgoingPageCount)
 {
 	struct channel *ch = config_begin(Channel, CONFIG_CLIENT);
-	uint32_t least;
 	NTSTATUS status = STATUS_SUCCESS;
 
 	if (!ch)
 		return STATUS_INVALID_PARAMETER_1;
-	least = rings_data_pages_min(&ch->config);
-	if (IncomingPageCount < least || IncomingPageCount > CHANNEL_RING_PAGES_MAX) {
+	if (IncomingPageCount == 0 || IncomingPageCount > CHANNEL_RING_PAGES_MAX) {
 		status = STATUS_INVALID_PARAMETER_2;
-	} else if (OutgoingPageCount < least || OutgoingPageCount > CHANNEL_RING_PAGES_MAX) {
+	} else if (OutgoingPageCount == 0 || OutgoingPageCount > CHANNEL_RING_PAGES_MAX) {
 		status = STATUS_INVALID_PARAMETER_3;
 	} else {
 		ch->config.in_pages = IncomingPageCount;
@@ -385,7 +377,8 @@ NTSTATUS kmcl_server_channel_init_set_offer_data(VMBCHANNEL channel, const void 
 		return STATUS_INVALID_PARAMETER_3;
 	}
 	memset(ch->config.offer_data, 0, sizeof(ch->config.offer_data));
-	memcpy(ch->config.offer_data, data, n);
+	if (n)
+		memcpy(ch->config.offer_data, data, n);
 	return config_end(ch);
 }
 
@@ -435,7 +428,8 @@ NTSTATUS kmcl_client_channel_init_set_open_data(VMBCHANNEL channel, const void *
 		return STATUS_INVALID_PARAMETER_3;
 	}
 	memset(ch->config.open_data, 0, sizeof(ch->config.open_data));
-	memcpy(ch->config.open_data, data, n);
+	if (n)
+		memcpy(ch->config.open_data, data, n);
 	return config_end(ch);
 }
 
@@ -464,7 +458,7 @@ VOID VmbChannelGetInterfaceInstance(VMBCHANNEL Channel, LPGUID InterfaceInstance
 	pthread_mutex_lock(&ch->lock);
 	if (ch->server || !ch->config.any_instance)
 		*InterfaceInstance = ch->config.instance;
-	else if (ch->phase >= CHANNEL_OPENING)
+	else if (life_is_open(&ch->life))
 		memcpy(InterfaceInstance, ch->bus_offer.instance.bytes, sizeof(GUID));
 	pthread_mutex_unlock(&ch->lock);
 }
@@ -483,7 +477,7 @@ VOID VmbChannelGetMmioSpace(VMBCHANNEL Channel, UINT64 *MmioAddress, UINT64 *Mmi
 	if (!ch)
 		return;
 	pthread_mutex_lock(&ch->lock);
-	if (!ch->server && ch->phase >= CHANNEL_OPENING && ch->bus_offer.mmio_megabytes) {
+	if (!ch->server && life_is_open(&ch->life) && ch->bus_offer.mmio_megabytes) {
 		*MmioAddress = CONFIG_MMIO_BASE + ch->bus_offer.channel_id * CONFIG_MMIO_SLOT;
 		*MmioSize = (uint64_t)ch->bus_offer.mmio_megabytes << 20;
 	}

@@ -58,35 +58,32 @@ static NTSTATUS gpadl_ranges_build(struct channel *ch, PMDL mdl, uint64_t offset
 	if (!r->ranges || !r->gpns)
 		status = STATUS_INSUFFICIENT_RESOURCES;
 	for (; NT_SUCCESS(status) && length; mdl = mdl->Next) {
-		uint32_t here = MmGetMdlByteCount(mdl), start;
+		uint32_t here = MmGetMdlByteCount(mdl), in_page;
+		uint64_t start, spanned;
 
 		if (offset >= here) {
 			offset -= here;
 			continue;
 		}
-		start = MmGetMdlByteOffset(mdl) + (uint32_t)offset;
+		start = MmGetMdlByteOffset(mdl) + offset;
+		in_page = (uint32_t)(start % WIRE_PAGE_SIZE);
 		here -= (uint32_t)offset;
 		here = here < length ? here : (uint32_t)length;
+		spanned = wire_pages_spanned(in_page, here);
+		if (used + spanned + r->count + 1 > WIRE_GPADL_WORDS_MAX) {
+			status = STATUS_INVALID_BUFFER_SIZE;
+			break;
+		}
 		status = gpadl_add_range(ch, r, r->gpns + used,
-		                         MmGetMdlPfnArray(mdl) + start / WIRE_PAGE_SIZE,
-		                         start % WIRE_PAGE_SIZE, here);
-		used += wire_pages_spanned(start % WIRE_PAGE_SIZE, here);
+		                         MmGetMdlPfnArray(mdl) + start / WIRE_PAGE_SIZE, in_page,
+		                         here);
+		used += spanned;
 		length -= here;
 		offset = 0;
 	}
 	if (!NT_SUCCESS(status))
 		gpadl_ranges_free(r);
 	return status;
-}
-
-static bool gpadl_channel_open(struct channel *ch)
-{
-	bool open;
-
-	pthread_mutex_lock(&ch->lock);
-	open = ch->phase >= CHANNEL_OPENING && ch->phase <= CHANNEL_CLOSING;
-	pthread_mutex_unlock(&ch->lock);
-	return open;
 }
 
 NTSTATUS VmbChannelCreateGpadlFromMdl(VMBCHANNEL Channel, UINT32 Flags, PMDL Mdl,
@@ -105,7 +102,7 @@ NTSTATUS VmbChannelCreateGpadlFromMdl(VMBCHANNEL Channel, UINT32 Flags, PMDL Mdl
 		return STATUS_INVALID_PARAMETER_3;
 	if (!GpadlHandle)
 		return STATUS_INVALID_PARAMETER_6;
-	if (!nt_irql_at_most(PASSIVE_LEVEL, __func__, ch->config.name) || !gpadl_channel_open(ch))
+	if (!nt_irql_at_most(PASSIVE_LEVEL, __func__, ch->config.name) || !channel_is_open(ch))
 		return STATUS_INVALID_DEVICE_STATE;
 	status = gpadl_ranges_build(ch, Mdl, StartOffsetWithinMdl, DataLengthWithinMdl, &r);
 	if (!NT_SUCCESS(status))

@@ -11,16 +11,17 @@
 #include "kmcl/interrupts.h"
 #include "kmcl/messages.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-#define GUEST_MAGIC             0x74736575u
-#define GUEST_OPEN_TIMEOUT_MS   5000u
-#define GUEST_ANSWER_TIMEOUT_MS 10000u
-#define GUEST_PATIENCE_MS       1500u /* between complaints, where there is no limit */
-#define GUEST_OFFERS_MAX        2047u
-#define GUEST_VTL_MAX           2u
+#define GUEST_MAGIC           0x74736575u
+#define GUEST_OPEN_TIMEOUT_MS 5000u
+#define GUEST_PATIENCE_MS     1500u /* between complaints, where there is no limit */
+#define GUEST_LOST_MAX        64u
+#define GUEST_OFFERS_MAX      2047u
+#define GUEST_VTL_MAX         2u
 
 /* What the guest shares with the host beside rings and data. An address of 0 would mean "none" to
  * the host, so the first page, which may be the guest's very first, stays unused. */
@@ -46,8 +47,18 @@ struct guest_wait {
 	enum guest_answer answer;
 	uint32_t channel_id;
 	uint32_t gpadl;
+	struct bus_guid endpoint, service; /* ANSWER_TL */
 	bool done;
-	uint32_t status;
+	uint32_t status; /* 0, or a failure by NT_SUCCESS()'s measure */
+};
+
+/* Memory of rings that the host may still have: given up, and kept until it says that it let go, or
+ * is gone. */
+struct guest_lost {
+	struct guest_lost *next;
+	uint32_t gpadl;
+	void *memory;
+	size_t pages;
 };
 
 struct guest_offer {
@@ -55,6 +66,7 @@ struct guest_offer {
 	struct bus_offer offer;
 	struct channel *owner;
 	bool rescinded;
+	bool going;       /* the host has said that it will be */
 	bool release_due; /* nobody had it: the host may have it back at once */
 	bool gone;        /* the machine has forgotten it with the connection */
 };
@@ -67,6 +79,8 @@ struct guest {
 	struct partition *partition;
 	struct client *client;
 	struct messages messages;
+	bool hang_up_due; /* the machine is in the middle of something */
+	bool hung_up;     /* and the partition has not said so yet: nothing is said to that host */
 	struct bus_faults faults;
 	struct client_contact contact;
 	bool contact_answered;
@@ -80,10 +94,14 @@ struct guest {
 	struct channel *waiting;  /* for an offer; through ch->next */
 	struct channel *channels; /* that have one; likewise. Changed under channels_lock too */
 	pthread_mutex_t channels_lock;
-	struct guest_wait *waits;
+	struct guest_wait *waits, **last_wait;
+	struct guest_lost *lost;
+	uint32_t lost_count;
 	uint8_t *pages;
 	struct interrupts *interrupts; /* hosts before 2.4 */
 };
+
+uint32_t guest_answer_timeout_ms = 10000;
 
 struct guest *guest_of(PDEVICE_OBJECT bus)
 {
@@ -140,9 +158,20 @@ static void guest_release_due(struct guest *guest)
 	}
 }
 
+/* Order is lost with a message: there is no going on with this host, or for another guest of it. */
+static void guest_hang_up(struct guest *guest)
+{
+	if (!guest->hang_up_due)
+		return;
+	guest->hang_up_due = false;
+	messages_drop(&guest->messages);
+	partition_hang_up(guest->partition, "the host does not read what the guest says");
+}
+
 static void guest_leave(struct guest *guest)
 {
 	guest_release_due(guest);
+	guest_hang_up(guest);
 	pthread_mutex_unlock(&guest->lock);
 }
 
@@ -194,8 +223,16 @@ static void guest_give(struct guest *guest, struct guest_offer *offer, struct ch
 	channel_on_offer(ch);
 }
 
+/* One that is being taken back helps nobody who waits for one. */
+static bool guest_offer_is_free(const struct guest_offer *offer)
+{
+	return !offer->owner && !offer->rescinded && !offer->going;
+}
+
 static void guest_match_offer(struct guest *guest, struct guest_offer *offer)
 {
+	if (!guest_offer_is_free(offer))
+		return;
 	for (struct channel **p = &guest->waiting; *p; p = &(*p)->next) {
 		struct channel *ch = *p;
 
@@ -214,7 +251,7 @@ NTSTATUS guest_wait_for_offer(struct channel *ch)
 
 	guest_enter(guest);
 	for (offer = guest->offers; offer; offer = offer->next)
-		if (!offer->owner && !offer->rescinded && guest_matches(ch, &offer->offer))
+		if (guest_offer_is_free(offer) && guest_matches(ch, &offer->offer))
 			break;
 	if (offer) {
 		guest_give(guest, offer, ch);
@@ -269,26 +306,39 @@ static void guest_free(void *context, void *memory, size_t size)
 	free(memory);
 }
 
+static void guest_post(struct guest *guest, const void *message, size_t size,
+                       uint32_t connection_id)
+{
+	struct partition_address to = { .id = connection_id };
+	int error;
+
+	if (guest->hung_up)
+		return;
+	error = messages_post(&guest->messages, guest->partition, to, message, size);
+	if (!error)
+		return;
+	nt_log(NT_LOG_ERROR, "bus", "the host does not read, %zu KiB wait for it%s: it is given up",
+	       guest->messages.bytes / 1024, error == -ENOMEM ? " and there is no memory" : "");
+	guest->hang_up_due = true;
+	guest->hung_up = true;
+}
+
 /* Says that the GPADL whose header is about to be sent is read-only. */
 static void guest_send_read_only(struct guest *guest, const struct wire_gpadl_header *header)
 {
-	struct partition_address to = { .id = MESSAGES_KMCL_CONNECTION };
 	struct message_read_only notice = { header->channel_id, header->gpadl };
 
-	messages_post(&guest->messages, guest->partition, to, &notice, sizeof(notice));
+	guest_post(guest, &notice, sizeof(notice), MESSAGES_KMCL_CONNECTION);
 }
 
 static void guest_send(void *context, const void *message, size_t size, uint32_t connection_id)
 {
 	struct guest *guest = context;
-	struct partition_address to = { .id = connection_id };
 	const struct wire_message_header *header = message;
 
 	if (guest->creating_read_only && header->type == WIRE_GPADL_HEADER)
 		guest_send_read_only(guest, message);
-
-	if (messages_post(&guest->messages, guest->partition, to, message, size) != 0)
-		nt_log(NT_LOG_ERROR, "bus", "no memory for a message to the host");
+	guest_post(guest, message, size, connection_id);
 }
 
 static void guest_raised_channel(void *context, uint32_t channel_id)
@@ -369,44 +419,100 @@ static void guest_rescind(void *context, uint32_t channel_id)
 	pthread_cond_broadcast(&guest->changed);
 }
 
-static void guest_answer(struct guest *guest, enum guest_answer answer, uint32_t channel_id,
-                         uint32_t gpadl, uint32_t status)
+/* Whether `answer` is what that one waits for. */
+static bool guest_answers(const struct guest_wait *answer, const struct guest_wait *wait)
+{
+	return !wait->done && wait->answer == answer->answer &&
+	       wait->channel_id == answer->channel_id && wait->gpadl == answer->gpadl &&
+	       !memcmp(&wait->endpoint, &answer->endpoint, sizeof(wait->endpoint)) &&
+	       !memcmp(&wait->service, &answer->service, sizeof(wait->service));
+}
+
+/* The one who has waited longest has it. */
+static bool guest_answer(struct guest *guest, const struct guest_wait *answer)
 {
 	for (struct guest_wait *wait = guest->waits; wait; wait = wait->next) {
-		if (wait->done || wait->answer != answer || wait->channel_id != channel_id ||
-		    wait->gpadl != gpadl)
+		if (!guest_answers(answer, wait))
 			continue;
 		wait->done = true;
-		wait->status = status;
+		wait->status = answer->status;
 		pthread_cond_broadcast(&guest->changed);
-		return;
+		return true;
 	}
+	return false;
 }
 
 static void guest_opened(void *context, uint32_t channel_id, uint32_t open_id, uint32_t status)
 {
-	guest_answer(context, ANSWER_OPENED, channel_id, 0, status);
+	guest_answer(context, &(struct guest_wait){ .answer = ANSWER_OPENED,
+	                                            .channel_id = channel_id,
+	                                            .status = status });
 }
 
 static void guest_gpadl_created(void *context, uint32_t channel_id, uint32_t gpadl, uint32_t status)
 {
-	guest_answer(context, ANSWER_GPADL_CREATED, channel_id, gpadl, status);
+	guest_answer(context, &(struct guest_wait){ .answer = ANSWER_GPADL_CREATED,
+	                                            .channel_id = channel_id,
+	                                            .gpadl = gpadl,
+	                                            .status = status });
+}
+
+/* The host has let go of it after all. */
+static void guest_found(struct guest *guest, uint32_t gpadl)
+{
+	struct guest_lost **p = &guest->lost, *lost;
+
+	while (*p && (*p)->gpadl != gpadl)
+		p = &(*p)->next;
+	lost = *p;
+	if (!lost)
+		return;
+	*p = lost->next;
+	guest->lost_count--;
+	if (lost->memory)
+		nt_pages_free(lost->memory, lost->pages);
+	free(lost);
 }
 
 static void guest_gpadl_torndown(void *context, uint32_t channel_id, uint32_t gpadl)
 {
-	guest_answer(context, ANSWER_GPADL_TORNDOWN, channel_id, gpadl, BUS_STATUS_SUCCESS);
+	if (!guest_answer(context, &(struct guest_wait){ .answer = ANSWER_GPADL_TORNDOWN,
+	                                                 .channel_id = channel_id,
+	                                                 .gpadl = gpadl }))
+		guest_found(context, gpadl);
 }
 
 static void guest_modified(void *context, uint32_t channel_id, uint32_t status)
 {
-	guest_answer(context, ANSWER_MODIFIED, channel_id, 0, status);
+	guest_answer(context, &(struct guest_wait){ .answer = ANSWER_MODIFIED,
+	                                            .channel_id = channel_id,
+	                                            .status = status });
 }
 
 static void guest_tl_result(void *context, const struct bus_guid *endpoint,
                             const struct bus_guid *service, uint32_t status)
 {
-	guest_answer(context, ANSWER_TL, 0, 0, status);
+	static const struct bus_fault unasked = {
+		.message = "TL_CONNECT_RESULT", .what = "nobody waits for that endpoint and service"
+	};
+	struct guest *guest = context;
+
+	if (!guest_answer(guest, &(struct guest_wait){ .answer = ANSWER_TL,
+	                                               .endpoint = *endpoint,
+	                                               .service = *service,
+	                                               .status = status }))
+		bus_log_fault(&guest->faults, "host", &unasked);
+}
+
+/* A host that is gone answers none of them. */
+static void guest_end_tl_waits(struct guest *guest)
+{
+	for (struct guest_wait *wait = guest->waits; wait; wait = wait->next) {
+		if (wait->answer != ANSWER_TL || wait->done)
+			continue;
+		wait->done = true;
+		wait->status = BUS_STATUS_UNSUCCESSFUL;
+	}
 }
 
 static void guest_unloaded(void *context)
@@ -463,9 +569,11 @@ static void guest_on_writable(void *context)
 static void guest_lost_host(struct guest *guest)
 {
 	messages_drop(&guest->messages);
+	guest->hung_up = false;
 	client_reset(guest->client);
 	for (struct guest_offer *offer = guest->offers; offer; offer = offer->next)
 		offer->gone = true;
+	guest_end_tl_waits(guest);
 	guest->version = 0;
 	guest->offers_known = false;
 	pthread_cond_broadcast(&guest->changed);
@@ -526,8 +634,9 @@ static struct timespec guest_deadline(uint32_t ms)
 
 static void guest_wait_add(struct guest *guest, struct guest_wait *wait)
 {
-	wait->next = guest->waits;
-	guest->waits = wait;
+	wait->next = NULL;
+	*guest->last_wait = wait;
+	guest->last_wait = &wait->next;
 }
 
 static void guest_wait_remove(struct guest *guest, struct guest_wait *wait)
@@ -537,6 +646,10 @@ static void guest_wait_remove(struct guest *guest, struct guest_wait *wait)
 	while (*p != wait)
 		p = &(*p)->next;
 	*p = wait->next;
+	if (!*p)
+		guest->last_wait = p;
+	if (wait->answer == ANSWER_MODIFIED) /* the next one's turn */
+		pthread_cond_broadcast(&guest->changed);
 }
 
 static bool guest_wait_some(struct guest *guest, const struct guest_wait *wait, uint32_t ms)
@@ -549,64 +662,88 @@ static bool guest_wait_some(struct guest *guest, const struct guest_wait *wait, 
 	return wait->done;
 }
 
-/* The wait is on the list since before the request was made. */
+/* The wait is on the list since before the request was made. STATUS_IO_TIMEOUT: no answer came, and
+ * nothing else is that: a host that says so has answered. */
 static NTSTATUS guest_wait_for(struct guest *guest, struct guest_wait *wait)
 {
-	guest_wait_some(guest, wait, GUEST_ANSWER_TIMEOUT_MS);
+	guest_wait_some(guest, wait, guest_answer_timeout_ms);
 	guest_wait_remove(guest, wait);
 	if (!wait->done)
 		return STATUS_IO_TIMEOUT;
-	return (NTSTATUS)wait->status;
+	return wait->status == (uint32_t)STATUS_IO_TIMEOUT ? STATUS_UNSUCCESSFUL
+	                                                   : (NTSTATUS)wait->status;
 }
 
 /* What the machine answers in the place of a host that is gone, or took its offer back, says so. */
 static NTSTATUS guest_answer_status(const struct channel *ch, NTSTATUS status)
 {
-	const struct guest_offer *offer = ch->guest_offer;
+	struct guest_offer *offer = ch->guest_offer;
 
+	if (status == STATUS_DEVICE_REMOVED && offer)
+		offer->going = true;
 	if (status == (NTSTATUS)BUS_STATUS_UNSUCCESSFUL &&
 	    (!offer || offer->rescinded || offer->gone))
 		return STATUS_DEVICE_REMOVED;
 	return status;
 }
 
-NTSTATUS guest_gpadl_create(struct channel *ch, const struct bus_gpa_range *ranges, uint32_t count,
-                            bool read_only, uint32_t *gpadl)
+/* Under the lock. STATUS_IO_TIMEOUT: the host may create it yet. */
+static NTSTATUS guest_ask_gpadl(struct channel *ch, const struct bus_gpa_range *ranges,
+                                uint32_t count, bool read_only, uint32_t *gpadl)
 {
 	struct guest *guest = ch->guest;
 	struct guest_wait wait = { .answer = ANSWER_GPADL_CREATED,
 		                   .channel_id = ch->bus_offer.channel_id };
-	NTSTATUS status = STATUS_DEVICE_REMOVED;
+
+	guest->creating_read_only = read_only;
+	if (client_gpadl_create(guest->client, wait.channel_id, ranges, count, &wait.gpadl) != 0)
+		return STATUS_DEVICE_REMOVED;
+	*gpadl = wait.gpadl;
+	guest_wait_add(guest, &wait);
+	return guest_answer_status(ch, guest_wait_for(guest, &wait));
+}
+
+NTSTATUS guest_gpadl_create(struct channel *ch, const struct bus_gpa_range *ranges, uint32_t count,
+                            bool read_only, uint32_t *gpadl)
+{
+	struct guest *guest = ch->guest;
+	NTSTATUS status;
 
 	guest_enter(guest);
-	guest->creating_read_only = read_only;
-	if (client_gpadl_create(guest->client, wait.channel_id, ranges, count, &wait.gpadl) == 0) {
-		guest_wait_add(guest, &wait);
-		status = guest_answer_status(ch, guest_wait_for(guest, &wait));
-		*gpadl = wait.gpadl;
-	}
+	status = guest_ask_gpadl(ch, ranges, count, read_only, gpadl);
+	if (status == STATUS_IO_TIMEOUT)
+		client_gpadl_teardown(guest->client, ch->bus_offer.channel_id, *gpadl);
 	guest_leave(guest);
 	return status;
 }
 
-NTSTATUS guest_gpadl_teardown(struct channel *ch, uint32_t gpadl, bool patient)
+/* Under the lock. */
+static NTSTATUS guest_tear_down(struct channel *ch, uint32_t gpadl, bool patient)
 {
 	struct guest *guest = ch->guest;
 	struct guest_wait wait = { .answer = ANSWER_GPADL_TORNDOWN,
 		                   .channel_id = ch->bus_offer.channel_id,
 		                   .gpadl = gpadl };
-	NTSTATUS status = STATUS_SUCCESS;
 
-	guest_enter(guest);
 	guest_wait_add(guest, &wait);
-	if (client_gpadl_teardown(guest->client, wait.channel_id, gpadl) == 0) {
-		while (patient && !guest_wait_some(guest, &wait, GUEST_PATIENCE_MS))
-			nt_log(NT_LOG_WARNING, ch->config.name,
-			       "the host has GPADL %#x still mapped", gpadl);
-		status = guest_wait_for(guest, &wait);
-	} else /* the connection is gone, and the host's hold on the memory with it */
+	if (client_gpadl_teardown(guest->client, wait.channel_id, gpadl) != 0) {
+		/* The connection is gone, and the host's hold on the memory with it. */
 		guest_wait_remove(guest, &wait);
-	guest_leave(guest);
+		return STATUS_SUCCESS;
+	}
+	while (patient && !guest_wait_some(guest, &wait, GUEST_PATIENCE_MS))
+		nt_log(NT_LOG_WARNING, ch->config.name, "the host has GPADL %#x still mapped",
+		       gpadl);
+	return guest_wait_for(guest, &wait);
+}
+
+NTSTATUS guest_gpadl_teardown(struct channel *ch, uint32_t gpadl, bool patient)
+{
+	NTSTATUS status;
+
+	guest_enter(ch->guest);
+	status = guest_tear_down(ch, gpadl, patient);
+	guest_leave(ch->guest);
 	return status;
 }
 
@@ -615,6 +752,75 @@ NTSTATUS guest_gpadl_teardown(struct channel *ch, uint32_t gpadl, bool patient)
 uint64_t guest_page(struct channel *ch, const void *address)
 {
 	return partition_gpn(ch->guest->partition, address);
+}
+
+/*
+ * The library can do without the memory of two rings. From here on it is not used again before the
+ * host says that it has let go, or is gone: then the entry goes. Under the lock.
+ */
+static void guest_lose_rings(struct channel *ch)
+{
+	struct guest *guest = ch->guest;
+	struct guest_lost *lost = calloc(1, sizeof(*lost));
+
+	nt_log(NT_LOG_ERROR, ch->config.name,
+	       "the host does not let go of the rings: their memory is not used until it does");
+	ch->rings.shared = false;
+	if (!lost) {
+		ch->rings.memory = NULL;
+		return;
+	}
+	lost->gpadl = ch->rings.gpadl;
+	lost->next = guest->lost;
+	guest->lost = lost;
+	guest->lost_count++;
+}
+
+/* The channel lets go of its rings; those lost are kept. */
+static void guest_keep_lost(struct channel *ch)
+{
+	struct channel_rings *rings = &ch->rings;
+	struct guest_lost *lost;
+
+	guest_enter(ch->guest);
+	for (lost = ch->guest->lost; lost && (lost->memory || lost->gpadl != rings->gpadl);)
+		lost = lost->next;
+	if (lost) {
+		lost->memory = rings->memory;
+		lost->pages = rings->memory_pages;
+		rings->memory = NULL;
+	}
+	guest_leave(ch->guest);
+}
+
+/* The host has not answered, and may yet. It is told to let go once it does; nobody waits. Under
+ * the lock. */
+static void guest_abandon_rings(struct channel *ch)
+{
+	struct guest *guest = ch->guest;
+
+	guest_lose_rings(ch);
+	client_close(guest->client, ch->bus_offer.channel_id);
+	if (client_gpadl_teardown(guest->client, ch->bus_offer.channel_id, ch->rings.gpadl) != 0)
+		guest_found(guest, ch->rings.gpadl);
+}
+
+static NTSTATUS guest_ask_rings(struct channel *ch, const struct bus_gpa_range *range)
+{
+	NTSTATUS status = STATUS_INSUFFICIENT_RESOURCES;
+
+	guest_enter(ch->guest);
+	if (ch->guest->lost_count < GUEST_LOST_MAX)
+		status = guest_ask_gpadl(ch, range, 1, false, &ch->rings.gpadl);
+	else
+		nt_log(NT_LOG_ERROR, ch->config.name,
+		       "the host has the rings of %u openings still: none more is asked for",
+		       GUEST_LOST_MAX);
+	ch->rings.shared = NT_SUCCESS(status);
+	if (status == STATUS_IO_TIMEOUT)
+		guest_abandon_rings(ch);
+	guest_leave(ch->guest);
+	return status;
 }
 
 static NTSTATUS guest_share_rings(struct channel *ch)
@@ -632,16 +838,13 @@ static NTSTATUS guest_share_rings(struct channel *ch)
 	range.pfns = gpns;
 	rings->out_gpn = gpns[0];
 	rings->in_gpn = gpns[rings->out_pages];
-	status = guest_gpadl_create(ch, &range, 1, false, &rings->gpadl);
-	rings->shared = NT_SUCCESS(status) || status == STATUS_IO_TIMEOUT;
+	status = guest_ask_rings(ch, &range);
 	free(gpns);
 	return status;
 }
 
-/*
- * The library can do without the memory of two rings. The driver's own memory it must not give back
- * while a host that was only slow may come to a packet that says to write there.
- */
+/* The driver's own memory it must not give back while a host that was only slow may come to a
+ * packet that says to write there. */
 static void guest_unshare_rings(struct channel *ch)
 {
 	bool patient;
@@ -649,12 +852,11 @@ static void guest_unshare_rings(struct channel *ch)
 	if (!ch->rings.shared)
 		return;
 	patient = packet_external_in_flight(ch);
-	if (guest_gpadl_teardown(ch, ch->rings.gpadl, patient) == STATUS_IO_TIMEOUT) {
-		nt_log(NT_LOG_ERROR, ch->config.name,
-		       "the host does not let go of the rings: their memory is not used again");
-		ch->rings.memory = NULL;
-	}
+	guest_enter(ch->guest);
+	if (guest_tear_down(ch, ch->rings.gpadl, patient) == STATUS_IO_TIMEOUT)
+		guest_lose_rings(ch);
 	ch->rings.shared = false;
+	guest_leave(ch->guest);
 }
 
 static NTSTATUS guest_listen(struct channel *ch)
@@ -698,8 +900,23 @@ static NTSTATUS guest_open_and_wait(struct channel *ch)
 		status = guest_answer_status(ch, guest_wait_for(guest, &wait));
 	else
 		guest_wait_remove(guest, &wait);
+	if (status ==
+	    STATUS_IO_TIMEOUT) /* it may still open: it is told then that we do not want it */
+		guest_abandon_rings(ch);
 	guest_leave(guest);
 	return status;
+}
+
+bool guest_lost_offer(struct channel *ch)
+{
+	struct guest_offer *offer;
+	bool lost;
+
+	guest_enter(ch->guest);
+	offer = ch->guest_offer;
+	lost = !offer || offer->rescinded || offer->going || offer->gone;
+	guest_leave(ch->guest);
+	return lost;
 }
 
 NTSTATUS guest_open_channel(struct channel *ch)
@@ -710,11 +927,8 @@ NTSTATUS guest_open_channel(struct channel *ch)
 		status = guest_share_rings(ch);
 	if (NT_SUCCESS(status))
 		status = guest_listen(ch);
-	if (NT_SUCCESS(status)) {
+	if (NT_SUCCESS(status))
 		status = guest_open_and_wait(ch);
-		if (status == STATUS_IO_TIMEOUT) /* it may still open: say that we do not want it */
-			guest_close_channel(ch);
-	}
 	if (!NT_SUCCESS(status))
 		guest_unshare_rings(ch);
 	return status;
@@ -745,6 +959,7 @@ void guest_detach(struct channel *ch)
 	if (ch->port)
 		partition_unlisten(ch->port);
 	ch->port = NULL;
+	guest_keep_lost(ch);
 	rings_destroy(ch);
 }
 
@@ -760,6 +975,8 @@ static void guest_destroy(struct guest *guest)
 	messages_drop(&guest->messages);
 	while (guest->offers)
 		guest_free_offer(guest, guest->offers);
+	while (guest->lost)
+		guest_found(guest, guest->lost->gpadl);
 	if (guest->pages)
 		nt_pages_free(guest->pages, GUEST_PAGES);
 	pthread_cond_destroy(&guest->changed);
@@ -777,6 +994,7 @@ static struct guest *guest_create(void)
 	if (!guest)
 		return NULL;
 	guest->magic = GUEST_MAGIC;
+	guest->last_wait = &guest->waits;
 	guest->device.DeviceExtension = guest;
 	pthread_mutex_init(&guest->lock, NULL);
 	pthread_mutex_init(&guest->channels_lock, NULL);
@@ -920,7 +1138,6 @@ NTSTATUS kmcl_guest_tl_connect(PDEVICE_OBJECT bus, LPCGUID endpoint, LPCGUID ser
 {
 	struct guest *guest = guest_of(bus);
 	struct guest_wait wait = { .answer = ANSWER_TL };
-	struct bus_guid e, s;
 	NTSTATUS status;
 
 	if (!guest)
@@ -931,18 +1148,33 @@ NTSTATUS kmcl_guest_tl_connect(PDEVICE_OBJECT bus, LPCGUID endpoint, LPCGUID ser
 		return STATUS_INVALID_PARAMETER_3;
 	if (!nt_irql_at_most(PASSIVE_LEVEL, __func__, "bus"))
 		return STATUS_INVALID_DEVICE_STATE;
-	memcpy(e.bytes, endpoint, sizeof(e));
-	memcpy(s.bytes, service, sizeof(s));
+	memcpy(wait.endpoint.bytes, endpoint, sizeof(wait.endpoint));
+	memcpy(wait.service.bytes, service, sizeof(wait.service));
 	guest_enter(guest);
 	if (guest->version < WIRE_VERSION_4_1) { /* hosts before 4.1 do not say */
 		guest_leave(guest);
 		return STATUS_NOT_SUPPORTED;
 	}
 	guest_wait_add(guest, &wait);
-	client_tl_connect(guest->client, &e, &s);
+	client_tl_connect(guest->client, &wait.endpoint, &wait.service);
 	status = guest_wait_for(guest, &wait);
 	guest_leave(guest);
 	return status;
+}
+
+/* One at a time: until nobody waits for such an answer of this channel's. */
+static void guest_wait_modified(struct guest *guest, uint32_t channel_id)
+{
+	const struct guest_wait *wait = guest->waits;
+
+	while (wait) {
+		if (wait->answer != ANSWER_MODIFIED || wait->channel_id != channel_id) {
+			wait = wait->next;
+			continue;
+		}
+		pthread_cond_wait(&guest->changed, &guest->lock);
+		wait = guest->waits;
+	}
 }
 
 NTSTATUS kmcl_client_channel_set_target_vp(VMBCHANNEL channel, uint32_t vp)
@@ -958,17 +1190,20 @@ NTSTATUS kmcl_client_channel_set_target_vp(VMBCHANNEL channel, uint32_t vp)
 		return STATUS_INVALID_DEVICE_STATE;
 	pthread_mutex_lock(&ch->lock);
 	ch->config.target_vp = vp;
-	open = ch->phase >= CHANNEL_PAUSED && ch->phase < CHANNEL_CLOSING;
+	open = ch->life.phase >= LIFE_PAUSED && ch->life.phase < LIFE_CLOSING;
 	wait.channel_id = ch->bus_offer.channel_id;
 	pthread_mutex_unlock(&ch->lock);
 	if (!open)
 		return STATUS_SUCCESS;
 	guest_enter(ch->guest);
+	guest_wait_modified(ch->guest, wait.channel_id);
 	guest_wait_add(ch->guest, &wait);
 	if (client_modify(ch->guest->client, wait.channel_id, vp) == 0)
 		status = guest_wait_for(ch->guest, &wait);
 	else
 		guest_wait_remove(ch->guest, &wait);
+	if (status == STATUS_IO_TIMEOUT)
+		client_modify_give_up(ch->guest->client, wait.channel_id);
 	guest_leave(ch->guest);
 	return status;
 }
@@ -983,7 +1218,7 @@ NTSTATUS VmbChannelSetInterruptLatency(VMBCHANNEL Channel, UINT16 Latency, PUINT
 	if (!ch || ch->server)
 		return STATUS_INVALID_PARAMETER_1;
 	pthread_mutex_lock(&ch->lock);
-	open = ch->phase >= CHANNEL_OPENING;
+	open = life_is_open(&ch->life);
 	id = ch->bus_offer.monitor_id;
 	pthread_mutex_unlock(&ch->lock);
 	if (!open)

@@ -65,7 +65,7 @@ static struct incoming_packet *incoming_allocate(struct channel *ch)
 {
 	const struct channel_config *config = &ch->config;
 	uint32_t context = align16(config->context_size);
-	uint32_t payload = align16(config->packet_max + 8); /* rings carry multiples of 8 */
+	uint32_t payload = align16(config->packet_max);
 	uint32_t header = align16(ch->server ? extdata_header_max(config)
 	                                     : incoming_transfer_header_max(config));
 	uint32_t mdls = ch->server ? align16(extdata_mdls_max(config)) : 0;
@@ -137,7 +137,7 @@ NTSTATUS incoming_prepare(struct channel *ch)
 {
 	struct incoming *in = &ch->in;
 
-	in->scratch = malloc(align16(ch->config.packet_max + 8));
+	in->scratch = malloc(align16(ch->config.packet_max));
 	if (!in->scratch)
 		return STATUS_INSUFFICIENT_RESOURCES;
 	in->batch = 0;
@@ -183,24 +183,37 @@ static bool incoming_within_quota(struct channel *ch)
 	return true;
 }
 
+/* What the driver gets or gives is at most the channel's maximum. The two ends may have other
+ * limits, and what a driver answers may follow from what it was sent: that is cut, and said once.
+ */
+static uint32_t incoming_cut(struct channel *ch, const char *whose, uint32_t size, uint32_t padding)
+{
+	uint32_t limit = ch->config.packet_max;
+
+	if (size <= limit)
+		return size;
+	if (size > limit + padding && !atomic_exchange(&ch->in.cut, true))
+		nt_log(NT_LOG_WARNING, ch->config.name,
+		       "%s completion is cut: expected at most %u bytes, got %u; not said again",
+		       whose, limit, size);
+	return limit;
+}
+
 static bool incoming_completion(struct channel *ch, const struct ring_packet *ring)
 {
 	struct incoming *in = &ch->in;
-	uint32_t size = ring->size - ring->payload_offset;
+	uint32_t size = incoming_cut(ch, ch->server ? "the guest's" : "the host's",
+	                             ring->size - ring->payload_offset, 7);
 	struct packet *packet;
 
-	if (size > wire_align8(ch->config.packet_max)) {
-		incoming_fault(ch, "completion size", ch->config.packet_max, size);
-		return false;
-	}
 	ring_read_copy(&in->ring, ring, ring->payload_offset, in->scratch, size);
 	ring_read_advance(&in->ring, ring);
 	packet = packet_claim(ch, ring->transaction_id);
 	if (!packet && !outgoing_is_open(ch))
 		return true; /* it was cancelled as the channel closed */
 	if (!packet) {
-		incoming_fault(ch, "transaction id of a completion", ch->out.slot_count,
-		               ring->transaction_id);
+		incoming_fault(ch, "transaction id of a completion",
+		               atomic_load(&ch->out.slot_count), ring->transaction_id);
 		return false;
 	}
 	counter_add(&ch->statistics.completions_in, 1);
@@ -285,18 +298,22 @@ static bool incoming_header(struct channel *ch, const struct ring_packet *ring,
 static bool incoming_fill(struct channel *ch, const struct ring_packet *ring,
                           struct incoming_packet *packet)
 {
+	bool pipe = ch->config.flags & VMBUS_CHANNEL_INIT_FLAG_IS_PIPE;
+	/* a pipe says its size; else up to 7 bytes are padding */
+	uint32_t limit = pipe ? ch->config.packet_max : wire_align8(ch->config.packet_max);
 	uint32_t offset = ring->payload_offset;
 	uint32_t size = ring->size - offset;
 
 	if (!incoming_header(ch, ring, packet))
 		return false;
-	if ((ch->config.flags & VMBUS_CHANNEL_INIT_FLAG_IS_PIPE) &&
-	    !incoming_pipe_header(ch, ring, &offset, &size))
+	if (pipe && !incoming_pipe_header(ch, ring, &offset, &size))
 		return false;
-	if (size > wire_align8(ch->config.packet_max)) {
+	if (size > limit) {
 		incoming_fault(ch, "packet size", ch->config.packet_max, size);
 		return false;
 	}
+	if (size > ch->config.packet_max)
+		size = ch->config.packet_max;
 	ring_read_copy(&ch->in.ring, ring, offset, packet->payload, size);
 	packet->payload_size = size;
 	packet->transaction_id = ring->transaction_id;
@@ -388,7 +405,8 @@ static bool incoming_next(struct channel *ch)
 
 /* ---- delivery ---- */
 
-/* The writer learns of the room, the driver of the pause. */
+/* The writer learns of the room, the driver of the pause; at PASSIVE_LEVEL, if it wants that by
+ * now: then the batch stays open until somebody is there. */
 static void incoming_pause(struct channel *ch)
 {
 	struct incoming *in = &ch->in;
@@ -396,7 +414,7 @@ static void incoming_pause(struct channel *ch)
 
 	if (ring_read_publish(&in->ring))
 		outgoing_signal(ch);
-	if (!batch)
+	if (!batch || !incoming_irql_good(ch))
 		return;
 	in->batch = 0;
 	if (ch->config.processing_complete)
@@ -414,7 +432,8 @@ static uint32_t incoming_deliver(struct channel *ch, uint32_t budget)
 	while (count < budget && !in->deferred &&
 	       atomic_load_explicit(&in->on, memory_order_relaxed) && incoming_next(ch))
 		count++;
-	if (count < budget)
+	/* a budget that is used up is a pause if there was no more than that */
+	if (count < budget || !ring_read_pending(&in->ring))
 		incoming_pause(ch);
 	delivering = before;
 	return count;
@@ -423,14 +442,18 @@ static uint32_t incoming_deliver(struct channel *ch, uint32_t budget)
 /* What the driver deferred is delivered again, first. At PASSIVE_LEVEL, caller has entered. */
 static void incoming_deliver_deferred(struct channel *ch)
 {
-	struct incoming_packet *packet = ch->in.deferred;
+	struct incoming *in = &ch->in;
+	struct incoming_packet *packet = in->deferred;
 
-	if (!packet || !atomic_load(&ch->in.on))
+	if (!packet || !atomic_load(&in->on))
 		return;
-	ch->in.deferred = NULL;
+	in->deferred = NULL;
 	packet->deferred = false;
 	delivering = ch;
+	in->batch++;
 	incoming_call(ch, packet);
+	if (!in->deferred && !ring_read_pending(&in->ring))
+		incoming_pause(ch);
 	delivering = NULL;
 }
 
@@ -469,7 +492,8 @@ static uint32_t incoming_deliver_or_queue(struct channel *ch, uint32_t budget)
 
 	if (!incoming_needs_passive(ch))
 		count = incoming_deliver(ch, budget);
-	if (incoming_needs_passive(ch) && (ch->in.deferred || ring_read_pending(&ch->in.ring)))
+	if (incoming_needs_passive(ch) &&
+	    (ch->in.deferred || ch->in.batch || ring_read_pending(&ch->in.ring)))
 		incoming_queue_passive(ch);
 	return count;
 }
@@ -604,7 +628,7 @@ static void incoming_one_less_slowly(struct channel *ch)
 		dispatcher_kick(ch);
 	}
 	if ((owed & INCOMING_OWED_STOPPING) && left == 0)
-		channel_kick_locked(ch);
+		channel_drained_locked(ch);
 	pthread_mutex_unlock(&ch->lock);
 }
 
@@ -630,13 +654,11 @@ VOID VmbChannelPacketComplete(VMBPACKETCOMPLETION PacketCompletionContext,
 	if (!incoming_retire(packet, __func__))
 		return;
 	ch = packet->channel;
-	if (BufSize > ch->config.packet_max) {
-		nt_misuse(__func__, ch->config.name,
-		          "a completion is at most as long as the maximum packet");
+	if (!PacketCompletionBuffer)
 		BufSize = 0;
-	}
 	if (packet->answer)
-		outgoing_answer(packet, PacketCompletionBuffer, BufSize);
+		outgoing_answer(packet, PacketCompletionBuffer,
+		                incoming_cut(ch, "the driver's", BufSize, 0));
 	else
 		incoming_free(packet);
 	incoming_one_less(ch);
@@ -654,6 +676,7 @@ VOID VmbChannelPacketDeferToPassive(VMBPACKETCOMPLETION PacketCompletionContext)
 		return;
 	packet->next = NULL;
 	packet->channel->in.deferred = packet;
+	packet->channel->in.batch--; /* it counts when it comes again */
 	incoming_one_less(packet->channel);
 }
 

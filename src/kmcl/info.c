@@ -7,20 +7,22 @@
 
 #include <string.h>
 
-static enum kmcl_channel_state info_state(enum channel_phase phase)
+static enum kmcl_channel_state info_state(enum life_phase phase)
 {
 	switch (phase) {
-	case CHANNEL_DISABLED:
+	case LIFE_DISABLED:
 		return KMCL_CHANNEL_DISABLED;
-	case CHANNEL_ENABLED:
-	case CHANNEL_OPENING:
-	case CHANNEL_CLOSING:
+	case LIFE_ENABLING:
+	case LIFE_ENABLED:
+	case LIFE_OPENING:
+	case LIFE_CLOSING:
 		return KMCL_CHANNEL_ENABLED;
-	case CHANNEL_PAUSED:
-	case CHANNEL_SUSPENDING:
+	case LIFE_PAUSED:
+	case LIFE_STARTING:
+	case LIFE_SUSPENDING:
 		return KMCL_CHANNEL_PAUSED;
-	case CHANNEL_POST_STARTING:
-	case CHANNEL_ACTIVE:
+	case LIFE_POST_STARTING:
+	case LIFE_ACTIVE:
 		break;
 	}
 	return KMCL_CHANNEL_ACTIVE;
@@ -47,7 +49,7 @@ void info_of_offer(const struct bus_offer *offer, struct kmcl_channel_info *info
 /* The rings are made and unmade without the lock, but not in these phases. */
 static bool info_has_rings(const struct channel *ch)
 {
-	return ch->phase >= CHANNEL_PAUSED && ch->phase < CHANNEL_CLOSING;
+	return ch->life.phase >= LIFE_PAUSED && ch->life.phase < LIFE_CLOSING;
 }
 
 static uint32_t info_ring_bytes(const struct channel *ch, const struct ring_map *map)
@@ -86,7 +88,7 @@ void kmcl_channel_info(VMBCHANNEL channel, struct kmcl_channel_info *info)
 		return;
 	pthread_mutex_lock(&ch->lock);
 	info_of_offer(&ch->bus_offer, info);
-	info->state = info_state(ch->phase);
+	info->state = info_state(ch->life.phase);
 	info->target_vp = ch->server ? ch->open.target_vp : ch->config.target_vp;
 	memcpy(info->name, ch->config.name, sizeof(info->name));
 	info->ring_in_bytes = info_ring_bytes(ch, &ch->rings.in);

@@ -6,19 +6,32 @@
 #include <stdlib.h>
 #include <string.h>
 
+size_t messages_max = (size_t)16 << 20;
+
 void messages_init(struct messages *m)
 {
 	m->first = NULL;
 	m->last = &m->first;
+	m->bytes = 0;
+}
+
+/* With what malloc adds. */
+static size_t message_cost(size_t size)
+{
+	return sizeof(struct message) + size + 16;
 }
 
 static int messages_keep(struct messages *m, struct partition_address to, const void *payload,
                          size_t size)
 {
-	struct message *message = malloc(sizeof(*message));
+	struct message *message;
 
+	if (m->bytes + message_cost(size) > messages_max)
+		return -ENOBUFS;
+	message = malloc(sizeof(*message) + size);
 	if (!message)
 		return -ENOMEM;
+	m->bytes += message_cost(size);
 	message->next = NULL;
 	message->to = to;
 	message->size = size;
@@ -40,6 +53,7 @@ static void messages_remove_first(struct messages *m)
 {
 	struct message *message = m->first;
 
+	m->bytes -= message_cost(message->size);
 	m->first = message->next;
 	if (!m->first)
 		m->last = &m->first;

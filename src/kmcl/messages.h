@@ -17,20 +17,26 @@ struct message_read_only {
 	uint32_t gpadl;
 };
 
+/* What is kept for an end that does not read, in bytes: 16 MiB, or less in tests. The largest burst
+ * that makes sense, GPADLs of 2^20 pages, is some 11 MiB. */
+extern size_t messages_max;
+
 struct message {
 	struct message *next;
 	struct partition_address to;
 	size_t size;
-	uint8_t payload[PARTITION_MESSAGE_MAX];
+	uint8_t payload[];
 };
 
 struct messages {
 	struct message *first;
 	struct message **last;
+	size_t bytes; /* that they take */
 };
 
 void messages_init(struct messages *m);
-/* Posts it, or keeps it for messages_flush(). -ENOMEM: it is lost. */
+/* Posts it, or keeps it for messages_flush(). -ENOMEM; -ENOBUFS: messages_max. It is lost then, and
+ * so the other end is as good as gone. */
 int messages_post(struct messages *m, struct partition *p, struct partition_address to,
                   const void *payload, size_t size);
 void messages_flush(struct messages *m, struct partition *p);

@@ -218,11 +218,16 @@ NTSTATUS outgoing_send(struct channel *ch, struct packet *packet, bool now_only)
 {
 	struct outgoing *out = &ch->out;
 	enum ring_status ring = RING_FULL;
-	bool waits = packet->waits, done = false;
+	bool waits = packet->waits, done = false, open;
 	struct signal_target target = { 0 };
 
 	packet->item.done = packet_item_done;
 	spin_lock(&out->lock);
+	if (!packet_reserve_flight_locked(packet)) {
+		spin_unlock(&out->lock);
+		return STATUS_INSUFFICIENT_RESOURCES;
+	}
+	open = out->open;
 	if (outgoing_may_write_locked(out) && !out->head)
 		ring = outgoing_write_locked(ch, &packet->item);
 	if (ring == RING_OK) {
@@ -235,6 +240,8 @@ NTSTATUS outgoing_send(struct channel *ch, struct packet *packet, bool now_only)
 	} else if (!now_only && ring != RING_TOO_BIG) {
 		packet_keep_payload(packet);
 		outgoing_append_locked(ch, &packet->item);
+	} else {
+		packet_unreserve_flight_locked(packet);
 	}
 	spin_unlock(&out->lock);
 	outgoing_signal_end(ch, &target);
@@ -249,7 +256,7 @@ NTSTATUS outgoing_send(struct channel *ch, struct packet *packet, bool now_only)
 	if (ring == RING_TOO_BIG)
 		return STATUS_INVALID_BUFFER_SIZE;
 	if (now_only)
-		return STATUS_BUFFER_OVERFLOW;
+		return open && ring == RING_FULL ? STATUS_BUFFER_OVERFLOW : STATUS_DEVICE_REMOVED;
 	if (atomic_load(&out->waiting))
 		outgoing_drain(ch); /* asks the reader for a signal, or finds room after all */
 	return STATUS_SUCCESS;

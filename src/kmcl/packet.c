@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 
-/* Outgoing packet objects: each owns what its send needs, and a slot in the transaction table. */
+/*
+ * Outgoing packet objects: each owns what its send needs. One of the library's has a slot in the
+ * transaction table for life; one in the caller's memory, of which nobody says when it is over, has
+ * it from its send to its end.
+ */
 
 #include "kmcl/channel.h"
 
@@ -30,7 +34,7 @@ static bool transaction_grow(struct channel *ch)
 {
 	struct outgoing *out = &ch->out;
 	struct transaction *chunk;
-	uint32_t first = out->slot_count;
+	uint32_t first = atomic_load_explicit(&out->slot_count, memory_order_relaxed);
 
 	if (first == TRANSACTION_CHUNK * TRANSACTION_CHUNKS)
 		return false;
@@ -41,8 +45,9 @@ static bool transaction_grow(struct channel *ch)
 		chunk[i].next_free = out->free_slot;
 		out->free_slot = first + i + 1;
 	}
-	out->slot_count = first + TRANSACTION_CHUNK;
+	/* the chunk first: who counts without the lock finds it there */
 	atomic_store_explicit(&out->chunks[first / TRANSACTION_CHUNK], chunk, memory_order_release);
+	atomic_store_explicit(&out->slot_count, first + TRANSACTION_CHUNK, memory_order_release);
 	return true;
 }
 
@@ -51,6 +56,8 @@ static bool transaction_reserve_locked(struct channel *ch, struct packet *packet
 	struct outgoing *out = &ch->out;
 	struct transaction *t;
 
+	if (packet->slot != PACKET_NO_SLOT)
+		return true;
 	if (!out->free_slot && !transaction_grow(ch))
 		return false;
 	packet->slot = out->free_slot - 1;
@@ -60,13 +67,25 @@ static bool transaction_reserve_locked(struct channel *ch, struct packet *packet
 	return true;
 }
 
-static void transaction_free_locked(struct channel *ch, uint32_t slot)
+static void transaction_free_locked(struct channel *ch, struct packet *packet)
 {
-	struct transaction *t = transaction_at(ch, slot);
+	struct transaction *t = transaction_at(ch, packet->slot);
 
 	t->packet = NULL;
 	t->next_free = ch->out.free_slot;
-	ch->out.free_slot = slot + 1;
+	ch->out.free_slot = packet->slot + 1;
+	packet->slot = PACKET_NO_SLOT;
+}
+
+bool packet_reserve_flight_locked(struct packet *packet)
+{
+	return !packet->waits || transaction_reserve_locked(packet->channel, packet);
+}
+
+void packet_unreserve_flight_locked(struct packet *packet)
+{
+	if (packet->callers_memory && packet->slot != PACKET_NO_SLOT)
+		transaction_free_locked(packet->channel, packet);
 }
 
 void packet_take_flight(struct packet *packet)
@@ -153,7 +172,7 @@ static bool transaction_move_locked(struct channel *ch, struct packet *packet, u
 	struct transaction *from = transaction_at(ch, packet->slot), *to;
 	struct packet *other;
 
-	while (slot >= ch->out.slot_count)
+	while (slot >= atomic_load(&ch->out.slot_count))
 		if (!transaction_grow(ch))
 			return false;
 	to = transaction_at(ch, slot);
@@ -187,8 +206,11 @@ NTSTATUS packet_restore_flight(struct packet *packet, uint64_t id)
 	    !atomic_compare_exchange_strong(&packet->state, &idle, PACKET_SENT))
 		return STATUS_INVALID_PARAMETER_1;
 	spin_lock(&ch->out.lock);
-	moved = packet->slot == transaction_slot(id) ||
-	        transaction_move_locked(ch, packet, transaction_slot(id));
+	moved = transaction_reserve_locked(ch, packet) &&
+	        (packet->slot == transaction_slot(id) ||
+	         transaction_move_locked(ch, packet, transaction_slot(id)));
+	if (!moved)
+		packet_unreserve_flight_locked(packet);
 	if (moved) {
 		struct transaction *t = transaction_at(ch, packet->slot);
 
@@ -206,7 +228,9 @@ NTSTATUS packet_restore_flight(struct packet *packet, uint64_t id)
 
 bool packet_in_flight(struct channel *ch, uint32_t slot)
 {
-	return atomic_load(&transaction_at(ch, slot)->id) != 0;
+	struct transaction *t = transaction_at(ch, slot);
+
+	return t && atomic_load(&t->id) != 0;
 }
 
 bool packet_external_in_flight(struct channel *ch)
@@ -214,7 +238,7 @@ bool packet_external_in_flight(struct channel *ch)
 	bool found = false;
 
 	spin_lock(&ch->out.lock);
-	for (uint32_t slot = 0; slot < ch->out.slot_count && !found; slot++)
+	for (uint32_t slot = 0; slot < atomic_load(&ch->out.slot_count) && !found; slot++)
 		found = transaction_at(ch, slot)->external && packet_in_flight(ch, slot);
 	spin_unlock(&ch->out.lock);
 	return found;
@@ -222,7 +246,10 @@ bool packet_external_in_flight(struct channel *ch)
 
 void packet_cancel_all(struct channel *ch, NTSTATUS status)
 {
-	for (uint32_t slot = 0; slot < ch->out.slot_count; slot++) {
+	/* one that is made meanwhile has not been sent */
+	uint32_t count = atomic_load_explicit(&ch->out.slot_count, memory_order_acquire);
+
+	for (uint32_t slot = 0; slot < count; slot++) {
 		struct transaction *t = transaction_at(ch, slot);
 		struct packet *packet = transaction_claim(t, transaction_id(t));
 
@@ -247,6 +274,7 @@ static void packet_layout(struct packet *packet, struct channel *ch)
 {
 	memset(packet, 0, sizeof(*packet));
 	packet->channel = ch;
+	packet->slot = PACKET_NO_SLOT;
 	packet->header_capacity = wire_align8(extdata_header_max(&ch->config));
 	packet->payload_capacity = ch->config.packet_max;
 	packet->header = (uint8_t *)(packet + 1);
@@ -262,7 +290,8 @@ static bool packet_fits_config(const struct packet *packet, const struct channel
 
 static void packet_destroy_locked(struct packet *packet)
 {
-	transaction_free_locked(packet->channel, packet->slot);
+	if (packet->slot != PACKET_NO_SLOT)
+		transaction_free_locked(packet->channel, packet);
 	packet->magic = 0;
 	if (!packet->callers_memory)
 		free(packet);
@@ -329,7 +358,6 @@ NTSTATUS VmbPacketInitialize(VMBCHANNEL Channel, VMBPACKET VmbPacket, UINT32 Byt
 {
 	struct channel *ch = channel_of(Channel);
 	struct packet *packet = (struct packet *)VmbPacket;
-	bool reserved;
 
 	if (!ch)
 		return STATUS_INVALID_PARAMETER_1;
@@ -340,11 +368,6 @@ NTSTATUS VmbPacketInitialize(VMBCHANNEL Channel, VMBPACKET VmbPacket, UINT32 Byt
 	packet_layout(packet, ch);
 	packet->callers_memory = true;
 	packet->completion = packet_completion_unset;
-	spin_lock(&ch->out.lock);
-	reserved = transaction_reserve_locked(ch, packet);
-	spin_unlock(&ch->out.lock);
-	if (!reserved)
-		return STATUS_INSUFFICIENT_RESOURCES;
 	packet->magic = PACKET_MAGIC;
 	return STATUS_SUCCESS;
 }
@@ -462,12 +485,23 @@ static bool packet_serve_caller(struct packet *packet)
 	       atomic_compare_exchange_strong(&packet->caller, &waits, PACKET_CALLER_SERVED);
 }
 
+static void packet_unreserve_flight(struct packet *packet)
+{
+	struct channel *ch = packet->channel;
+
+	spin_lock(&ch->out.lock);
+	packet_unreserve_flight_locked(packet);
+	spin_unlock(&ch->out.lock);
+}
+
 static void packet_finish(struct packet *packet, void *buffer, uint32_t size)
 {
 	struct channel *ch = packet->channel;
 	PFN_VMB_PACKET_COMPLETION_ROUTINE completion = packet->completion;
 
 	extdata_finish(packet, packet_serve_caller(packet));
+	if (packet->callers_memory)
+		packet_unreserve_flight(packet);
 	if (completion) {
 		atomic_store_explicit(&packet->state, PACKET_IDLE, memory_order_release);
 		completion((VMBPACKET)packet, packet->status, buffer, size);

@@ -60,7 +60,7 @@ static NTSTATUS request_check(struct channel *ch, const void *buffer, uint32_t s
 		return STATUS_INVALID_PARAMETER_5;
 	if (answer && !answer_size)
 		return STATUS_INVALID_PARAMETER_7;
-	if (answer && *answer_size % 8 != 0)
+	if (answer_size && *answer_size % 8 != 0)
 		return STATUS_INVALID_PARAMETER_7;
 	if (!nt_irql_at_most(now_only && !waits ? DISPATCH_LEVEL : PASSIVE_LEVEL,
 	                     "VmbChannelSendSynchronousRequest", ch->config.name))
@@ -125,25 +125,30 @@ static NTSTATUS request_take_answer(struct request *request, void *answer, uint3
 	}
 	if (size > *answer_size) {
 		size = *answer_size;
-		status = STATUS_BUFFER_TOO_SMALL;
+		status = STATUS_BUFFER_OVERFLOW;
 	}
 	memcpy(answer, request->answer, size);
 	*answer_size = size;
 	return status;
 }
 
-/* A packet that is only put in the ring needs no one to wait. */
+/* A packet that is only put in the ring needs no one to wait. External data it keeps until it is
+ * answered, and then nobody is there to copy back to. */
 static NTSTATUS request_send_now(struct channel *ch, const void *buffer, uint32_t size, PMDL mdl,
-                                 uint32_t flags)
+                                 uint32_t flags, uint32_t *answer_size)
 {
 	VMBPACKET handle = VmbPacketAllocate(channel_handle(ch));
 	NTSTATUS status;
 
 	if (!handle)
 		return STATUS_INSUFFICIENT_RESOURCES;
+	packet_of(handle)->synchronous = true;
+	packet_abandon(packet_of(handle));
 	status = send_request(packet_of(handle), buffer, size, mdl, flags, true);
 	if (!NT_SUCCESS(status))
 		VmbPacketFree(handle);
+	else if (answer_size)
+		*answer_size = 0;
 	return status;
 }
 
@@ -215,14 +220,18 @@ NTSTATUS VmbChannelSendSynchronousRequest(VMBCHANNEL Channel, PVOID Buffer, UINT
                                           PLARGE_INTEGER Timeout)
 {
 	struct channel *ch = channel_of(Channel);
+	bool in_ring_only = Timeout && Timeout->QuadPart == 0 &&
+	                    !(Flags & VMBUS_CHANNEL_FORMAT_FLAG_WAIT_FOR_COMPLETION);
 	NTSTATUS status = request_check(ch, Buffer, BufferSize, Flags, CompletionBuffer,
 	                                CompletionBufferSize, Timeout);
 
 	if (!NT_SUCCESS(status))
 		return status;
-	if (Timeout && Timeout->QuadPart == 0 &&
-	    !(Flags & VMBUS_CHANNEL_FORMAT_FLAG_WAIT_FOR_COMPLETION))
-		return request_send_now(ch, Buffer, BufferSize, ExternalDataMdl, Flags);
+	if (ExternalDataMdl && !ch->server) /* it is the host's until that has completed it */
+		Flags |= VMBUS_CHANNEL_FORMAT_FLAG_WAIT_FOR_COMPLETION;
+	if (in_ring_only)
+		return request_send_now(ch, Buffer, BufferSize, ExternalDataMdl, Flags,
+		                        CompletionBufferSize);
 	return request_send_and_wait(ch, Buffer, BufferSize, ExternalDataMdl, Flags,
 	                             CompletionBuffer, CompletionBufferSize, Timeout);
 }

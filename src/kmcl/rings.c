@@ -10,29 +10,34 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The ring keeps 8 bytes free, and a writer that waits for a whole packet must not wait for ever.
- */
-uint32_t rings_data_pages_min(const struct channel_config *config)
+/* Bytes that the largest packet takes, with its external data header. The ring keeps 8 bytes free,
+ * and a writer that waits for a whole packet must not wait for ever. */
+static uint32_t ring_bytes_min(const struct channel_config *config)
 {
-	uint32_t packet = sizeof(struct wire_packet) + sizeof(struct wire_pipe_header) +
-	                  wire_align8(config->packet_max) + WIRE_PACKET_FOOTER_SIZE + 8;
-
-	return (packet + WIRE_PAGE_SIZE - 1) / WIRE_PAGE_SIZE;
+	return sizeof(struct wire_packet) + wire_align8(extdata_header_max(config)) +
+	       sizeof(struct wire_pipe_header) + wire_align8(config->packet_max) +
+	       WIRE_PACKET_FOOTER_SIZE + 8;
 }
 
-#define RINGS_DEFAULT_PAGES 16u
+#define RING_DEFAULT_PAGES   16u
+#define RING_DEFAULT_PACKETS 4u /* of the largest; or more pages */
 
-/* Room for a few of the largest packets, external data headers included. */
-uint32_t rings_data_pages(const struct channel_config *config)
+/* Data pages: what was set, but never less than the largest packet takes. In what order the limits
+ * and the pages were set makes no difference: all of it is known by now. */
+static uint32_t ring_data_pages(const struct channel_config *config, uint32_t set)
 {
-	uint64_t bytes = 4 * ((uint64_t)rings_data_pages_min(config) * WIRE_PAGE_SIZE +
-	                      extdata_header_max(config));
-	uint64_t pages = (bytes + WIRE_PAGE_SIZE - 1) / WIRE_PAGE_SIZE;
+	uint32_t bytes = ring_bytes_min(config);
+	uint32_t least = (uint32_t)BYTES_TO_PAGES(bytes);
+	uint32_t pages = set ? set : (uint32_t)BYTES_TO_PAGES(RING_DEFAULT_PACKETS * bytes);
 
-	if (pages < RINGS_DEFAULT_PAGES)
-		return RINGS_DEFAULT_PAGES;
-	return pages < CHANNEL_RING_PAGES_MAX ? (uint32_t)pages : CHANNEL_RING_PAGES_MAX;
+	if (!set && pages < RING_DEFAULT_PAGES)
+		pages = RING_DEFAULT_PAGES;
+	return pages < least ? least : pages;
 }
+
+static_assert(RING_DEFAULT_PACKETS * (CHANNEL_PACKET_MAX + CHANNEL_HEADER_MAX + 64) <=
+                      CHANNEL_RING_PAGES_MAX * WIRE_PAGE_SIZE,
+              "the largest packets have room in the largest rings");
 
 /* Maps one ring; `pages` counts the control page. */
 static NTSTATUS ring_map(struct ring_map *map, const PFN_NUMBER *pfns, size_t pages,
@@ -108,9 +113,9 @@ void rings_detach(struct channel *ch)
 NTSTATUS rings_create(struct channel *ch)
 {
 	struct channel_rings *rings = &ch->rings;
-	uint32_t standard = rings_data_pages(&ch->config);
-	size_t out = 1 + (ch->config.out_pages ? ch->config.out_pages : standard);
-	size_t in = 1 + (ch->config.in_pages ? ch->config.in_pages : standard);
+	const struct channel_config *config = &ch->config;
+	size_t out = 1 + ring_data_pages(config, config->out_pages);
+	size_t in = 1 + ring_data_pages(config, config->in_pages);
 	PFN_NUMBER *pfns = calloc(out + in, sizeof(*pfns));
 	NTSTATUS status;
 

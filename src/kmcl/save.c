@@ -274,7 +274,6 @@ NTSTATUS VmbChannelSaveBegin(VMBCHANNEL Channel)
 	struct channel *ch = channel_of(Channel);
 	struct save *save;
 	NTSTATUS status;
-	bool allowed;
 
 	if (!ch || !ch->server)
 		return STATUS_INVALID_PARAMETER_1;
@@ -283,13 +282,7 @@ NTSTATUS VmbChannelSaveBegin(VMBCHANNEL Channel)
 	save = calloc(1, sizeof(*save));
 	if (!save)
 		return STATUS_INSUFFICIENT_RESOURCES;
-	pthread_mutex_lock(&ch->lock);
-	allowed = !ch->save && !ch->started &&
-	          (ch->phase == CHANNEL_PAUSED || ch->phase == CHANNEL_ENABLED);
-	if (allowed)
-		ch->save = save;
-	pthread_mutex_unlock(&ch->lock);
-	if (!allowed) {
+	if (!channel_save_begin(ch, save)) {
 		free(save);
 		return STATUS_INVALID_DEVICE_STATE;
 	}
@@ -300,11 +293,31 @@ NTSTATUS VmbChannelSaveBegin(VMBCHANNEL Channel)
 	return status;
 }
 
+static NTSTATUS save_continue(struct channel *ch, struct save *save, uint8_t *buffer, uint32_t size,
+                              PULONG filled, PULONG required)
+{
+	while (save->chunk < save->count + 2) {
+		NTSTATUS status = save->ready ? STATUS_SUCCESS : save_make_chunk(ch, save);
+
+		if (!NT_SUCCESS(status))
+			return status;
+		if (save->ready_size > size - *filled) {
+			*required = save->ready_size;
+			return *filled ? STATUS_BUFFER_OVERFLOW : STATUS_BUFFER_TOO_SMALL;
+		}
+		memcpy(buffer + *filled, save->ready, save->ready_size);
+		*filled += save->ready_size;
+		free(save->ready);
+		save->ready = NULL;
+		save->chunk++;
+	}
+	return STATUS_SUCCESS;
+}
+
 NTSTATUS VmbChannelSaveContinue(VMBCHANNEL Channel, PVOID SaveBuffer, ULONG SaveBufferSize,
                                 PULONG BytesFilled, PULONG BytesRequired)
 {
 	struct channel *ch = channel_of(Channel);
-	struct save *save;
 	NTSTATUS status;
 
 	if (!ch || !ch->server)
@@ -317,24 +330,12 @@ NTSTATUS VmbChannelSaveContinue(VMBCHANNEL Channel, PVOID SaveBuffer, ULONG Save
 	*BytesRequired = 0;
 	if (!nt_irql_at_most(PASSIVE_LEVEL, __func__, ch->config.name))
 		return STATUS_INVALID_DEVICE_STATE;
-	save = ch->save;
-	if (!save)
+	if (!channel_hold(ch, true))
 		return STATUS_INVALID_DEVICE_STATE;
-	while (save->chunk < save->count + 2) {
-		status = save->ready ? STATUS_SUCCESS : save_make_chunk(ch, save);
-		if (!NT_SUCCESS(status))
-			return status;
-		if (save->ready_size > SaveBufferSize - *BytesFilled) {
-			*BytesRequired = save->ready_size;
-			return *BytesFilled ? STATUS_BUFFER_OVERFLOW : STATUS_BUFFER_TOO_SMALL;
-		}
-		memcpy((uint8_t *)SaveBuffer + *BytesFilled, save->ready, save->ready_size);
-		*BytesFilled += save->ready_size;
-		free(save->ready);
-		save->ready = NULL;
-		save->chunk++;
-	}
-	return STATUS_SUCCESS;
+	status =
+		save_continue(ch, ch->save, SaveBuffer, SaveBufferSize, BytesFilled, BytesRequired);
+	channel_unhold(ch);
+	return status;
 }
 
 VOID VmbChannelSaveEnd(VMBCHANNEL Channel)
@@ -344,10 +345,7 @@ VOID VmbChannelSaveEnd(VMBCHANNEL Channel)
 
 	if (!ch || !nt_irql_at_most(PASSIVE_LEVEL, __func__, ch->config.name))
 		return;
-	pthread_mutex_lock(&ch->lock);
-	save = ch->save;
-	ch->save = NULL;
-	pthread_mutex_unlock(&ch->lock);
+	save = channel_save_end(ch);
 	if (!save)
 		return;
 	outgoing_freeze(ch, false);
@@ -462,6 +460,12 @@ static NTSTATUS restore_split_packet(const struct save_chunk *chunk, struct save
 	return size == chunk->size ? STATUS_SUCCESS : STATUS_INVALID_PARAMETER_2;
 }
 
+/* The guest gets a new channel, and what was sent on the old one ends with that. */
+static bool restore_abandons(const struct channel *ch)
+{
+	return ch->config.server_flags & VMBUS_SERVER_CHANNEL_INIT_FLAG_FORCE_NEW_CHANNEL;
+}
+
 static NTSTATUS restore_check_packet(const struct channel *ch, const struct save_chunk *chunk)
 {
 	struct save_packet head;
@@ -469,7 +473,7 @@ static NTSTATUS restore_check_packet(const struct channel *ch, const struct save
 
 	if (!NT_SUCCESS(status))
 		return status;
-	if (!ch->config.restore_packet)
+	if (!ch->config.restore_packet && !restore_abandons(ch))
 		return STATUS_INVALID_DEVICE_STATE;
 	return restore_check_library(ch, (const uint8_t *)(chunk + 1) + sizeof(head),
 	                             head.library_size);
@@ -539,7 +543,7 @@ static NTSTATUS restore_apply(struct channel *ch, uint8_t *bytes, size_t size)
 		struct save_chunk *chunk = (struct save_chunk *)(bytes + at);
 		NTSTATUS status = STATUS_SUCCESS;
 
-		if (chunk->type == SAVE_CHUNK_PACKET)
+		if (chunk->type == SAVE_CHUNK_PACKET && !restore_abandons(ch))
 			status = restore_packet(ch, chunk);
 		if (!NT_SUCCESS(status)) {
 			ch->restored_chunks = before;
@@ -556,7 +560,7 @@ NTSTATUS VmbChannelRestoreFromBuffer(VMBCHANNEL Channel, PVOID Buffer, ULONG Buf
 	struct channel *ch = channel_of(Channel);
 	uint8_t *copy;
 	NTSTATUS status;
-	bool enabled, ended;
+	bool ended;
 
 	if (!ch || !ch->server)
 		return STATUS_INVALID_PARAMETER_1;
@@ -564,18 +568,18 @@ NTSTATUS VmbChannelRestoreFromBuffer(VMBCHANNEL Channel, PVOID Buffer, ULONG Buf
 		return STATUS_INVALID_PARAMETER_2;
 	if (!nt_irql_at_most(PASSIVE_LEVEL, __func__, ch->config.name))
 		return STATUS_INVALID_DEVICE_STATE;
-	pthread_mutex_lock(&ch->lock);
-	enabled = ch->phase == CHANNEL_ENABLED || ch->phase == CHANNEL_PAUSED;
-	pthread_mutex_unlock(&ch->lock);
-	if (!enabled || ch->save)
-		return STATUS_INVALID_DEVICE_STATE;
 	copy = malloc(BufferSize ? BufferSize : 1); /* aligned, and out of reach while it is used */
 	if (!copy)
 		return STATUS_INSUFFICIENT_RESOURCES;
 	memcpy(copy, Buffer, BufferSize);
+	if (!channel_hold(ch, false)) {
+		free(copy);
+		return STATUS_INVALID_DEVICE_STATE;
+	}
 	status = restore_check(ch, copy, BufferSize, &ended);
 	if (NT_SUCCESS(status))
 		status = restore_apply(ch, copy, BufferSize);
+	channel_unhold(ch);
 	free(copy);
 	if (!NT_SUCCESS(status))
 		return status;

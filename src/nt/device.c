@@ -34,7 +34,7 @@ static bool copy_name(struct device *d, PCUNICODE_STRING name)
 {
 	if (!name || name->Length == 0)
 		return true;
-	d->name.Buffer = ExAllocatePoolWithTag(NonPagedPoolNx, name->Length, DEVICE_TAG);
+	d->name.Buffer = nt_apart_allocate(name->Length, DEVICE_TAG);
 	if (!d->name.Buffer)
 		return false;
 	d->name.MaximumLength = name->Length;
@@ -46,7 +46,7 @@ static bool copy_name(struct device *d, PCUNICODE_STRING name)
 static struct device *device_new(ULONG extension, PCUNICODE_STRING name)
 {
 	size_t size = extension_offset() + extension;
-	struct device *d = ExAllocatePoolZero(NonPagedPoolNx, size, DEVICE_TAG);
+	struct device *d = nt_apart_allocate(size, DEVICE_TAG);
 
 	if (!d)
 		return NULL;

@@ -1,8 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "private.h"
 
-/* With ASan nothing is kept: a block given back must be seen to be free. */
+/*
+ * The link of a block that is kept is in the block, so only blocks of the heap apart are kept: what
+ * a driver's own routine allocates may be memory that the other end writes. With ASan nothing is
+ * kept: a block given back must be seen to be free.
+ */
 #define DEPTH (NT_ASAN ? 0 : 64)
+
+static bool is_drivers_own(const GENERAL_LOOKASIDE *l)
+{
+	return l->Allocate || l->AllocateEx || l->Free || l->FreeEx;
+}
 
 static void init(PGENERAL_LOOKASIDE l, POOL_TYPE type, ULONG flags, SIZE_T size, ULONG tag)
 {
@@ -24,7 +33,7 @@ static PVOID make(PGENERAL_LOOKASIDE l)
 		                   CONTAINING_RECORD(l, LOOKASIDE_LIST_EX, L));
 	if (l->Allocate)
 		return l->Allocate(l->Type, l->Size, l->Tag);
-	return ExAllocatePoolWithTag(l->Type, l->Size, l->Tag);
+	return nt_apart_allocate_typed("ExAllocateFromLookasideList", l->Type, l->Size, l->Tag);
 }
 
 static void destroy(PGENERAL_LOOKASIDE l, PVOID p)
@@ -52,7 +61,7 @@ static PVOID take(PGENERAL_LOOKASIDE l)
 
 static void give_back(PGENERAL_LOOKASIDE l, PVOID p)
 {
-	if (ExQueryDepthSList(&l->ListHead) < l->Depth)
+	if (!is_drivers_own(l) && ExQueryDepthSList(&l->ListHead) < l->Depth)
 		InterlockedPushEntrySList(&l->ListHead, p);
 	else
 		destroy(l, p);

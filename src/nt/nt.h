@@ -15,9 +15,11 @@
 
 /* ---- the pool's memory ---- */
 
-/* The process's RAM: one memfd in which the whole NT pool lives, so that an MDL over pool memory
- * can be shown to another process. Made at first use, 1 GiB or KMCL_RAM_MB from the environment,
- * sealed against resizing; never shrinks, never moves. NULL: the system refused it. */
+/* The process's RAM: one memfd in which all pool memory lives that drivers ask for, so that an MDL
+ * over it can be shown to another process. That one may write it at any time, so nothing that this
+ * process follows, sizes or calls is in it: NT's own objects are in a heap apart. Made at first
+ * use, 1 GiB or KMCL_RAM_MB from the environment, sealed against resizing; never shrinks, never
+ * moves. NULL: the system refused it. */
 struct nt_ram {
 	int fd;
 	void *base;
@@ -28,6 +30,8 @@ const struct nt_ram *nt_ram(void);
 /* Page-aligned, zeroed memory from it; NULL: none left. Freed with the same count. */
 void *nt_pages_allocate(size_t pages);
 void nt_pages_free(void *address, size_t pages);
+/* In the heap apart, as MDLs and device objects are? */
+bool nt_is_apart(const void *p);
 
 /* What is allocated from the pool and not freed, in bytes; by tag into `tags` (*count of them, at
  * most `capacity`). For tests and diagnosis: it walks all of the pool. */

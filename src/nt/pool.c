@@ -8,7 +8,11 @@
 
 /*
  * The pool. Small blocks are cut from slabs, one page each of one size, so that none crosses a
- * page; larger ones are runs of pages. Tags, sizes and free lists are kept outside the RAM.
+ * page; larger ones are runs of pages. Tags, sizes and free lists are kept outside the blocks.
+ *
+ * What drivers ask for is in the shared heap, so that they can show it to the other end. What NT
+ * itself follows, such as MDLs, is in the heap apart: the other end may write over all of the
+ * shared one at any time.
  */
 
 #define GRANULE       32 /* sizes are multiples of it */
@@ -35,12 +39,12 @@ struct size_class {
 	uint32_t partial; /* slabs with free objects */
 } __attribute__((aligned(64)));
 
-static struct size_class classes[CLASSES];
+static struct size_class classes[NT_HEAPS][CLASSES];
 static uint8_t class_of_granules[SMALL_MAX / GRANULE + 1];
 static struct nt_page *table;
-static struct object *objects; /* one for each granule of the RAM */
+static struct object *objects; /* one for each granule of both heaps */
 static uint8_t *base;
-static uint64_t ram_size;
+static uint64_t heap_size;
 static int64_t fail_countdown;
 
 static void pool_make(void)
@@ -52,8 +56,8 @@ static void pool_make(void)
 
 	if (!ram || !page_table)
 		return;
-	p = mmap(NULL, ram->size / GRANULE * sizeof(struct object), PROT_READ | PROT_WRITE,
-	         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	p = mmap(NULL, NT_HEAPS * ram->size / GRANULE * sizeof(struct object),
+	         PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (p == MAP_FAILED) {
 		nt_log(NT_LOG_ERROR, NULL, "no memory for the pool's tags");
 		return;
@@ -63,11 +67,11 @@ static void pool_make(void)
 			class ++;
 		class_of_granules[i] = (uint8_t) class;
 	}
-	for (i = 0; i < CLASSES; i++)
-		classes[i].partial = NT_PAGE_NONE;
+	for (i = 0; i < NT_HEAPS * CLASSES; i++)
+		classes[i / CLASSES][i % CLASSES].partial = NT_PAGE_NONE;
 	objects = p;
 	base = ram->base;
-	ram_size = ram->size;
+	heap_size = ram->size;
 	table = page_table;
 }
 
@@ -107,9 +111,9 @@ static void slab_unlink(struct size_class *c, uint32_t page)
 		c->partial = p->next;
 }
 
-static bool slab_make(unsigned class)
+static bool slab_make(enum nt_heap heap, unsigned class)
 {
-	uint32_t page = nt_run_allocate(1, NT_PAGE_SLAB, 0, 0, false);
+	uint32_t page = nt_run_allocate(heap, 1, NT_PAGE_SLAB, 0, 0, false);
 	uint32_t step = class_sizes[class] / GRANULE;
 	struct object *o;
 	uint32_t g;
@@ -124,21 +128,21 @@ static bool slab_make(unsigned class)
 	table[page].class = (uint8_t) class;
 	table[page].first_free = 0;
 	nt_poison(page_address(page), PAGE_SIZE);
-	slab_link(&classes[class], page);
+	slab_link(&classes[heap][class], page);
 	return true;
 }
 
-static void *small_allocate(size_t size, uint32_t tag)
+static void *small_allocate(enum nt_heap heap, size_t size, uint32_t tag)
 {
 	unsigned class = class_of_granules[(size + REDZONE + GRANULE - 1) / GRANULE];
-	struct size_class *c = &classes[class];
+	struct size_class *c = &classes[heap][class];
 	struct nt_page *p;
 	struct object *o;
 	uint32_t page, granule;
 	void *block;
 
 	nt_lock_acquire(&c->lock);
-	if (c->partial == NT_PAGE_NONE && !slab_make(class)) {
+	if (c->partial == NT_PAGE_NONE && !slab_make(heap, class)) {
 		nt_lock_release(&c->lock);
 		return NULL;
 	}
@@ -163,7 +167,7 @@ static void small_release(struct size_class *c, uint32_t page, uint32_t granule,
 {
 	struct nt_page *p = &table[page];
 
-	nt_poison((uint8_t *)page_address(page) + granule * GRANULE, class_sizes[c - classes]);
+	nt_poison((uint8_t *)page_address(page) + granule * GRANULE, class_sizes[p->class]);
 	o->allocated = 0;
 	o->tag = p->first_free;
 	if (p->first_free == NO_GRANULE)
@@ -222,15 +226,15 @@ static bool injected_failure(void)
 	       __atomic_fetch_sub(&fail_countdown, 1, __ATOMIC_RELAXED) == 1;
 }
 
-static void *large_allocate(size_t size, uint32_t tag, bool zero)
+static void *large_allocate(enum nt_heap heap, size_t size, uint32_t tag, bool zero)
 {
 	uint64_t whole = (uint64_t)size + RUN_REDZONE + PAGE_SIZE - 1;
 	uint8_t *block;
 	uint32_t page;
 
-	if (size > ram_size)
+	if (size > heap_size)
 		return NULL;
-	page = nt_run_allocate((uint32_t)(whole / PAGE_SIZE), NT_PAGE_RUN, tag, size, zero);
+	page = nt_run_allocate(heap, (uint32_t)(whole / PAGE_SIZE), NT_PAGE_RUN, tag, size, zero);
 	if (page == NT_PAGE_NONE)
 		return NULL;
 	block = page_address(page);
@@ -238,7 +242,7 @@ static void *large_allocate(size_t size, uint32_t tag, bool zero)
 	return block;
 }
 
-static void *allocate(size_t size, uint32_t tag, bool zero)
+static void *allocate(enum nt_heap heap, size_t size, uint32_t tag, bool zero)
 {
 	void *p;
 
@@ -247,8 +251,8 @@ static void *allocate(size_t size, uint32_t tag, bool zero)
 	if (size == 0)
 		size = 1;
 	if (size > SMALL_MAX - REDZONE)
-		return large_allocate(size, tag, zero);
-	p = small_allocate(size, tag);
+		return large_allocate(heap, size, tag, zero);
+	p = small_allocate(heap, size, tag);
 	if (p && zero)
 		memset(p, 0, size);
 	return p;
@@ -257,7 +261,7 @@ static void *allocate(size_t size, uint32_t tag, bool zero)
 static void free_small(const char *function, void *p, uint32_t page, uint32_t tag)
 {
 	unsigned class = table[page].class;
-	struct size_class *c = &classes[class];
+	struct size_class *c = &classes[nt_page_heap(page)][class];
 	uint32_t offset = BYTE_OFFSET(p);
 	struct object *o = &objects[(uint64_t)page * PAGE_GRANULES + offset / GRANULE];
 	bool allocated;
@@ -296,7 +300,7 @@ static void free_block(const char *function, void *p, uint32_t tag)
 	uint64_t offset = (uint64_t)((uintptr_t)p - (uintptr_t)base);
 	uint32_t page;
 
-	if (!pool_ready() || (uintptr_t)p < (uintptr_t)base || offset >= ram_size) {
+	if (!pool_ready() || (uintptr_t)p < (uintptr_t)base || offset >= NT_HEAPS * heap_size) {
 		complain_block(function, p, "not in the pool");
 		return;
 	}
@@ -314,18 +318,31 @@ static void free_block(const char *function, void *p, uint32_t tag)
 	}
 }
 
+/* ---- the face to the rest of nt ---- */
+
+void *nt_apart_allocate(size_t size, uint32_t tag)
+{
+	return allocate(NT_HEAP_APART, size, tag, true);
+}
+
+bool nt_is_apart(const void *p)
+{
+	return pool_ready() && (const uint8_t *)p >= base + heap_size &&
+	       (const uint8_t *)p < base + NT_HEAPS * heap_size;
+}
+
 /* ---- the face to kmcl ---- */
 
 void *nt_pages_allocate(size_t count)
 {
-	return count ? allocate(count * PAGE_SIZE, PAGES_TAG, true) : NULL;
+	return count ? allocate(NT_HEAP_SHARED, count * PAGE_SIZE, PAGES_TAG, true) : NULL;
 }
 
 void nt_pages_free(void *address, size_t count)
 {
 	uint64_t page = (uint64_t)((uint8_t *)address - base) / PAGE_SIZE;
 
-	if (pool_ready() && (uint8_t *)address >= base && page < ram_size / PAGE_SIZE &&
+	if (pool_ready() && (uint8_t *)address >= base && page < heap_size / PAGE_SIZE &&
 	    nt_page_kind(&table[page]) == NT_PAGE_RUN &&
 	    table[page].size != (uint64_t)count * PAGE_SIZE) {
 		complain_block(__func__, address, "a run of another length");
@@ -372,11 +389,11 @@ static void tally_slab(struct tally *t, uint32_t page)
 			tally_add(t, o[g].tag, o[g].size);
 }
 
-static void tally_pages(struct tally *t)
+static void tally_pages(struct tally *t, enum nt_heap heap)
 {
-	uint32_t page, end = nt_pages_touched();
+	uint32_t page, end = nt_pages_touched(heap);
 
-	for (page = 0; page < end; page += table[page].length) {
+	for (page = nt_pages_first(heap); page < end; page += table[page].length) {
 		if (nt_page_kind(&table[page]) == NT_PAGE_SLAB)
 			tally_slab(t, page);
 		else if (nt_page_kind(&table[page]) == NT_PAGE_RUN)
@@ -390,13 +407,14 @@ uint64_t nt_pool_outstanding(struct nt_pool_tag *tags, size_t capacity, size_t *
 	unsigned i;
 
 	if (pool_ready()) {
-		for (i = 0; i < CLASSES; i++)
-			nt_lock_acquire(&classes[i].lock);
+		for (i = 0; i < NT_HEAPS * CLASSES; i++)
+			nt_lock_acquire(&classes[i / CLASSES][i % CLASSES].lock);
 		nt_lock_acquire(&nt_pages_lock);
-		tally_pages(&t);
+		tally_pages(&t, NT_HEAP_SHARED);
+		tally_pages(&t, NT_HEAP_APART);
 		nt_lock_release(&nt_pages_lock);
-		for (i = 0; i < CLASSES; i++)
-			nt_lock_release(&classes[i].lock);
+		for (i = 0; i < NT_HEAPS * CLASSES; i++)
+			nt_lock_release(&classes[i / CLASSES][i % CLASSES].lock);
 	}
 	if (count)
 		*count = t.used;
@@ -447,14 +465,15 @@ PVOID ExAllocatePool2(POOL_FLAGS flags, SIZE_T size, ULONG tag)
 		return NULL;
 	if (flags & POOL_FLAG_CACHE_ALIGNED)
 		size = cache_aligned_size(size);
-	p = allocate(size, tag, !(flags & POOL_FLAG_UNINITIALIZED));
+	p = allocate(NT_HEAP_SHARED, size, tag, !(flags & POOL_FLAG_UNINITIALIZED));
 	if (!p && (flags & POOL_FLAG_RAISE_ON_FAILURE))
 		nt_die("ExAllocatePool2: no memory for %zu bytes, and the caller asked to raise",
 		       size);
 	return p;
 }
 
-static PVOID allocate_typed(const char *function, POOL_TYPE type, SIZE_T size, ULONG tag, bool zero)
+static PVOID allocate_typed(const char *function, enum nt_heap heap, POOL_TYPE type, SIZE_T size,
+                            ULONG tag, bool zero)
 {
 	void *p;
 
@@ -462,7 +481,7 @@ static PVOID allocate_typed(const char *function, POOL_TYPE type, SIZE_T size, U
 		return NULL;
 	if (type & NonPagedPoolCacheAligned)
 		size = cache_aligned_size(size);
-	p = allocate(size, tag, zero || (type & POOL_ZERO_ALLOCATION));
+	p = allocate(heap, size, tag, zero || (type & POOL_ZERO_ALLOCATION));
 	if (!p && (type & (POOL_RAISE_IF_ALLOCATION_FAILURE | NonPagedPoolMustSucceed)))
 		nt_die("%s: no memory for %zu bytes, and the caller asked to raise", function,
 		       size);
@@ -471,12 +490,17 @@ static PVOID allocate_typed(const char *function, POOL_TYPE type, SIZE_T size, U
 
 PVOID ExAllocatePoolWithTag(POOL_TYPE type, SIZE_T size, ULONG tag)
 {
-	return allocate_typed(__func__, type, size, tag, false);
+	return allocate_typed(__func__, NT_HEAP_SHARED, type, size, tag, false);
 }
 
 PVOID ExAllocatePoolZero(POOL_TYPE type, SIZE_T size, ULONG tag)
 {
-	return allocate_typed(__func__, type, size, tag, true);
+	return allocate_typed(__func__, NT_HEAP_SHARED, type, size, tag, true);
+}
+
+PVOID nt_apart_allocate_typed(const char *function, POOL_TYPE type, SIZE_T size, ULONG tag)
+{
+	return allocate_typed(function, NT_HEAP_APART, type, size, tag, false);
 }
 
 void ExFreePool(PVOID p)

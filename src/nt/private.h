@@ -153,6 +153,16 @@ void nt_object_reference(struct nt_object *o);
 /* A handle to it; takes a reference of its own. */
 NTSTATUS nt_object_open(struct nt_object *o, HANDLE *handle);
 
+/* ---- pool.c ---- */
+
+/*
+ * Zeroed memory of the pool's that the other end cannot map; NULL: none. For whatever this end
+ * follows, sizes or calls. ExFreePoolWithTag() frees it; IRQL <= DISPATCH_LEVEL.
+ */
+void *nt_apart_allocate(size_t size, uint32_t tag);
+/* The same, not zeroed, and with the rules of a pool type, in the name of `function`. */
+PVOID nt_apart_allocate_typed(const char *function, POOL_TYPE type, SIZE_T size, ULONG tag);
+
 /* ---- string.c ---- */
 
 /* The next character; moves *p on. What is ill-formed becomes U+FFFD. */

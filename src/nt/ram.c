@@ -47,6 +47,25 @@ static int make_memfd(uint64_t size)
 	return fd;
 }
 
+/* The memfd, and right after it as much that is private. */
+static void *map_both(int fd, uint64_t size)
+{
+	uint8_t *base = mmap(NULL, 2 * size, PROT_READ | PROT_WRITE,
+	                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (base == MAP_FAILED)
+		return base;
+	if (mmap(base, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE | MAP_FIXED, fd,
+	         0) == MAP_FAILED) {
+		int error = errno;
+
+		munmap(base, 2 * size);
+		errno = error;
+		return MAP_FAILED;
+	}
+	return base;
+}
+
 static void ram_make(void)
 {
 	uint64_t size = ram_size();
@@ -54,7 +73,7 @@ static void ram_make(void)
 	void *base = MAP_FAILED;
 
 	if (fd >= 0)
-		base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+		base = map_both(fd, size);
 	if (base == MAP_FAILED) {
 		nt_log(NT_LOG_ERROR, NULL, "no RAM of %llu MiB: %s",
 		       (unsigned long long)(size >> 20), strerror(errno));

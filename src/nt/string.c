@@ -9,6 +9,7 @@
 
 #define STRING_MAX  0xfffe /* bytes that a counted string can hold */
 #define REPLACEMENT 0xfffd
+#define STRING_TAG  'grtS'
 
 SIZE_T RtlCompareMemory(const void *a, const void *b, SIZE_T n)
 {
@@ -342,7 +343,7 @@ static NTSTATUS conversion_room(USHORT *maximum, void **buffer, size_t bytes, si
 		return STATUS_INVALID_PARAMETER_2;
 	if (!allocate)
 		return bytes <= *maximum ? STATUS_SUCCESS : STATUS_BUFFER_OVERFLOW;
-	*buffer = ExAllocatePool2(POOL_FLAG_PAGED, bytes + nul, 'grtS');
+	*buffer = nt_apart_allocate_typed(__func__, PagedPool, bytes + nul, STRING_TAG);
 	if (!*buffer)
 		return STATUS_NO_MEMORY;
 	*maximum = (USHORT)(bytes + nul);
@@ -465,8 +466,8 @@ NTSTATUS RtlStringFromGUID(REFGUID guid, PUNICODE_STRING string)
 {
 	static const char hex[] = "0123456789ABCDEF";
 	const uint8_t *bytes = (const uint8_t *)guid;
-	WCHAR *text =
-		ExAllocatePool2(POOL_FLAG_PAGED, (GUID_CHARACTERS + 1) * sizeof(WCHAR), 'grtS');
+	WCHAR *text = nt_apart_allocate_typed(__func__, PagedPool,
+	                                      (GUID_CHARACTERS + 1) * sizeof(WCHAR), STRING_TAG);
 
 	if (!text)
 		return STATUS_INSUFFICIENT_RESOURCES;

@@ -153,7 +153,7 @@ NTSTATUS RtlUnicodeStringVPrintf(PUNICODE_STRING to, PCWSTR format, va_list argu
 	                      sizeof(WCHAR));
 	if (needed < room)
 		return STATUS_SUCCESS;
-	copy = ExAllocatePoolWithTag(NonPagedPoolNx, (room + 1) * sizeof(WCHAR), 'tmrF');
+	copy = nt_apart_allocate((room + 1) * sizeof(WCHAR), 'tmrF');
 	if (!copy)
 		return STATUS_BUFFER_OVERFLOW;
 	room = nt_format_wide(copy, room + 1, &needed, format, arguments);

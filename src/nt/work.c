@@ -145,7 +145,7 @@ struct _IO_WORKITEM {
 
 PIO_WORKITEM IoAllocateWorkItem(PDEVICE_OBJECT device)
 {
-	PIO_WORKITEM item = ExAllocatePoolZero(NonPagedPoolNx, sizeof(*item), WORK_TAG);
+	PIO_WORKITEM item = nt_apart_allocate(sizeof(*item), WORK_TAG);
 
 	if (item)
 		item->device = device;

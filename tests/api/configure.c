@@ -4,6 +4,8 @@
 
 #include "pair.h"
 
+#include <stdlib.h>
+
 #define KIB 1024u
 #define MIB (1024u * KIB)
 
@@ -395,6 +397,7 @@ static void handles_are_counted_references(void **state)
 {
 	struct pair *pair = pair_create();
 	HANDLE one, two, thread;
+	struct kmcl_bus_info info;
 
 	assert_int_equal(VmbConvertVmbusHandleToKernelHandle(pair->vmbus, NULL),
 	                 STATUS_INVALID_PARAMETER_2);
@@ -412,8 +415,14 @@ static void handles_are_counted_references(void **state)
 	assert_int_equal(VmbServerChannelInitSetVmbusHandle(pair->server.channel, NULL),
 	                 STATUS_INVALID_PARAMETER_2);
 
+	/* one that was not converted, though it is of the right host */
+	assert_int_equal(VmbServerChannelInitSetVmbusHandle(pair->server.channel, pair->vmbus),
+	                 STATUS_INVALID_PARAMETER_2);
+
 	assert_int_equal(VmbConvertVmbusHandleToKernelHandle(pair->vmbus, &one), STATUS_SUCCESS);
 	assert_int_equal(VmbConvertVmbusHandleToKernelHandle(one, &two), STATUS_SUCCESS);
+	assert_int_equal(kmcl_host_info(one, &info), STATUS_SUCCESS);
+	assert_int_equal(kmcl_host_info(pair->vmbus, &info), STATUS_SUCCESS);
 	assert_int_equal(ZwClose(one), STATUS_SUCCESS);
 	assert_int_equal(ZwClose(one), STATUS_INVALID_HANDLE);
 	assert_int_equal(VmbServerChannelInitSetVmbusHandle(pair->server.channel, one),
@@ -440,6 +449,125 @@ static void expect_rings(struct pair *pair, uint32_t in_pages, uint32_t out_page
 	assert_int_equal(info.ring_out_bytes, in_pages * 4096);
 }
 
+/* What may be NULL may be NULL.
+ * covers: kmcl_server_channel_init_set_offer_data, kmcl_client_channel_init_set_open_data,
+ * kmcl_server_channel_get_open_data, VmbClientChannelInitSetTargetPnp,
+ * VmbServerChannelInitSetSaveRestorePacketCallbacks, VmbChannelInitSetProcessPacketCallbacks,
+ * VmbChannelSetPointer, VmbPacketSetPointer, VmbPacketSend, VmbChannelSetInterruptLatency */
+static void optional_pointers(void **state)
+{
+	struct pair *pair = pair_create();
+	VMBCHANNEL client = pair->client.channel, server = pair->server.channel;
+	uint8_t byte;
+	VMBPACKET packet;
+
+	assert_int_equal(kmcl_server_channel_init_set_offer_data(server, NULL, 0), 0);
+	assert_int_equal(kmcl_server_channel_init_set_offer_data(server, NULL, 1),
+	                 STATUS_INVALID_PARAMETER_3);
+	assert_int_equal(kmcl_client_channel_init_set_open_data(client, NULL, 0), 0);
+	assert_int_equal(kmcl_client_channel_init_set_open_data(client, NULL, 1),
+	                 STATUS_INVALID_PARAMETER_3);
+	assert_int_equal(VmbServerChannelInitSetSaveRestorePacketCallbacks(server, NULL, NULL), 0);
+	assert_int_equal(VmbClientChannelInitSetTargetPnp(client, &pair_type, NULL, NULL), 0);
+	pair_open(pair);
+	assert_int_equal(kmcl_server_channel_get_open_data(server, NULL, 0), 0);
+	assert_int_equal(kmcl_server_channel_get_open_data(server, NULL, 1),
+	                 STATUS_INVALID_PARAMETER_2);
+	assert_int_equal(kmcl_server_channel_get_open_data(server, &byte, 1), 0);
+	assert_int_equal(VmbChannelSetInterruptLatency(client, 5, NULL), STATUS_NOT_SUPPORTED);
+	packet = VmbPacketAllocate(client);
+	VmbPacketSetPointer(packet, NULL);
+	assert_null(VmbPacketGetPointer(packet));
+	VmbPacketSetCompletionRoutine(packet, pair_completed);
+	assert_int_equal(VmbPacketSend(packet, NULL, 0, NULL,
+	                               VMBUS_CHANNEL_FORMAT_FLAG_WAIT_FOR_COMPLETION |
+	                                       VMBUS_CHANNEL_FORMAT_FLAG_PAGED_BUFFER),
+	                 0);
+	pair_wait(pair->client.completions == 1);
+	pair_destroy(pair);
+}
+
+/* What the limits allow, the most of it at once, must go through; and back. */
+static void expect_largest(struct pair *pair, uint32_t packet, uint32_t external, uint32_t chain)
+{
+	uint8_t *bytes = calloc(1, packet);
+	uint8_t *memory = ExAllocatePoolZero(NonPagedPoolNx, external + PAGE_SIZE, 'tset');
+	PMDL first = NULL, *last = &first;
+	uint32_t count = pair->client.completions, used = 0;
+	VMBPACKET p = VmbPacketAllocate(pair->client.channel);
+
+	assert_non_null(memory);
+	/* each piece begins and ends inside a page */
+	for (uint32_t i = 0; i < chain; i++) {
+		uint32_t size = i + 1 < chain ? external / chain : external - used;
+
+		*last = IoAllocateMdl(memory + 1 + used, size, FALSE, FALSE, NULL);
+		MmBuildMdlForNonPagedPool(*last);
+		last = &(*last)->Next;
+		used += size;
+	}
+	VmbPacketSetCompletionRoutine(p, pair_completed);
+	assert_int_equal(VmbPacketSend(p, bytes, packet, first,
+	                               VMBUS_CHANNEL_FORMAT_FLAG_WAIT_FOR_COMPLETION),
+	                 STATUS_SUCCESS);
+	pair_wait(pair->client.completions == count + 1);
+	assert_int_equal(pair->client.last_status, STATUS_SUCCESS);
+	count = pair->client.packets;
+	assert_int_equal(pair_send(&pair->server, bytes, packet, 0), STATUS_SUCCESS);
+	pair_wait(pair->client.packets == count + 1);
+	while (first) {
+		PMDL next = first->Next;
+
+		IoFreeMdl(first);
+		first = next;
+	}
+	ExFreePoolWithTag(memory, 'tset');
+	free(bytes);
+}
+
+static NTSTATUS set_limit(VMBCHANNEL ch, int what, const uint32_t *limits)
+{
+	if (what == 0)
+		return VmbClientChannelInitSetRingBufferPageCount(ch, limits[0], limits[0]);
+	if (what == 1)
+		return VmbChannelInitSetMaximumPacketSize(ch, limits[1]);
+	return VmbChannelInitSetMaximumExternalData(ch, limits[2], limits[3]);
+}
+
+/* covers: VmbClientChannelInitSetRingBufferPageCount, VmbChannelInitSetMaximumPacketSize,
+ * VmbChannelInitSetMaximumExternalData */
+static void rings_hold_what_the_limits_allow(void **state)
+{
+	static const int orders[][3] = { { 0, 1, 2 }, { 0, 2, 1 }, { 1, 0, 2 },
+		                         { 1, 2, 0 }, { 2, 0, 1 }, { 2, 1, 0 } };
+	static const uint32_t limits[][4] = {
+		{ 1, 65536, 4096, 1 },      { 2, 4096, 8u << 20, 32 }, { 1, 4096, 1u << 20, 32 },
+		{ 1, 262144, 1u << 20, 4 }, { 2, 8, 1u << 20, 512 },   { 60, 8, 4096, 1 },
+	};
+
+	for (size_t l = 0; l < sizeof(limits) / sizeof(*limits); l++) {
+		for (size_t o = 0; o < sizeof(orders) / sizeof(*orders); o++) {
+			struct pair *pair = pair_create();
+			struct kmcl_channel_info info;
+
+			for (int i = 0; i < 3; i++)
+				assert_int_equal(
+					set_limit(pair->client.channel, orders[o][i], limits[l]),
+					STATUS_SUCCESS);
+			set_limit(pair->server.channel, 1, limits[l]);
+			set_limit(pair->server.channel, 2, limits[l]);
+			pair_open(pair);
+			expect_largest(pair, limits[l][1], limits[l][2], limits[l][3]);
+			kmcl_channel_info(pair->client.channel, &info);
+			assert_true(info.ring_out_bytes >= limits[l][0] * PAGE_SIZE);
+			assert_true(info.ring_in_bytes >= limits[l][0] * PAGE_SIZE);
+			if (limits[l][0] == 60)
+				assert_int_equal(info.ring_out_bytes, 60 * PAGE_SIZE);
+			pair_destroy(pair);
+		}
+	}
+}
+
 /* covers: VmbClientChannelInitSetRingBufferPageCount, kmcl_channel_info */
 static void ring_sizes(void **state)
 {
@@ -453,11 +581,6 @@ static void ring_sizes(void **state)
 	assert_int_equal(VmbClientChannelInitSetRingBufferPageCount(ch, 4095, 8),
 	                 STATUS_INVALID_PARAMETER_2);
 	assert_int_equal(VmbClientChannelInitSetRingBufferPageCount(ch, 8, 4095),
-	                 STATUS_INVALID_PARAMETER_3);
-	/* a packet of 4096 bytes and its headers do not fit in one page */
-	assert_int_equal(VmbClientChannelInitSetRingBufferPageCount(ch, 1, 8),
-	                 STATUS_INVALID_PARAMETER_2);
-	assert_int_equal(VmbClientChannelInitSetRingBufferPageCount(ch, 8, 1),
 	                 STATUS_INVALID_PARAMETER_3);
 	assert_int_equal(VmbChannelInitSetMaximumPacketSize(ch, 64), STATUS_SUCCESS);
 	assert_int_equal(VmbClientChannelInitSetRingBufferPageCount(ch, 1, 1), STATUS_SUCCESS);
@@ -594,6 +717,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(names_become_utf8),
 		cmocka_unit_test(mmio_and_vtl_have_limits),
 		cmocka_unit_test(handles_are_counted_references),
+		cmocka_unit_test(optional_pointers),
+		cmocka_unit_test(rings_hold_what_the_limits_allow),
 		cmocka_unit_test(ring_sizes),
 		cmocka_unit_test(rings_follow_the_packet_size),
 		cmocka_unit_test(enable_wants_a_configuration),

@@ -253,6 +253,104 @@ static void sizes_of_all_kinds(void **state)
 	pair_destroy(pair);
 }
 
+static uint32_t answer_size;
+static const void *answer_bytes;
+
+static void answer_as_told(struct pair_end *end, VMBPACKETCOMPLETION packet, void *buffer,
+                           uint32_t size, uint32_t flags)
+{
+	VmbChannelPacketComplete(packet, (void *)(uintptr_t)answer_bytes, answer_size);
+}
+
+/* covers: VmbChannelPacketComplete */
+static void no_buffer_means_no_bytes(void **state)
+{
+	struct pair *pair = pair_create();
+	const uint32_t sizes[] = { 0, 1, 16, 4096, 100000 };
+	uint64_t word = 1;
+
+	pair->server.process = answer_as_told;
+	answer_bytes = NULL;
+	pair_open(pair);
+	for (uint32_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
+		answer_size = sizes[i];
+		assert_int_equal(pair_send(&pair->client, &word, sizeof(word), WAIT), 0);
+		pair_wait(pair->client.completions == i + 1);
+		assert_int_equal(pair->client.answer_size, 0);
+	}
+	pair_destroy(pair);
+	assert_int_equal(pair_logged_errors(), 0);
+}
+
+static void maximum_is_the_longest(uint32_t server_max, uint32_t client_max)
+{
+	static const uint8_t bytes[1024] = { 1, 2, 3 };
+	struct pair *pair = pair_create();
+	uint32_t sent = 0;
+
+	assert_int_equal(VmbChannelInitSetMaximumPacketSize(pair->server.channel, server_max), 0);
+	assert_int_equal(VmbChannelInitSetMaximumPacketSize(pair->client.channel, client_max), 0);
+	pair_open(pair);
+	pair_logged_errors();
+	/* what fits with its padding is cut, and answered with just as much */
+	for (uint32_t size = 0; size <= (server_max + 7) / 8 * 8; size++, sent++) {
+		assert_int_equal(pair_send(&pair->client, bytes, size, WAIT), 0);
+		pair_wait(pair->client.completions == sent + 1);
+		assert_int_equal(pair->client.last_status, STATUS_SUCCESS);
+		assert_in_range(pair->server.last_size, size < server_max ? size : server_max,
+		                server_max);
+	}
+	assert_int_equal(pair_logged_errors(), 0);
+	/* longer answers are cut to what this end may send, and to what that end may take */
+	pair->server.process = answer_as_told;
+	answer_bytes = bytes;
+	for (answer_size = server_max + 1; answer_size < server_max + 300; answer_size += 7) {
+		assert_int_equal(pair_send(&pair->client, bytes, 8, WAIT), 0);
+		sent++;
+		pair_wait(pair->client.completions == sent);
+		assert_int_equal(pair->client.last_status, STATUS_SUCCESS);
+		assert_in_range(pair->client.answer_size, server_max, (server_max + 7) / 8 * 8);
+	}
+	assert_int_equal(pair_logged_errors(), 1); /* said once */
+	pair_destroy(pair);
+}
+
+/* covers: EVT_VMB_CHANNEL_PROCESS_PACKET, VmbChannelPacketComplete,
+ * VmbChannelInitSetMaximumPacketSize */
+static void the_maximum_is_the_longest(void **state)
+{
+	for (uint32_t max = 97; max <= 105; max++)
+		maximum_is_the_longest(max, 1024);
+}
+
+/* The same for the end that is answered.
+ * covers: EVT_VMB_PACKET_COMPLETION_ROUTINE */
+static void an_answer_is_at_most_the_maximum(void **state)
+{
+	static const uint8_t bytes[1024] = { 1, 2, 3 };
+
+	for (uint32_t max = 97; max <= 105; max++) {
+		struct pair *pair = pair_create();
+		uint32_t sent = 0;
+
+		assert_int_equal(VmbChannelInitSetMaximumPacketSize(pair->client.channel, max), 0);
+		pair->server.process = answer_as_told;
+		answer_bytes = bytes;
+		pair_open(pair);
+		pair_logged_errors();
+		for (answer_size = max - 9; answer_size <= sizeof(bytes); answer_size += 3) {
+			assert_int_equal(pair_send(&pair->client, bytes, 8, WAIT), 0);
+			sent++;
+			pair_wait(pair->client.completions == sent);
+			assert_int_equal(pair->client.last_status, STATUS_SUCCESS);
+			assert_in_range(pair->client.answer_size,
+			                answer_size < max ? answer_size : max, max);
+		}
+		assert_int_equal(pair_logged_errors(), 1);
+		pair_destroy(pair);
+	}
+}
+
 /* covers: VmbChannelInitSetFlags */
 static void pipes_keep_exact_sizes(void **state)
 {
@@ -290,6 +388,9 @@ int main(int argc, char **argv)
 		cmocka_unit_test(client_context_is_there_and_zeroed),
 		cmocka_unit_test(processing_complete_counts_batches),
 		cmocka_unit_test(sizes_of_all_kinds),
+		cmocka_unit_test(no_buffer_means_no_bytes),
+		cmocka_unit_test(the_maximum_is_the_longest),
+		cmocka_unit_test(an_answer_is_at_most_the_maximum),
 		cmocka_unit_test(pipes_keep_exact_sizes),
 	};
 

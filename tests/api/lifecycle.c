@@ -142,6 +142,48 @@ static void pause_waits_for_packets(void **state)
 	pair_destroy(pair);
 }
 
+/* What it sent is answered, and it hears of that when it is started again. */
+/* covers: VmbChannelPause, VmbChannelStart, EVT_VMB_PACKET_COMPLETION_ROUTINE */
+static void a_paused_end_gets_no_completions(void **state)
+{
+	struct pair *pair = pair_create();
+	uint64_t word = 7;
+
+	pair_open(pair);
+	VmbChannelPause(pair->client.channel);
+	assert_int_equal(pair_send(&pair->client, &word, sizeof(word),
+	                           VMBUS_CHANNEL_FORMAT_FLAG_WAIT_FOR_COMPLETION),
+	                 STATUS_SUCCESS);
+	pair_wait(pair->server.packets == 1);
+	KeStallExecutionProcessor(20000);
+	assert_int_equal(pair->client.completions, 0);
+	VmbChannelStart(pair->client.channel);
+	pair_wait(pair->client.completions == 1);
+	assert_int_equal(pair->client.last_status, STATUS_SUCCESS);
+	pair_destroy(pair);
+}
+
+static NTSTATUS enable_inside(struct pair_end *end)
+{
+	end->last_status = VmbChannelEnable(end->channel);
+	return STATUS_SUCCESS;
+}
+
+/* Closed has not returned, so the channel is not disabled yet. */
+/* covers: VmbChannelEnable, EVT_VMB_CHANNEL_CLOSED */
+static void enable_inside_closed_is_refused(void **state)
+{
+	struct pair *pair = pair_create();
+
+	pair->client.on_closed = pair->server.on_closed = enable_inside;
+	pair_open(pair);
+	VmbChannelDisable(pair->client.channel);
+	pair_wait(pair_traced(&pair->server, "C"));
+	assert_int_equal(pair->client.last_status, STATUS_INVALID_PARAMETER_1);
+	assert_int_equal(pair->server.last_status, STATUS_INVALID_PARAMETER_1);
+	pair_destroy(pair);
+}
+
 static NTSTATUS refuse(struct pair_end *end)
 {
 	return STATUS_DEVICE_NOT_READY;
@@ -330,6 +372,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(pause_and_start),
 		cmocka_unit_test(paused_before_enabled),
 		cmocka_unit_test(pause_waits_for_packets),
+		cmocka_unit_test(a_paused_end_gets_no_completions),
+		cmocka_unit_test(enable_inside_closed_is_refused),
 		cmocka_unit_test(server_refuses_to_open),
 		cmocka_unit_test(client_refuses_to_open),
 		cmocka_unit_test(started_may_send),

@@ -90,6 +90,156 @@ static void packets_in_the_callers_memory(void **state)
 	free(memory);
 }
 
+/* covers: VmbPacketInitialize */
+static void memory_is_initialized_any_number_of_times(void **state)
+{
+	struct pair *pair = pair_create();
+	enum { TIMES = 70000, ATONCE = 250 };
+	uint32_t size = (VmbChannelSizeofPacket(pair->client.channel) + 63) / 64 * 64;
+	uint8_t *memory = aligned_alloc(64, (size_t)size * ATONCE);
+	uint64_t word = 5;
+	VMBPACKET packet;
+
+	for (uint32_t i = 0; i < TIMES; i++)
+		assert_int_equal(VmbPacketInitialize(pair->client.channel, (VMBPACKET)memory, size),
+		                 0);
+	packet = VmbPacketAllocate(pair->client.channel);
+	assert_non_null(packet);
+	VmbPacketFree(packet);
+	/* and sent each time, without a word that its use is over */
+	pair_open(pair);
+	initialized_done = 0;
+	for (uint32_t i = 0; i < TIMES; i += ATONCE) {
+		for (uint32_t k = 0; k < ATONCE; k++) {
+			packet = (VMBPACKET)(memory + (size_t)k * size);
+			assert_int_equal(VmbPacketInitialize(pair->client.channel, packet, size),
+			                 0);
+			VmbPacketSetCompletionRoutine(packet, initialized_completed);
+			assert_int_equal(
+				VmbPacketSend(packet, &word, sizeof(word), NULL, k % 8 ? WAIT : 0),
+				0);
+		}
+		pair_wait(initialized_done == i + ATONCE);
+	}
+	pair_destroy(pair);
+	free(memory);
+}
+
+static uint32_t one_slot_cancelled;
+
+static VOID one_slot_completed(VMBPACKET packet, NTSTATUS status, PVOID buffer, UINT32 size)
+{
+	pair_lock();
+	initialized_done += status == STATUS_SUCCESS;
+	one_slot_cancelled += status == STATUS_CANCELLED;
+	pair_unlock();
+	pair_changed();
+}
+
+/* With one transaction left, whoever does not give it back is found out.
+ * covers: VmbPacketInitialize, VmbPacketAllocate */
+static void each_end_of_a_send_gives_its_transaction_back(void **state)
+{
+	struct pair *pair = pair_create();
+	enum { ALL = 65536 };
+	VMBPACKET *taken = calloc(ALL, sizeof(*taken));
+	VMBPACKET mine, other;
+	uint32_t size;
+	uint64_t word = 5;
+
+	assert_int_equal(VmbChannelInitSetMaximumPacketSize(pair->client.channel, 8), 0);
+	assert_int_equal(VmbChannelInitSetMaximumExternalData(pair->client.channel, 4096, 1), 0);
+	size = VmbChannelSizeofPacket(pair->client.channel);
+	mine = malloc(size);
+	other = malloc(size);
+	for (uint32_t i = 0; i < ALL - 1; i++)
+		assert_non_null(taken[i] = VmbPacketAllocate(pair->client.channel));
+	assert_int_equal(VmbPacketInitialize(pair->client.channel, mine, size), 0);
+	assert_int_equal(VmbPacketInitialize(pair->client.channel, other, size), 0);
+	VmbPacketSetCompletionRoutine(mine, one_slot_completed);
+	VmbPacketSetCompletionRoutine(other, one_slot_completed);
+	initialized_done = one_slot_cancelled = 0;
+	for (uint32_t round = 0; round < 3; round++) {
+		/* it waits for the channel; another has to wait for it, unless it needs no answer
+		 */
+		assert_int_equal(VmbPacketSend(mine, &word, sizeof(word), NULL, WAIT), 0);
+		assert_int_equal(VmbPacketSend(other, &word, sizeof(word), NULL, WAIT),
+		                 STATUS_INSUFFICIENT_RESOURCES);
+		assert_int_equal(VmbPacketSend(other, &word, sizeof(word), NULL, 0), 0);
+		if (round == 0)
+			assert_null(VmbPacketAllocate(pair->client.channel));
+		if (round == 0)
+			pair_open(pair);
+		else
+			assert_int_equal(VmbChannelEnable(pair->client.channel), 0);
+		pair_wait(initialized_done == 3 * round + 2);
+		/* answered, so it is the other's turn */
+		assert_int_equal(VmbPacketSend(other, &word, sizeof(word), NULL, WAIT), 0);
+		pair_wait(initialized_done == 3 * round + 3);
+		/* a refused one takes none */
+		assert_int_equal(VmbPacketSend(mine, &word, 9, NULL, WAIT),
+		                 STATUS_INVALID_PARAMETER_3);
+		VmbChannelDisable(pair->client.channel);
+	}
+	/* and those that are cancelled */
+	for (uint32_t round = 0; round < 3; round++) {
+		VmbChannelPause(pair->server.channel);
+		pair_wait(pair_traced(&pair->client, "C"));
+		assert_int_equal(VmbChannelEnable(pair->client.channel), 0);
+		pair_wait(pair_traced(&pair->client, "OSP"));
+		assert_int_equal(VmbPacketSend(mine, &word, sizeof(word), NULL, WAIT), 0);
+		VmbChannelDisable(pair->client.channel);
+		pair_wait(one_slot_cancelled == round + 1);
+	}
+	assert_non_null(taken[ALL - 1] = VmbPacketAllocate(pair->client.channel));
+	assert_null(VmbPacketAllocate(pair->client.channel));
+	assert_int_equal(VmbPacketSend(mine, &word, sizeof(word), NULL, WAIT),
+	                 STATUS_INSUFFICIENT_RESOURCES);
+	for (uint32_t i = 0; i < ALL; i++)
+		VmbPacketFree(taken[i]);
+	pair_destroy(pair);
+	free(other);
+	free(mine);
+	free(taken);
+}
+
+/* The count of transactions rises while a channel closes and looks through all of them.
+ * covers: VmbPacketAllocate, VmbChannelDisable */
+static _Atomic(bool) making;
+
+static void *make_packets(void *context)
+{
+	enum { MOST = 60000 };
+	VMBPACKET *packets = calloc(MOST, sizeof(*packets));
+	uint32_t count = 0;
+
+	for (; making && count < MOST; count++)
+		packets[count] = VmbPacketAllocate(context);
+	while (count > 0)
+		VmbPacketFree(packets[--count]);
+	free(packets);
+	return NULL;
+}
+
+static void packets_are_made_while_the_channel_closes(void **state)
+{
+	for (int round = 0; round < 15; round++) {
+		struct pair *pair = pair_create();
+		VMBCHANNEL channel = pair->client.channel;
+		pthread_t thread;
+
+		assert_int_equal(VmbChannelInitSetMaximumPacketSize(channel, 8), 0);
+		assert_int_equal(VmbChannelInitSetMaximumExternalData(channel, 4096, 1), 0);
+		pair_open(pair);
+		making = true;
+		assert_int_equal(pthread_create(&thread, NULL, make_packets, channel), 0);
+		VmbChannelDisable(channel);
+		making = false;
+		assert_int_equal(pthread_join(thread, NULL), 0);
+		pair_destroy(pair);
+	}
+}
+
 static void wait_for_all(struct pair *pair)
 {
 	struct kmcl_channel_info info;
@@ -417,6 +567,9 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(allocated_packets),
 		cmocka_unit_test(packets_in_the_callers_memory),
+		cmocka_unit_test(memory_is_initialized_any_number_of_times),
+		cmocka_unit_test(each_end_of_a_send_gives_its_transaction_back),
+		cmocka_unit_test(packets_are_made_while_the_channel_closes),
 		cmocka_unit_test(without_a_routine_packets_free_themselves),
 		cmocka_unit_test(sent_again_from_its_completion_routine),
 		cmocka_unit_test(completion_routines_do_not_nest),

@@ -156,6 +156,7 @@ static VOID pair_process_packet(VMBCHANNEL channel, VMBPACKETCOMPLETION packet, 
 
 	pthread_mutex_lock(&lock);
 	end->packets++;
+	end->batch_ended = false;
 	end->bytes += size;
 	end->passive_packets += KeGetCurrentIrql() == PASSIVE_LEVEL;
 	end->last_size = size < sizeof(end->last) ? size : sizeof(end->last);
@@ -176,6 +177,8 @@ static VOID pair_processing_complete(VMBCHANNEL channel, UINT32 count)
 	pthread_mutex_lock(&lock);
 	end->batches++;
 	end->batched += count;
+	end->batch_ended = true;
+	end->batches_at_dispatch += KeGetCurrentIrql() == DISPATCH_LEVEL;
 	pthread_cond_broadcast(&changed);
 	pthread_mutex_unlock(&lock);
 }

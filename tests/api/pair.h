@@ -23,7 +23,7 @@
 
 #include <pthread.h>
 
-#define PAIR_WAIT_MS 10000u
+#define PAIR_WAIT_MS 30000u
 
 struct pair_end;
 typedef void pair_process(struct pair_end *end, VMBPACKETCOMPLETION packet, void *buffer,
@@ -49,6 +49,8 @@ struct pair_end {
 	uint64_t bytes;
 	uint32_t batches;
 	uint32_t batched;
+	bool batch_ended; /* ProcessingComplete came after the last ProcessPacket */
+	uint32_t batches_at_dispatch;
 	uint32_t completions;
 	uint32_t cancelled;
 	NTSTATUS last_status;

@@ -47,7 +47,7 @@ static void a_long_answer_is_cut(void **state)
 
 	pair->server.process = answer_too_long;
 	pair_open(pair);
-	assert_int_equal(ask(&pair->client, 1, answer, &size, NULL), STATUS_BUFFER_TOO_SMALL);
+	assert_int_equal(ask(&pair->client, 1, answer, &size, NULL), STATUS_BUFFER_OVERFLOW);
 	assert_int_equal(size, 16);
 	assert_int_equal(answer[1], 2);
 	assert_int_equal(answer[2], 9);
@@ -192,7 +192,157 @@ static void refusals(void **state)
 	assert_int_equal(
 		VmbChannelSendSynchronousRequest(c, &word, 8, NULL, WAIT, answer, NULL, NULL),
 		STATUS_INVALID_PARAMETER_7);
+	/* its size is checked where there is no buffer, too */
+	for (odd = 1; odd < 8; odd++)
+		assert_int_equal(
+			VmbChannelSendSynchronousRequest(c, &word, 8, NULL, WAIT, NULL, &odd, NULL),
+			STATUS_INVALID_PARAMETER_7);
+	odd = 12;
+	assert_int_equal(VmbChannelSendSynchronousRequest(c, &word, 8, NULL, 0, NULL, &odd, &none),
+	                 STATUS_INVALID_PARAMETER_7);
+	assert_int_equal(odd, 12);
 	pair_destroy(pair);
+}
+
+static NTSTATUS send_now(struct pair_end *end, uint32_t flags)
+{
+	LARGE_INTEGER none = { .QuadPart = 0 };
+	uint64_t word = 5;
+
+	return VmbChannelSendSynchronousRequest(end->channel, &word, sizeof(word), NULL, flags,
+	                                        NULL, NULL, &none);
+}
+
+/* covers: VmbChannelSendSynchronousRequest */
+static void nothing_goes_now_while_it_is_closed(void **state)
+{
+	struct pair *pair = pair_create();
+
+	/* disabled, and never enabled */
+	assert_int_equal(send_now(&pair->client, 0), STATUS_DEVICE_REMOVED);
+	assert_int_equal(send_now(&pair->client, WAIT), STATUS_DEVICE_REMOVED);
+	assert_int_equal(send_now(&pair->server, 0), STATUS_DEVICE_REMOVED);
+	/* enabled, with nobody at the other end */
+	assert_int_equal(VmbChannelEnable(pair->server.channel), 0);
+	assert_int_equal(send_now(&pair->server, 0), STATUS_DEVICE_REMOVED);
+	VmbChannelDisable(pair->server.channel);
+	assert_int_equal(VmbChannelEnable(pair->client.channel), 0);
+	assert_int_equal(send_now(&pair->client, 0), STATUS_DEVICE_REMOVED);
+	assert_int_equal(send_now(&pair->client, WAIT), STATUS_DEVICE_REMOVED);
+	VmbChannelDisable(pair->client.channel);
+	/* open, and closed again */
+	pair_open(pair);
+	assert_int_equal(send_now(&pair->client, 0), STATUS_SUCCESS);
+	assert_int_equal(send_now(&pair->server, 0), STATUS_SUCCESS);
+	VmbChannelDisable(pair->client.channel);
+	pair_wait(pair_traced(&pair->server, "C"));
+	assert_int_equal(send_now(&pair->client, 0), STATUS_DEVICE_REMOVED);
+	assert_int_equal(send_now(&pair->client, WAIT), STATUS_DEVICE_REMOVED);
+	assert_int_equal(send_now(&pair->server, 0), STATUS_DEVICE_REMOVED);
+	pair_destroy(pair);
+}
+
+/* covers: VmbChannelSendSynchronousRequest */
+static void the_size_says_what_was_written(void **state)
+{
+	struct pair *pair = pair_create();
+	LARGE_INTEGER none = { .QuadPart = 0 }, some = { .QuadPart = -100000000 };
+	LARGE_INTEGER *timeouts[] = { NULL, &some };
+	uint64_t word = 1, answer[8];
+	VMBCHANNEL c = pair->client.channel;
+
+	pair_open(pair);
+	for (int i = 0; i < 2; i++) {
+		for (uint32_t capacity = 8; capacity <= sizeof(answer); capacity += 8) {
+			uint32_t size = capacity;
+
+			assert_int_equal(VmbChannelSendSynchronousRequest(c, &word, 8, NULL, WAIT,
+			                                                  answer, &size,
+			                                                  timeouts[i]),
+			                 0);
+			assert_int_equal(size, 8);
+			size = capacity;
+			assert_int_equal(VmbChannelSendSynchronousRequest(c, &word, 8, NULL, WAIT,
+			                                                  NULL, &size, timeouts[i]),
+			                 0);
+			assert_int_equal(size, 0);
+			size = capacity;
+			assert_int_equal(VmbChannelSendSynchronousRequest(
+						 c, &word, 8, NULL, 0, answer, &size, timeouts[i]),
+			                 0);
+			assert_int_equal(size, 0);
+			size = capacity;
+			assert_int_equal(VmbChannelSendSynchronousRequest(c, &word, 8, NULL, 0,
+			                                                  answer, &size, &none),
+			                 0);
+			assert_int_equal(size, 0);
+		}
+	}
+	pair_destroy(pair);
+}
+
+static void write_external(struct pair_end *end, VMBPACKETCOMPLETION packet, void *buffer,
+                           uint32_t size, uint32_t flags)
+{
+	PMDL mdl;
+
+	if (!(flags & VMBUS_CHANNEL_PROCESS_PACKET_FLAG_EXTERNAL_DATA) ||
+	    VmbChannelPacketGetExternalData(packet, 0, &mdl) != STATUS_SUCCESS)
+		pair_trace(end, '!');
+	else
+		memset(MmGetSystemAddressForMdlSafe(mdl, NormalPagePriority), 7,
+		       MmGetMdlByteCount(mdl));
+	VmbChannelPacketComplete(packet, buffer, size);
+}
+
+/* covers: VmbChannelSendSynchronousRequest */
+static void external_data_needs_no_flag(void **state)
+{
+	struct pair *pair = pair_create();
+	LARGE_INTEGER none = { .QuadPart = 0 };
+	uint8_t here[PAGE_SIZE] = { 0 }; /* bounced where the host is another process's memory */
+	uint8_t *pool = ExAllocatePoolZero(NonPagedPoolNx, PAGE_SIZE, 'tset');
+	uint8_t *buffers[] = { here, pool };
+	uint64_t word = 3, answer[1];
+	uint32_t size;
+	KIRQL irql;
+
+	pair->server.process = write_external;
+	pair_open(pair);
+	for (int i = 0; i < 2; i++) {
+		PMDL mdl = IoAllocateMdl(buffers[i], PAGE_SIZE, FALSE, FALSE, NULL);
+
+		MmBuildMdlForNonPagedPool(mdl);
+		size = sizeof(answer);
+		assert_int_equal(VmbChannelSendSynchronousRequest(pair->client.channel, &word, 8,
+		                                                  mdl, 0, answer, &size, NULL),
+		                 0);
+		assert_int_equal(size, 8);
+		assert_int_equal(answer[0], 3);
+		for (int k = 0; k < (int)PAGE_SIZE; k++)
+			assert_int_equal(buffers[i][k], 7);
+		/* and one that nobody waits for */
+		KeRaiseIrql(DISPATCH_LEVEL, &irql);
+		assert_int_equal(VmbChannelSendSynchronousRequest(pair->client.channel, &word, 8,
+		                                                  mdl, 0, NULL, NULL, &none),
+		                 0);
+		KeLowerIrql(irql);
+		pair_wait(pair->server.packets == 2 * (uint32_t)i + 2);
+		assert_int_equal(VmbChannelSendSynchronousRequest(pair->server.channel, &word, 8,
+		                                                  mdl, 0, NULL, NULL, &none),
+		                 STATUS_INVALID_PARAMETER);
+		/* which has been answered when the next one has */
+		pair->server.process = NULL;
+		assert_int_equal(ask(&pair->client, 1, NULL, NULL, NULL), 0);
+		pair->server.process = write_external;
+		pair_lock();
+		pair->server.packets--;
+		assert_null(strchr(pair->server.trace, '!'));
+		pair_unlock();
+		IoFreeMdl(mdl);
+	}
+	pair_destroy(pair);
+	ExFreePoolWithTag(pool, 'tset');
 }
 
 static NTSTATUS release_held(struct pair_end *end)
@@ -237,6 +387,9 @@ int main(int argc, char **argv)
 		cmocka_unit_test(zero_timeout_does_not_queue),
 		cmocka_unit_test(zero_timeout_works_at_dispatch_level),
 		cmocka_unit_test(refusals),
+		cmocka_unit_test(nothing_goes_now_while_it_is_closed),
+		cmocka_unit_test(the_size_says_what_was_written),
+		cmocka_unit_test(external_data_needs_no_flag),
 		cmocka_unit_test(closing_ends_the_wait),
 	};
 

@@ -89,6 +89,7 @@ struct seen {
 		uint32_t id;
 		enum gpadl_state state;
 	} gpadls[GPADLS];
+	uint32_t queued_ring; /* of an open that waits for the one before it to be answered */
 };
 
 static struct {
@@ -110,7 +111,7 @@ static struct {
 	struct seen seen[GUEST_IDS];
 	bool connecting, connected, unloading;
 	struct bus_guid endpoint, service;
-	uint32_t opens, rescinds, reconnects;
+	uint32_t opens, rescinds, reconnects, abandoned, unwanted;
 } world;
 
 static uint32_t random_below(uint32_t limit)
@@ -471,6 +472,8 @@ static void guest_rescind(void *context, uint32_t id)
 	for (uint32_t i = 0; i < GPADLS && !world.line_broke; i++)
 		must(seen->gpadls[i].state == GPADL_NONE || nobody_has(seen->gpadls[i].id));
 	seen->rescinded = true;
+	if (seen->state == OWNER_CLOSING) /* given up: nobody waits */
+		seen->state = OWNER_CLOSED;
 	world.rescinds++;
 }
 
@@ -482,6 +485,7 @@ static void guest_opened(void *context, uint32_t id, uint32_t open_id, uint32_t 
 	(void)open_id;
 	must(seen->known && !seen->rescinded && seen->state == OWNER_OPENING);
 	seen->state = status == BUS_STATUS_SUCCESS ? OWNER_OPEN : OWNER_CLOSED;
+	seen->queued_ring = 0;
 }
 
 static void guest_gpadl_created(void *context, uint32_t id, uint32_t gpadl, uint32_t status)
@@ -582,8 +586,11 @@ static void guest_creates_gpadl(uint32_t id, struct seen *seen)
 
 static void guest_tears_down(uint32_t id, struct seen *seen, uint32_t i)
 {
-	if (seen->gpadls[i].state != GPADL_HELD)
+	if (seen->gpadls[i].state != GPADL_HELD && seen->gpadls[i].state != GPADL_ASKED)
 		return;
+	if (seen->queued_ring == seen->gpadls[i].id)
+		return;
+	world.unwanted += seen->gpadls[i].state == GPADL_ASKED;
 	seen->gpadls[i].state = GPADL_LEAVING; /* the answer may come at once */
 	must(client_gpadl_teardown(world.client, id, seen->gpadls[i].id) == 0);
 }
@@ -595,13 +602,30 @@ static void guest_opens(uint32_t id, struct seen *seen)
 
 	while (i < GPADLS && seen->gpadls[i].state != GPADL_HELD)
 		i++;
-	if (seen->state != OWNER_CLOSED || i == GPADLS)
+	if ((seen->state != OWNER_CLOSED && seen->state != OWNER_CLOSING) || i == GPADLS)
 		return;
 	open.ring_gpadl = seen->gpadls[i].id;
-	if (client_open(world.client, id, &open) == 0)
+	if (client_open(world.client, id, &open) == 0) {
+		seen->queued_ring = seen->state == OWNER_CLOSING ? open.ring_gpadl : 0;
 		seen->state = OWNER_OPENING;
-	else
+	} else {
 		must(seen->rescinded || !world.connected || world.unloading);
+	}
+}
+
+/* It does not wait for the answer any longer. */
+static void guest_gives_up(uint32_t id, struct seen *seen)
+{
+	if (seen->modifying) {
+		client_modify_give_up(world.client, id);
+		seen->modifying = false;
+	}
+	if (seen->state != OWNER_OPENING)
+		return;
+	must(client_close(world.client, id) == 0);
+	seen->state = seen->rescinded ? OWNER_CLOSED : OWNER_CLOSING;
+	seen->queued_ring = 0;
+	world.abandoned++;
 }
 
 static void guest_closes(uint32_t id, struct seen *seen)
@@ -638,7 +662,7 @@ static void guest_uses_a_channel(void)
 
 	if (!seen->known)
 		return;
-	switch (random_below(7)) {
+	switch (random_below(8)) {
 	case 0:
 		guest_creates_gpadl(id, seen);
 		break;
@@ -657,6 +681,9 @@ static void guest_uses_a_channel(void)
 		break;
 	case 6:
 		guest_releases(id, seen);
+		break;
+	case 7:
+		guest_gives_up(id, seen);
 		break;
 	}
 }
@@ -812,7 +839,7 @@ static void run(uint32_t seed, uint32_t steps)
 
 static void random_runs(void **state)
 {
-	uint32_t opens = 0, rescinds = 0, reconnects = 0;
+	uint32_t opens = 0, rescinds = 0, reconnects = 0, abandoned = 0, unwanted = 0;
 
 	(void)state;
 	for (uint32_t seed = 1; seed <= 200; seed++) {
@@ -820,11 +847,15 @@ static void random_runs(void **state)
 		opens += world.opens;
 		rescinds += world.rescinds;
 		reconnects += world.reconnects;
+		abandoned += world.abandoned;
+		unwanted += world.unwanted;
 	}
 	/* It was not all refused. */
 	assert_true(opens > 500);
 	assert_true(rescinds > 500);
 	assert_true(reconnects > 500);
+	assert_true(abandoned > 50);
+	assert_true(unwanted > 50);
 }
 
 /* The machines are destroyed in the middle of whatever they are in. */

@@ -53,7 +53,7 @@ static void revoke_while_opening(void **state)
 	assert_string_equal(server_channel_state(channel), "opening");
 	/* The owner's yes comes too late, and what it opened is closed again. */
 	server_open_done(f->server, channel, BUS_STATUS_SUCCESS);
-	expect(f, "> OPEN_RESULT 1 open=5 0xc0000001\nclose A\n");
+	expect(f, "> OPEN_RESULT 1 open=5 0xc00002b6\nclose A\n");
 	server_close_done(f->server, channel);
 	expect(f, "teardown A 1\n");
 	server_gpadl_teardown_done(f->server, channel, 1);
@@ -71,7 +71,7 @@ static void revoke_while_opening_fails(void **state)
 	server_revoke(f->server, channel);
 	forget(f);
 	server_open_done(f->server, channel, BUS_STATUS_INSUFFICIENT_RESOURCES);
-	expect(f, "> OPEN_RESULT 1 open=5 0xc0000001\nteardown A 1\n");
+	expect(f, "> OPEN_RESULT 1 open=5 0xc00002b6\nteardown A 1\n");
 	server_gpadl_teardown_done(f->server, channel, 1);
 	expect(f, "> RESCIND 1\nrevoked A\n");
 	fixture_end(f);
@@ -119,7 +119,7 @@ static void revoke_while_closing_to_reopen(void **state)
 	guest_open(f, 1, 6, 1);
 	forget(f);
 	server_revoke(f->server, channel);
-	expect(f, "> OPEN_RESULT 1 open=6 0xc0000001\n");
+	expect(f, "> OPEN_RESULT 1 open=6 0xc00002b6\n");
 	server_close_done(f->server, channel);
 	expect(f, "teardown A 1\n");
 	fixture_end(f);
@@ -144,7 +144,7 @@ static void revoke_with_gpadls_pending(void **state)
 	server_gpadl_done(f->server, channel, 2, BUS_STATUS_SUCCESS);
 	expect(f, "teardown A 2\n");
 	server_gpadl_teardown_done(f->server, channel, 2);
-	expect(f, "> CREATED 1 gpadl=2 0xc0000001\n");
+	expect(f, "> CREATED 1 gpadl=2 0xc00002b6\n");
 	server_gpadl_teardown_done(f->server, channel, 3);
 	expect(f, "> TORNDOWN 3\n");
 	server_gpadl_teardown_done(f->server, channel, 1);
@@ -201,7 +201,7 @@ static void open_on_a_revoked_channel(void **state)
 	forget(f);
 	/* Before the rescind the guest is told no; after it, it knows. */
 	guest_open(f, 1, 5, 1);
-	expect(f, "> OPEN_RESULT 1 open=5 0xc0000001\n");
+	expect(f, "> OPEN_RESULT 1 open=5 0xc00002b6\n");
 	server_gpadl_teardown_done(f->server, channel, 1);
 	expect(f, "> RESCIND 1\nrevoked A\n");
 	guest_open(f, 1, 6, 1);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 
-/* docs/socket-partition.md is enough to write a guest from: one in Python talks to this host. And
- * its example is what is sent: it is read from the page. */
+/* docs/socket-partition.md is enough to write either end from: a guest in Python talks to this
+ * host, and a host in Python to this guest. And its example is what is sent: it is read from the
+ * page. */
 
 #include "raw.h"
 
@@ -19,7 +20,7 @@ extern char **environ;
 
 static struct end host;
 static char uri[128];
-static const char *guest_py, *document;
+static const char *guest_py, *host_py, *document;
 
 static int setup(void **state)
 {
@@ -35,15 +36,15 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* Starts guest.py; skips, and says so, where there is no Python. */
-static pid_t start_guest(void)
+/* Starts guest.py or host.py; skips, and says so, where there is no Python. */
+static pid_t start(const char *which)
 {
 	char python[] = "python3", script[512], path[128];
 	char *argv[] = { python, script, path, NULL };
 	pid_t pid;
 	int error;
 
-	snprintf(script, sizeof(script), "%s", guest_py);
+	snprintf(script, sizeof(script), "%s", which);
 	snprintf(path, sizeof(path), "%s", raw_path(uri));
 	error = posix_spawnp(&pid, python, NULL, NULL, argv, environ);
 	if (error) {
@@ -82,7 +83,7 @@ static void test_guest_written_from_the_document(void **state)
 	int status;
 	pid_t pid;
 
-	pid = start_guest();
+	pid = start(guest_py);
 	assert_int_equal(partition_listen(host.partition, 0x2001, &port), 0);
 	end_await(&host, &host.messages, 1);
 	assert_int_equal(partition_other_process(host.partition), pid);
@@ -100,6 +101,71 @@ static void test_guest_written_from_the_document(void **state)
 	assert_string_equal(partition_page(pin, 3), "written by the guest.py");
 	partition_unpin(pin);
 	partition_unlisten(port);
+}
+
+/* ---- the other way round ---- */
+
+static void expect_exit(pid_t pid)
+{
+	int status;
+
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+/* It has to begin to listen first. */
+static void open_guest(struct end *guest)
+{
+	int error = -ENOENT;
+
+	for (int i = 0; i < 2000 && (error == -ENOENT || error == -ECONNREFUSED); i++) {
+		error = end_try_open(guest, PARTITION_GUEST, uri, 4);
+		if (error)
+			usleep(10000);
+	}
+	assert_int_equal(error, 0);
+}
+
+static void talk_to_host(struct end *guest, struct partition_port *port)
+{
+	static const uint8_t contact[40] = { 14, 0, 0, 0, 0, 0, 0, 0, 3, 0, 5, 0 };
+	static const uint8_t response[16] = { 15, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 4 };
+	struct partition_address to = { .id = 4 }, event = { .id = 0x2001 };
+	uint8_t *ram = guest->settings.ram.base;
+	struct partition_link *link;
+
+	assert_int_equal(partition_post(guest->partition, to, contact, sizeof(contact)), 0);
+	end_await(guest, &guest->messages, 1);
+	assert_int_equal(guest->message[0].size, sizeof(response));
+	assert_memory_equal(guest->message[0].payload, response, sizeof(response));
+	assert_true(port_readable(port, 20000));
+	partition_port_clear(port);
+	assert_string_equal((char *)ram + 2 * 4096, "written by the host");
+	strcpy((char *)ram + 3 * 4096, "written by the guest");
+	assert_int_equal(partition_connect(guest->partition, event, &link), 0);
+	partition_signal(link);
+	assert_int_equal(partition_post(guest->partition, to, "done", 4), 0);
+	partition_disconnect(link);
+}
+
+static void test_host_written_from_the_document(void **state)
+{
+	struct partition_port *port;
+	struct end guest;
+	pid_t pid;
+
+	end_close(&host);
+	pid = start(host_py);
+	open_guest(&guest);
+	assert_int_equal(partition_other_process(guest.partition), pid);
+	assert_int_equal(partition_listen(guest.partition, 3, &port), 0);
+	talk_to_host(&guest, port);
+	partition_unlisten(port);
+	end_close(&guest);
+	end_free_ram(&guest);
+	expect_exit(pid);
+	end_open(&host, PARTITION_HOST, uri, 0); /* for the teardown */
 }
 
 /* ---- the example ---- */
@@ -213,6 +279,7 @@ static void test_example_in_the_document(void **state)
 
 static const struct CMUnitTest tests[] = {
 	TEST(test_guest_written_from_the_document),
+	TEST(test_host_written_from_the_document),
 	TEST(test_example_in_the_document),
 };
 
@@ -220,12 +287,13 @@ int main(int argc, char **argv)
 {
 	int failed;
 
-	if (argc != 3) {
-		fprintf(stderr, "usage: %s guest.py socket-partition.md\n", argv[0]);
+	if (argc != 4) {
+		fprintf(stderr, "usage: %s guest.py host.py socket-partition.md\n", argv[0]);
 		return 2;
 	}
 	guest_py = argv[1];
-	document = argv[2];
+	host_py = argv[2];
+	document = argv[3];
 	failed = cmocka_run_group_tests(tests, NULL, NULL);
 	end_forget_uris();
 	return failed;

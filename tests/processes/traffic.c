@@ -327,7 +327,8 @@ static void stream_send_now(struct traffic *t)
 	NTSTATUS status = VmbChannelSendSynchronousRequest(t->channel, bytes, size, NULL, 0, NULL,
 	                                                   NULL, &none);
 
-	must(NT_SUCCESS(status) || status == STATUS_BUFFER_OVERFLOW);
+	must(NT_SUCCESS(status) || status == STATUS_BUFFER_OVERFLOW ||
+	     status == STATUS_DEVICE_REMOVED);
 }
 
 /* Waits until traffic may flow, and counts the caller as busy; false: it is over. */

@@ -7,9 +7,17 @@
 EXTERN_C_START
 
 /*
- * Pool. All of it is shared memory of one kind: it can be shown to another process, and there is no
- * paging; pool types and flags only say which rules the caller wants checked. Blocks are aligned to
- * 16 bytes; from PAGE_SIZE on to a page; smaller ones do not cross a page boundary. Sizes in bytes.
+ * Pool. There is no paging; pool types and flags only say which rules the caller wants checked.
+ * Blocks are aligned to 16 bytes; from PAGE_SIZE on to a page; smaller ones do not cross a page
+ * boundary. Sizes in bytes.
+ *
+ * What ExAllocatePool...() and MmAllocatePagesForMdlEx() give is shared memory: it can be shown to
+ * the other end as it is. And the other end, another process, has all of it mapped and may write it
+ * at any time. So a driver of a guest keeps buffers there, and what it follows, sizes or calls
+ * (pointers, lists, lengths, events, routines) elsewhere: in a device extension, in a lookaside
+ * list's blocks, or in memory of its own (malloc). What NT itself makes is never in shared memory:
+ * device objects and their extensions, MDLs, work items, strings, and the blocks of lookaside lists
+ * that use the pool. Such memory, shown as external data, is copied; a GPADL cannot be made of it.
  */
 #define PAGE_SHIFT 12
 #define PAGE_SIZE  0x1000
@@ -70,7 +78,7 @@ NTKERNELAPI void ExFreePoolWithTag(_In_ PVOID p, _In_ ULONG tag);
 #define DrvRtPoolNxOptIn                 0x00000001
 #define ExInitializeDriverRuntime(flags) ((void)(flags))
 
-/* ---- lookaside lists: blocks of one size, the last few freed kept at hand ---- */
+/* ---- lookaside lists: blocks of one size ---- */
 
 typedef PVOID ALLOCATE_FUNCTION(_In_ POOL_TYPE type, _In_ SIZE_T size, _In_ ULONG tag);
 typedef ALLOCATE_FUNCTION *PALLOCATE_FUNCTION;
@@ -98,8 +106,10 @@ typedef struct _PAGED_LOOKASIDE_LIST {
 	GENERAL_LOOKASIDE L;
 } PAGED_LOOKASIDE_LIST, *PPAGED_LOOKASIDE_LIST;
 
-/* allocate and free may be NULL: the pool's. `flags` 0 or POOL_NX_ALLOCATION; `depth` is unused:
- * the library decides. IRQL <= DISPATCH_LEVEL, paged <= APC_LEVEL; so for all below. */
+/* allocate and free may be NULL: memory that the other end cannot see (see above), and the last few
+ * blocks freed are kept; with routines of the driver's own none is. `flags` 0 or
+ * POOL_NX_ALLOCATION; `depth` is unused: the library decides. IRQL <= DISPATCH_LEVEL, paged <=
+ * APC_LEVEL; so for all below. */
 NTKERNELAPI void ExInitializeNPagedLookasideList(_Out_ PNPAGED_LOOKASIDE_LIST list,
                                                  _In_opt_ PALLOCATE_FUNCTION allocate,
                                                  _In_opt_ PFREE_FUNCTION free, _In_ ULONG flags,
