@@ -151,13 +151,16 @@ static VMBCHANNEL offer_service(HANDLE vmbus)
 {
 	static const GUID type = { 0x6b6d636c, 0x6578, 0x616d, { 'p', 'l', 'e', 0, 0, 0, 0, 1 } };
 	VMBCHANNEL channel = NULL;
+	HANDLE kernel = NULL;
 
 	if (!NT_SUCCESS(VmbChannelAllocate(NULL, TRUE, &channel)) ||
-	    !NT_SUCCESS(VmbServerChannelInitSetVmbusHandle(channel, vmbus)) ||
+	    !NT_SUCCESS(VmbConvertVmbusHandleToKernelHandle(vmbus, &kernel)) ||
+	    !NT_SUCCESS(VmbServerChannelInitSetVmbusHandle(channel, kernel)) ||
 	    !NT_SUCCESS(VmbServerChannelInitSetTargetInterfaceId(channel, type, type)) ||
 	    !NT_SUCCESS(VmbChannelInitSetProcessPacketCallbacks(channel, on_packet, NULL)) ||
 	    !NT_SUCCESS(VmbChannelEnable(channel)))
 		die("the service", EINVAL);
+	ZwClose(kernel);
 	return channel;
 }
 

@@ -237,6 +237,7 @@ static void log_nothing(void *context, enum kmcl_log_level level, const char *ch
 void fuzz_channel_init(bool reader_is_server)
 {
 	struct kmcl_dispatch_settings settings = { .size = sizeof(settings), .embedded = 1 };
+	HANDLE kernel;
 
 	setenv("KMCL_RAM_MB", "16", 1);
 	kmcl_log_set(log_nothing, NULL, KMCL_LOG_WARNING);
@@ -247,7 +248,9 @@ void fuzz_channel_init(bool reader_is_server)
 	must(NT_SUCCESS(VmbChannelAllocate(fuzz.bus, FALSE, &fuzz.client.channel)));
 	configure(&fuzz.server);
 	configure(&fuzz.client);
-	must(NT_SUCCESS(VmbServerChannelInitSetVmbusHandle(fuzz.server.channel, fuzz.vmbus)));
+	must(NT_SUCCESS(VmbConvertVmbusHandleToKernelHandle(fuzz.vmbus, &kernel)));
+	must(NT_SUCCESS(VmbServerChannelInitSetVmbusHandle(fuzz.server.channel, kernel)));
+	ZwClose(kernel);
 	must(NT_SUCCESS(VmbServerChannelInitSetTargetInterfaceId(fuzz.server.channel, fuzz_type,
 	                                                         fuzz_instance)));
 	must(NT_SUCCESS(VmbClientChannelInitSetTargetPnp(fuzz.client.channel, &fuzz_type,

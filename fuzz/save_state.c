@@ -152,13 +152,16 @@ static NTSTATUS on_restore(VMBCHANNEL channel, PVOID library, UINT32 library_siz
 static VMBCHANNEL new_channel(void)
 {
 	VMBCHANNEL channel;
+	HANDLE kernel;
 
 	must(NT_SUCCESS(VmbChannelAllocate(NULL, TRUE, &channel)));
 	must(NT_SUCCESS(VmbChannelInitSetProcessPacketCallbacks(channel, on_packet, NULL)));
 	must(NT_SUCCESS(VmbChannelInitSetMaximumPacketSize(channel, PACKET_MAX)));
 	must(NT_SUCCESS(
 		VmbServerChannelInitSetSaveRestorePacketCallbacks(channel, on_save, on_restore)));
-	must(NT_SUCCESS(VmbServerChannelInitSetVmbusHandle(channel, vmbus)));
+	must(NT_SUCCESS(VmbConvertVmbusHandleToKernelHandle(vmbus, &kernel)));
+	must(NT_SUCCESS(VmbServerChannelInitSetVmbusHandle(channel, kernel)));
+	ZwClose(kernel);
 	must(NT_SUCCESS(VmbServerChannelInitSetTargetInterfaceId(channel, fuzz_type, fuzz_type)));
 	must(NT_SUCCESS(VmbChannelEnable(channel)));
 	return channel;

@@ -30,8 +30,10 @@ DECLARE_HANDLE(VMBPACKETCOMPLETION); /* an incoming packet that is still to be c
 /* ---- constants ---- */
 
 #define VMBUS_CHANNEL_FORMAT_FLAG_WAIT_FOR_COMPLETION 0x1 /* done when completed over there */
-#define VMBUS_CHANNEL_FORMAT_FLAG_FORCE_MDL_LENGTH    0x2 /* MdlLength may pass ByteCount */
-#define VMBUS_CHANNEL_FORMAT_FLAG_PAGED_BUFFER        0x4 /* copy Buffer at PASSIVE */
+#define VMBUS_CHANNEL_FORMAT_FLAG_FORCE_MDL_LENGTH                                           \
+	0x2                                        /* the first MDL alone; to its page's end \
+	                                            */
+#define VMBUS_CHANNEL_FORMAT_FLAG_PAGED_BUFFER 0x4 /* copy Buffer at PASSIVE */
 #define VMBUS_CHANNEL_FORMAT_FLAGS                       \
 	(VMBUS_CHANNEL_FORMAT_FLAG_WAIT_FOR_COMPLETION | \
 	 VMBUS_CHANNEL_FORMAT_FLAG_FORCE_MDL_LENGTH | VMBUS_CHANNEL_FORMAT_FLAG_PAGED_BUFFER)
@@ -222,7 +224,14 @@ NTKERNELAPI NTSTATUS VmbChannelInitSetFriendlyName(_In_ VMBCHANNEL Channel,
 /* VMBUS_CHANNEL_INIT_FLAG_*. STATUS_INVALID_PARAMETER_2: another bit is set. */
 NTKERNELAPI NTSTATUS VmbChannelInitSetFlags(_In_ VMBCHANNEL Channel, _In_ UINT32 Flags);
 
-/* Server. VMBUS_SERVER_CHANNEL_INIT_FLAG_*. STATUS_INVALID_PARAMETER_2: another bit is set. */
+/*
+ * Server. VMBUS_SERVER_CHANNEL_INIT_FLAG_*. STATUS_INVALID_PARAMETER_2: another bit is set.
+ * FORCE_NEW_CHANNEL: after a save and restore the guest is to have a new channel, and what was sent
+ * on the old one is given up. An offer after a restore always is a new channel; with the flag
+ * VmbChannelRestoreFromBuffer checks its bytes, but restores no packet and does not call
+ * EvtVmbChannelRestorePacket. Of the others, OFFER_AS_PIPE, ENUMERATE_DEVICE_INTERFACE and
+ * TLNPI_PROVIDER_OFFER go into the offer, as does LOOPBACK_OFFER.
+ */
 NTKERNELAPI NTSTATUS VmbServerChannelInitSetFlags(_In_ VMBCHANNEL Channel, _In_ UINT32 Flags);
 
 /* Server. MMIO space the guest shall reserve, in MiB, and how much more it may; both go into the
@@ -399,9 +408,9 @@ NTKERNELAPI NTSTATUS VmbPacketSend(_In_ VMBPACKET PacketObject,
                                    _In_ UINT32 Flags);
 
 /* D. Likewise, with MdlLength bytes from MdlOffset on of what the chain describes; 0: to its end.
- * WAIT is required. FORCE_MDL_LENGTH: only the first MDL counts, and MdlLength may pass its
- * ByteCount up to the end of its last page. STATUS_INVALID_PARAMETER_4: no MDL; _5, _6: offset or
- * length outside the chain. */
+ * WAIT is required. FORCE_MDL_LENGTH: only the first MDL counts, 0 means to its end, and MdlLength
+ * may pass its ByteCount up to the end of its last page. STATUS_INVALID_PARAMETER_4: no MDL; _5,
+ * _6: offset or length outside the chain. */
 NTKERNELAPI NTSTATUS VmbPacketSendWithExternalMdl(_In_ VMBPACKET PacketObject,
                                                   _In_reads_bytes_(BufferLength) PVOID Buffer,
                                                   _In_ UINT32 BufferLength,
@@ -462,6 +471,7 @@ VmbChannelPacketGetClientContext(_In_ VMBPACKETCOMPLETION PacketCompletionContex
  * which can map it when this returns. Flags: VMBUS_CHANNEL_GPADL_FLAG_*. The memory must come from
  * the pool and stay until the GPADL is deleted. STATUS_SUCCESS; STATUS_INVALID_PARAMETER_2 and up;
  * STATUS_INVALID_DEVICE_STATE: not open; STATUS_INVALID_USER_BUFFER: memory the host cannot see;
+ * STATUS_INVALID_BUFFER_SIZE: more than a GPADL can name, which is 8191 pages and ranges, 32 MiB;
  * STATUS_INSUFFICIENT_RESOURCES; or what the host answered. */
 NTKERNELAPI NTSTATUS VmbChannelCreateGpadlFromMdl(_In_ VMBCHANNEL Channel, _In_ UINT32 Flags,
                                                   _In_ PMDL Mdl, _In_ UINT32 StartOffsetWithinMdl,

@@ -548,7 +548,7 @@ NTSTATUS host_attach(struct channel *ch);
 void host_detach(struct channel *ch);
 void host_open_done(struct channel *ch, NTSTATUS status);
 void host_close_done(struct channel *ch);
-/* A reference of the caller's own to the host behind a handle. */
+/* A reference of the caller's own to the host behind a kernel handle. */
 NTSTATUS host_reference(HANDLE handle, HANDLE *mine, struct host **host);
 /* The channel's GPADL of that id; caller holds the host's lock. */
 struct host_gpadl *host_find_gpadl(struct channel *ch, uint32_t id);

@@ -45,21 +45,22 @@ static bool cursor_next(struct extdata_cursor *cursor)
 {
 	while (cursor->mdl && cursor->left) {
 		PMDL mdl = cursor->mdl;
-		uint32_t size = MmGetMdlByteCount(mdl), start;
+		uint32_t size = MmGetMdlByteCount(mdl);
+		uint64_t start;
 
 		cursor->mdl = mdl->Next;
 		if (cursor->skip >= size) {
 			cursor->skip -= size;
 			continue;
 		}
-		start = MmGetMdlByteOffset(mdl) + cursor->skip;
+		start = (uint64_t)MmGetMdlByteOffset(mdl) + cursor->skip;
 		cursor->byte_count = size - cursor->skip;
 		if (cursor->byte_count > cursor->left)
 			cursor->byte_count = cursor->left;
 		cursor->skip = 0;
 		cursor->left -= cursor->byte_count;
 		cursor->pfns = MmGetMdlPfnArray(mdl) + start / WIRE_PAGE_SIZE;
-		cursor->byte_offset = start % WIRE_PAGE_SIZE;
+		cursor->byte_offset = (uint32_t)(start % WIRE_PAGE_SIZE);
 		return true;
 	}
 	return false;
@@ -84,10 +85,10 @@ static bool source_first(const struct extdata_source *source, struct extdata_cur
 	cursor->pfns = source->pfns;
 	cursor->byte_offset = source->offset;
 	if (source->mdl) {
-		uint32_t start = MmGetMdlByteOffset(source->mdl) + source->offset;
+		uint64_t start = (uint64_t)MmGetMdlByteOffset(source->mdl) + source->offset;
 
 		cursor->pfns = MmGetMdlPfnArray(source->mdl) + start / WIRE_PAGE_SIZE;
-		cursor->byte_offset = start % WIRE_PAGE_SIZE;
+		cursor->byte_offset = (uint32_t)(start % WIRE_PAGE_SIZE);
 	}
 	return cursor->byte_count != 0;
 }
@@ -101,10 +102,25 @@ static uint64_t chain_size(PMDL mdl)
 	return size;
 }
 
+/* The bytes that a length may reach, and those that no length means: of the chain, or, forced, of
+ * the first MDL, whose last page may be used to its end if that is asked for. */
+static uint64_t source_size(const struct extdata_source *source, uint64_t *standard)
+{
+	uint64_t start = MmGetMdlByteOffset(source->mdl), end;
+
+	if (!source->force_length) {
+		*standard = chain_size(source->mdl);
+		return *standard;
+	}
+	*standard = MmGetMdlByteCount(source->mdl);
+	end = start + *standard;
+	return ROUND_TO_PAGES(end) - start;
+}
+
 /* Fills in the length, and checks that offset and length lie in what is described. */
 static NTSTATUS source_resolve(struct extdata_source *source)
 {
-	uint64_t size;
+	uint64_t size, standard;
 
 	if (source->pfns) {
 		source->offset = 0;
@@ -113,22 +129,15 @@ static NTSTATUS source_resolve(struct extdata_source *source)
 		source->length = source->pfn_count * WIRE_PAGE_SIZE;
 		return STATUS_SUCCESS;
 	}
-	if (source->force_length) {
-		uint32_t start = MmGetMdlByteOffset(source->mdl);
-
-		size = ROUND_TO_PAGES((uint64_t)start + MmGetMdlByteCount(source->mdl)) - start;
-	} else {
-		size = chain_size(source->mdl);
-	}
-	if (source->offset >= size)
+	size = source_size(source, &standard);
+	if (source->offset >= (source->length ? size : standard))
 		return STATUS_INVALID_PARAMETER_5;
 	if (source->length == 0) {
-		uint64_t rest = size - source->offset;
+		uint64_t rest = standard - source->offset;
 
 		if (rest > UINT32_MAX)
 			return STATUS_INVALID_BUFFER_SIZE;
 		source->length = (uint32_t)rest;
-		source->force_length = false;
 	}
 	return source->length <= size - source->offset ? STATUS_SUCCESS
 	                                               : STATUS_INVALID_PARAMETER_6;
@@ -203,7 +212,7 @@ static void source_copy(const struct extdata_source *source, uint8_t *flat, bool
 static NTSTATUS bounce_begin(struct packet *packet, const struct extdata_source *source)
 {
 	struct bounce *bounce = &packet->bounce;
-	size_t pages = (source->length + WIRE_PAGE_SIZE - 1) / WIRE_PAGE_SIZE;
+	size_t pages = BYTES_TO_PAGES((size_t)source->length);
 	struct extdata_source flat = { .length = source->length };
 	PFN_NUMBER *pfns;
 	NTSTATUS status;

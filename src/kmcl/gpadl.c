@@ -58,19 +58,26 @@ static NTSTATUS gpadl_ranges_build(struct channel *ch, PMDL mdl, uint64_t offset
 	if (!r->ranges || !r->gpns)
 		status = STATUS_INSUFFICIENT_RESOURCES;
 	for (; NT_SUCCESS(status) && length; mdl = mdl->Next) {
-		uint32_t here = MmGetMdlByteCount(mdl), start;
+		uint32_t here = MmGetMdlByteCount(mdl), in_page;
+		uint64_t start, spanned;
 
 		if (offset >= here) {
 			offset -= here;
 			continue;
 		}
-		start = MmGetMdlByteOffset(mdl) + (uint32_t)offset;
+		start = MmGetMdlByteOffset(mdl) + offset;
+		in_page = (uint32_t)(start % WIRE_PAGE_SIZE);
 		here -= (uint32_t)offset;
 		here = here < length ? here : (uint32_t)length;
+		spanned = wire_pages_spanned(in_page, here);
+		if (used + spanned + r->count + 1 > WIRE_GPADL_WORDS_MAX) {
+			status = STATUS_INVALID_BUFFER_SIZE;
+			break;
+		}
 		status = gpadl_add_range(ch, r, r->gpns + used,
-		                         MmGetMdlPfnArray(mdl) + start / WIRE_PAGE_SIZE,
-		                         start % WIRE_PAGE_SIZE, here);
-		used += wire_pages_spanned(start % WIRE_PAGE_SIZE, here);
+		                         MmGetMdlPfnArray(mdl) + start / WIRE_PAGE_SIZE, in_page,
+		                         here);
+		used += spanned;
 		length -= here;
 		offset = 0;
 	}

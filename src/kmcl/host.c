@@ -13,7 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define HOST_KIND "kmcl host"
+#define HOST_KIND        "kmcl host"
+#define HOST_KERNEL_KIND "kmcl host, kernel handle" /* each keeps the object of the other kind */
 
 /* What the machine is owed once the call that asked is over; a call asks for one of a kind at most,
  * but for GPADLs, which are linked. */
@@ -33,6 +34,7 @@ struct host_due {
 #define HOST_READ_ONLY_MAX 64u
 
 struct host {
+	void *object; /* behind its handles */
 	pthread_mutex_t lock;
 	struct partition *partition;
 	struct server *server;
@@ -495,6 +497,14 @@ static NTSTATUS host_open_partition(struct host *host, const char *uri)
 	return bus_status(rc);
 }
 
+static void host_learn_object(struct host *host, HANDLE vmbus)
+{
+	void *body;
+
+	if (NT_SUCCESS(nt_handle_reference(vmbus, HOST_KIND, &body, &host->object)))
+		nt_object_release(host->object); /* the handle keeps it */
+}
+
 NTSTATUS kmcl_host_open_ex(const char *partition, const struct kmcl_host_options *options,
                            HANDLE *vmbus)
 {
@@ -525,9 +535,12 @@ NTSTATUS kmcl_host_open_ex(const char *partition, const struct kmcl_host_options
 		host->server ? host_open_partition(host, partition) : STATUS_INSUFFICIENT_RESOURCES;
 	if (NT_SUCCESS(status))
 		status = nt_handle_create(HOST_KIND, host, host_destroy, vmbus);
-	if (!NT_SUCCESS(status))
+	if (!NT_SUCCESS(status)) {
 		host_destroy(host);
-	return status;
+		return status;
+	}
+	host_learn_object(host, *vmbus);
+	return STATUS_SUCCESS;
 }
 
 NTSTATUS kmcl_host_open(const char *partition, HANDLE *vmbus)
@@ -535,23 +548,41 @@ NTSTATUS kmcl_host_open(const char *partition, HANDLE *vmbus)
 	return kmcl_host_open_ex(partition, NULL, vmbus);
 }
 
+static void host_drop(void *body)
+{
+	struct host *host = body;
+
+	nt_object_release(host->object);
+}
+
 NTSTATUS VmbConvertVmbusHandleToKernelHandle(HANDLE VmbusHandle, PHANDLE KernelHandle)
 {
+	void *object = NULL, *reference = NULL;
+	NTSTATUS status;
+
 	if (!KernelHandle)
 		return STATUS_INVALID_PARAMETER_2;
 	if (!nt_irql_at_most(PASSIVE_LEVEL, __func__, "host"))
 		return STATUS_INVALID_DEVICE_STATE;
-	return nt_handle_duplicate(VmbusHandle, HOST_KIND, KernelHandle);
+	status = nt_handle_reference(VmbusHandle, HOST_KIND, &object, &reference);
+	if (status == STATUS_OBJECT_TYPE_MISMATCH)
+		return nt_handle_duplicate(VmbusHandle, HOST_KERNEL_KIND, KernelHandle);
+	if (!NT_SUCCESS(status))
+		return status;
+	status = nt_handle_create(HOST_KERNEL_KIND, object, host_drop, KernelHandle);
+	if (!NT_SUCCESS(status))
+		nt_object_release(reference);
+	return status;
 }
 
 NTSTATUS host_reference(HANDLE handle, HANDLE *mine, struct host **host)
 {
 	void *object = NULL, *reference = NULL;
-	NTSTATUS status = nt_handle_duplicate(handle, HOST_KIND, mine);
+	NTSTATUS status = nt_handle_duplicate(handle, HOST_KERNEL_KIND, mine);
 
 	if (!NT_SUCCESS(status))
 		return status;
-	status = nt_handle_reference(*mine, HOST_KIND, &object, &reference);
+	status = nt_handle_reference(*mine, HOST_KERNEL_KIND, &object, &reference);
 	if (!NT_SUCCESS(status)) {
 		ZwClose(*mine);
 		return status;
@@ -559,6 +590,19 @@ NTSTATUS host_reference(HANDLE handle, HANDLE *mine, struct host **host)
 	nt_object_release(reference); /* the handle keeps it */
 	*host = object;
 	return STATUS_SUCCESS;
+}
+
+/* Either kind of handle will do. */
+static NTSTATUS host_reference_any(HANDLE handle, HANDLE *mine, struct host **host)
+{
+	HANDLE kernel;
+	NTSTATUS status = VmbConvertVmbusHandleToKernelHandle(handle, &kernel);
+
+	if (!NT_SUCCESS(status))
+		return status;
+	status = host_reference(kernel, mine, host);
+	ZwClose(kernel);
+	return status;
 }
 
 struct partition *host_partition(struct host *host)
@@ -810,7 +854,7 @@ uint32_t kmcl_host_channels(HANDLE vmbus, struct kmcl_channel_info *info, uint32
 	HANDLE mine;
 	uint32_t count = 0;
 
-	if (!NT_SUCCESS(host_reference(vmbus, &mine, &host)))
+	if (!NT_SUCCESS(host_reference_any(vmbus, &mine, &host)))
 		return 0;
 	host_enter(host);
 	for (struct channel *ch = host->channels; ch; ch = ch->next, count++)
@@ -825,7 +869,7 @@ NTSTATUS kmcl_host_info(HANDLE vmbus, struct kmcl_bus_info *info)
 {
 	struct host *host;
 	HANDLE mine;
-	NTSTATUS status = host_reference(vmbus, &mine, &host);
+	NTSTATUS status = host_reference_any(vmbus, &mine, &host);
 
 	if (!NT_SUCCESS(status))
 		return status;

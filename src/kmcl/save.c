@@ -460,6 +460,12 @@ static NTSTATUS restore_split_packet(const struct save_chunk *chunk, struct save
 	return size == chunk->size ? STATUS_SUCCESS : STATUS_INVALID_PARAMETER_2;
 }
 
+/* The guest gets a new channel, and what was sent on the old one ends with that. */
+static bool restore_abandons(const struct channel *ch)
+{
+	return ch->config.server_flags & VMBUS_SERVER_CHANNEL_INIT_FLAG_FORCE_NEW_CHANNEL;
+}
+
 static NTSTATUS restore_check_packet(const struct channel *ch, const struct save_chunk *chunk)
 {
 	struct save_packet head;
@@ -467,7 +473,7 @@ static NTSTATUS restore_check_packet(const struct channel *ch, const struct save
 
 	if (!NT_SUCCESS(status))
 		return status;
-	if (!ch->config.restore_packet)
+	if (!ch->config.restore_packet && !restore_abandons(ch))
 		return STATUS_INVALID_DEVICE_STATE;
 	return restore_check_library(ch, (const uint8_t *)(chunk + 1) + sizeof(head),
 	                             head.library_size);
@@ -537,7 +543,7 @@ static NTSTATUS restore_apply(struct channel *ch, uint8_t *bytes, size_t size)
 		struct save_chunk *chunk = (struct save_chunk *)(bytes + at);
 		NTSTATUS status = STATUS_SUCCESS;
 
-		if (chunk->type == SAVE_CHUNK_PACKET)
+		if (chunk->type == SAVE_CHUNK_PACKET && !restore_abandons(ch))
 			status = restore_packet(ch, chunk);
 		if (!NT_SUCCESS(status)) {
 			ch->restored_chunks = before;

@@ -124,7 +124,10 @@ static NTSTATUS send_check_external(const struct packet *packet, uint32_t flags,
 NTSTATUS send_request(struct packet *packet, const void *buffer, uint32_t size, PMDL mdl,
                       uint32_t flags, bool now_only)
 {
-	struct extdata_source source = { .mdl = mdl };
+	struct extdata_source source = {
+		.mdl = mdl,
+		.force_length = flags & VMBUS_CHANNEL_FORMAT_FLAG_FORCE_MDL_LENGTH,
+	};
 	NTSTATUS status = send_check(packet, buffer, size, flags, STATUS_INVALID_PARAMETER_5);
 
 	if (NT_SUCCESS(status) && mdl)

@@ -3,7 +3,8 @@
 
 #include <sys/mman.h>
 
-#define MDL_TAG 0x206c644d /* "Mdl " */
+#define MDL_TAG       0x206c644d /* "Mdl " */
+#define MDL_BYTES_MAX ((SIZE_T)UINT32_MAX + 1 - PAGE_SIZE)
 
 static uint32_t page_count(const MDL *mdl)
 {
@@ -12,7 +13,9 @@ static uint32_t page_count(const MDL *mdl)
 
 static uint32_t page_room(const MDL *mdl)
 {
-	return ((uint32_t)(USHORT)mdl->Size - (uint32_t)sizeof(MDL)) / sizeof(PFN_NUMBER);
+	uint32_t size = (uint32_t)mdl->Reserved << 16 | (USHORT)mdl->Size;
+
+	return (size - (uint32_t)sizeof(MDL)) / sizeof(PFN_NUMBER);
 }
 
 SIZE_T MmSizeOfMdl(PVOID va, SIZE_T size)
@@ -39,7 +42,7 @@ PMDL IoAllocateMdl(PVOID va, ULONG size, BOOLEAN secondary, BOOLEAN charge_quota
 	SIZE_T bytes = MmSizeOfMdl(va, size);
 	PMDL mdl;
 
-	if (bytes > MAXSHORT)
+	if (size > MDL_BYTES_MAX)
 		return NULL;
 	mdl = nt_apart_allocate(bytes, MDL_TAG);
 	if (!mdl)
@@ -96,7 +99,7 @@ void IoBuildPartialMdl(PMDL source, PMDL target, PVOID va, ULONG size)
 		nt_misuse(__func__, NULL, "the target MDL has too few pages for the range");
 		return;
 	}
-	first = (source->ByteOffset + (uint32_t)offset) >> PAGE_SHIFT;
+	first = (uint32_t)((source->ByteOffset + offset) >> PAGE_SHIFT);
 	target->Process = source->Process;
 	target->StartVa = PAGE_ALIGN(va);
 	target->ByteOffset = BYTE_OFFSET(va);
@@ -223,7 +226,7 @@ PMDL MmAllocatePagesForMdlEx(PHYSICAL_ADDRESS low, PHYSICAL_ADDRESS high, PHYSIC
 	PMDL mdl;
 	void *memory;
 
-	if (size == 0 || MmSizeOfMdl(NULL, size) > MAXSHORT)
+	if (size == 0 || size > MDL_BYTES_MAX)
 		return NULL;
 	mdl = nt_apart_allocate(MmSizeOfMdl(NULL, size), MDL_TAG);
 	if (!mdl)

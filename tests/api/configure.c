@@ -397,6 +397,7 @@ static void handles_are_counted_references(void **state)
 {
 	struct pair *pair = pair_create();
 	HANDLE one, two, thread;
+	struct kmcl_bus_info info;
 
 	assert_int_equal(VmbConvertVmbusHandleToKernelHandle(pair->vmbus, NULL),
 	                 STATUS_INVALID_PARAMETER_2);
@@ -414,8 +415,14 @@ static void handles_are_counted_references(void **state)
 	assert_int_equal(VmbServerChannelInitSetVmbusHandle(pair->server.channel, NULL),
 	                 STATUS_INVALID_PARAMETER_2);
 
+	/* one that was not converted, though it is of the right host */
+	assert_int_equal(VmbServerChannelInitSetVmbusHandle(pair->server.channel, pair->vmbus),
+	                 STATUS_INVALID_PARAMETER_2);
+
 	assert_int_equal(VmbConvertVmbusHandleToKernelHandle(pair->vmbus, &one), STATUS_SUCCESS);
 	assert_int_equal(VmbConvertVmbusHandleToKernelHandle(one, &two), STATUS_SUCCESS);
+	assert_int_equal(kmcl_host_info(one, &info), STATUS_SUCCESS);
+	assert_int_equal(kmcl_host_info(pair->vmbus, &info), STATUS_SUCCESS);
 	assert_int_equal(ZwClose(one), STATUS_SUCCESS);
 	assert_int_equal(ZwClose(one), STATUS_INVALID_HANDLE);
 	assert_int_equal(VmbServerChannelInitSetVmbusHandle(pair->server.channel, one),

@@ -6,6 +6,7 @@
 #include "pair.h"
 
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #define SIZE (64u << 10)
 
@@ -194,6 +195,75 @@ static void chains_are_one_range_an_mdl(void **state)
 	pair_destroy(pair);
 }
 
+/* covers: VmbPacketSendWithExternalMdl, VmbPacketSend, VmbChannelSendSynchronousRequest */
+static void forced_length_is_of_the_first_mdl(void **state)
+{
+	const uint32_t force = VMBUS_CHANNEL_FORMAT_FLAG_FORCE_MDL_LENGTH;
+	const uint32_t wait = VMBUS_CHANNEL_FORMAT_FLAG_WAIT_FOR_COMPLETION;
+	struct pair *pair = open_pair();
+	uint8_t *a = pool_buffer(PAGE_SIZE), *b = pool_buffer(PAGE_SIZE);
+	PMDL mdl = mdl_over(a, 100);
+	VMBPACKET packet = VmbPacketAllocate(pair->client.channel);
+	uint64_t word = 1;
+
+	mdl->Next = mdl_over(b, 100);
+	send_mdl(pair, mdl, 0, 0, 0);
+	assert_int_equal(seen.length, 200);
+	send_mdl(pair, mdl, 0, 0, force);
+	assert_int_equal(seen.length, 100);
+	assert_int_equal(seen.mdls, 1);
+	send_mdl(pair, mdl, 40, 0, force);
+	assert_int_equal(seen.length, 60);
+	send_mdl(pair, mdl, 40, 80, force); /* which is past the first, but in its page */
+	assert_int_equal(seen.length, 80);
+	assert_int_equal(seen.mdls, 1);
+	VmbPacketSetCompletionRoutine(packet, pair_completed);
+	assert_int_equal(VmbPacketSendWithExternalMdl(packet, &word, 8, mdl, 100, 0, wait | force),
+	                 STATUS_INVALID_PARAMETER_5);
+	/* the flag is the same where there is no length to give */
+	assert_int_equal(VmbPacketSend(packet, &word, 8, mdl, wait | force), 0);
+	pair_wait(pair->client.completions == 5);
+	assert_int_equal(seen.length, 100);
+	assert_int_equal(VmbChannelSendSynchronousRequest(pair->client.channel, &word, 8, mdl,
+	                                                  force, NULL, NULL, NULL),
+	                 0);
+	assert_int_equal(seen.length, 100);
+	assert_int_equal(b[99], (uint8_t)(99 * 7 + 1)); /* written by the first send alone */
+	IoFreeMdl(mdl->Next);
+	IoFreeMdl(mdl);
+	ExFreePoolWithTag(a, 'tset');
+	ExFreePoolWithTag(b, 'tset');
+	pair_destroy(pair);
+}
+
+/* A part of an MDL of 4 GiB, most of which nobody has touched.
+ * covers: VmbPacketSendWithExternalMdl */
+static void parts_of_a_huge_mdl(void **state)
+{
+	const size_t most = ((size_t)4 << 30) - PAGE_SIZE;
+	const uint32_t offsets[] = { 0, 1u << 31, (uint32_t)most - 10000 };
+	struct pair *pair = open_pair();
+	uint8_t *p = mmap(NULL, most + PAGE_SIZE, PROT_READ | PROT_WRITE,
+	                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	PMDL mdl;
+
+	assert_ptr_not_equal(p, MAP_FAILED);
+	mdl = mdl_over(p + PAGE_SIZE - 1, (uint32_t)most);
+	for (unsigned i = 0; i < 3; i++) {
+		uint8_t *at = p + PAGE_SIZE - 1 + offsets[i];
+
+		memset(at, 5, 10000);
+		send_mdl(pair, mdl, offsets[i], 10000, 0);
+		assert_int_equal(seen.status, STATUS_SUCCESS);
+		assert_int_equal(seen.length, 10000);
+		for (unsigned k = 0; k < 10000; k++)
+			assert_int_equal(at[k], 6);
+	}
+	IoFreeMdl(mdl);
+	munmap(p, most + PAGE_SIZE);
+	pair_destroy(pair);
+}
+
 /* covers: VmbPacketSendWithExternalMdl */
 static void forced_length_passes_the_byte_count(void **state)
 {
@@ -359,6 +429,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(host_reads_and_writes_pool_memory),
 		cmocka_unit_test(offset_and_length_choose_a_part),
 		cmocka_unit_test(chains_are_one_range_an_mdl),
+		cmocka_unit_test(forced_length_is_of_the_first_mdl),
+		cmocka_unit_test(parts_of_a_huge_mdl),
 		cmocka_unit_test(forced_length_passes_the_byte_count),
 		cmocka_unit_test(page_numbers_in_any_order),
 		cmocka_unit_test(private_memory_is_bounced),

@@ -49,6 +49,57 @@ static void host_maps_the_guests_buffer(void **state)
 	assert_int_equal(pair_logged_errors(), 0);
 }
 
+/* As many pages as the wire has words for, less one for the range.
+ * covers: VmbChannelCreateGpadlFromBuffer, VmbChannelCreateGpadlFromMdl */
+static void as_large_as_the_wire_can_say(void **state)
+{
+	enum { MOST = 8190 * PAGE_SIZE };
+	const uint32_t sizes[] = { 16 << 20, 24 << 20, MOST };
+	struct pair *pair = opened();
+	uint8_t *buffer = ExAllocatePoolZero(NonPagedPoolNx, MOST + PAGE_SIZE, 'tset'), *theirs;
+	UINT32 handle = 0;
+	PMDL mdl, all;
+
+	assert_non_null(buffer);
+	for (unsigned i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
+		assert_int_equal(VmbChannelCreateGpadlFromBuffer(pair->client.channel, 0, buffer,
+		                                                 sizes[i], &handle),
+		                 STATUS_SUCCESS);
+		assert_int_equal(VmbChannelMapGpadl(pair->server.channel, 0, handle, &mdl),
+		                 STATUS_SUCCESS);
+		assert_int_equal(MmGetMdlByteCount(mdl), sizes[i]);
+		theirs = MmGetSystemAddressForMdlSafe(mdl, NormalPagePriority);
+		assert_non_null(theirs);
+		theirs[sizes[i] - 1] = (uint8_t)(i + 1);
+		assert_int_equal(buffer[sizes[i] - 1], i + 1);
+		VmbChannelUnmapGpadl(pair->server.channel, handle);
+		VmbChannelDeleteGpadl(pair->client.channel, handle);
+	}
+	/* more is refused, and that as what it is */
+	assert_int_equal(
+		VmbChannelCreateGpadlFromBuffer(pair->client.channel, 0, buffer, MOST + 1, &handle),
+		STATUS_INVALID_BUFFER_SIZE);
+	all = IoAllocateMdl(buffer, 0xfffff000u, FALSE, FALSE, NULL);
+	assert_non_null(all);
+	MmBuildMdlForNonPagedPool(all);
+	assert_int_equal(VmbChannelCreateGpadlFromMdl(pair->client.channel, 0, all, 0, 0, &handle),
+	                 STATUS_INVALID_BUFFER_SIZE);
+	assert_int_equal(
+		VmbChannelCreateGpadlFromMdl(pair->client.channel, 0, all, MOST, 10, &handle),
+		STATUS_SUCCESS);
+	VmbChannelDeleteGpadl(pair->client.channel, handle);
+	assert_int_equal(
+		VmbChannelCreateGpadlFromMdl(pair->client.channel, 0, all, 0xfffff000u, 1, &handle),
+		STATUS_INVALID_PARAMETER_4);
+	assert_int_equal(
+		VmbChannelCreateGpadlFromMdl(pair->client.channel, 0, all, 0xffffefffu, 2, &handle),
+		STATUS_INVALID_PARAMETER_5);
+	IoFreeMdl(all);
+	ExFreePoolWithTag(buffer, 'tset');
+	pair_destroy(pair);
+	assert_int_equal(pair_logged_errors(), 0);
+}
+
 /* covers: VmbChannelCreateGpadlFromMdl, VmbChannelMapGpadl */
 static void chains_keep_their_pieces(void **state)
 {
@@ -252,6 +303,7 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(host_maps_the_guests_buffer),
+		cmocka_unit_test(as_large_as_the_wire_can_say),
 		cmocka_unit_test(chains_keep_their_pieces),
 		cmocka_unit_test(one_mapping_at_a_time),
 		cmocka_unit_test(read_only_is_not_mapped_for_writing),

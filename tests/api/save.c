@@ -339,6 +339,47 @@ static void queued_packets_are_sent_after_all(void **state)
 static VMBPACKETCOMPLETION held[MOST];
 static uint32_t held_count;
 
+/* covers: VmbServerChannelInitSetFlags, VmbChannelRestoreFromBuffer */
+static void a_forced_new_channel_abandons_the_old(void **state)
+{
+	uint8_t bytes[4096];
+	uint32_t size, damaged;
+	struct pair *pair;
+
+	driver = (struct driver){ 0 };
+	size = save_queued(6, bytes, sizeof(bytes));
+	pair = create();
+	assert_int_equal(
+		VmbServerChannelInitSetFlags(pair->server.channel,
+	                                     VMBUS_SERVER_CHANNEL_INIT_FLAG_FORCE_NEW_CHANNEL),
+		STATUS_SUCCESS);
+	driver = (struct driver){ 0 };
+	assert_int_equal(VmbChannelEnable(pair->server.channel), STATUS_SUCCESS);
+	/* the bytes are checked all the same, and have to be all of them */
+	damaged = chunk_at(bytes, 2) + 30;
+	bytes[damaged] ^= 1;
+	assert_int_equal(VmbChannelRestoreFromBuffer(pair->server.channel, bytes, size),
+	                 STATUS_CRC_ERROR);
+	bytes[damaged] ^= 1;
+	assert_int_equal(
+		VmbChannelRestoreFromBuffer(pair->server.channel, bytes, chunk_at(bytes, 3)),
+		STATUS_MORE_PROCESSING_REQUIRED);
+	assert_int_equal(VmbChannelRestoreFromBuffer(pair->server.channel,
+	                                             bytes + chunk_at(bytes, 3),
+	                                             size - chunk_at(bytes, 3)),
+	                 STATUS_SUCCESS);
+	assert_int_equal(driver.restored, 0);
+	/* the new channel carries what is sent on it, and nothing of before */
+	VmbChannelStart(pair->server.channel);
+	assert_int_equal(VmbChannelEnable(pair->client.channel), STATUS_SUCCESS);
+	pair_wait(pair_traced(&pair->client, "OSP"));
+	send_serial(pair, 77, WAIT);
+	pair_wait(pair->client.packets > 0);
+	assert_int_equal(pair->client.last[0], 77);
+	assert_int_equal(pair->client.packets, 1);
+	pair_destroy(pair);
+}
+
 static void hold(struct pair_end *end, VMBPACKETCOMPLETION packet, void *buffer, uint32_t size,
                  uint32_t flags)
 {
@@ -734,6 +775,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(when_saving_is_allowed),
 		cmocka_unit_test(the_drivers_answers_count),
 		cmocka_unit_test(queued_packets_are_sent_after_all),
+		cmocka_unit_test(a_forced_new_channel_abandons_the_old),
 		cmocka_unit_test(packets_in_flight_wait_for_their_completion),
 		cmocka_unit_test(every_damaged_byte_is_noticed),
 		cmocka_unit_test(truncated_bytes_are_refused),

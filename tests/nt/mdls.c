@@ -24,7 +24,60 @@ static void an_mdl_counts_its_pages(void **state)
 	assert_int_equal(ADDRESS_AND_SIZE_TO_SPAN_PAGES(0, 0), 0);
 	assert_int_equal(BYTES_TO_PAGES(4097), 2);
 	assert_int_equal(ROUND_TO_PAGES(4097), 8192);
-	assert_null(IoAllocateMdl(NULL, 64 << 20, FALSE, FALSE, NULL));
+}
+
+static void an_mdl_describes_up_to_4_gib(void **state)
+{
+	const size_t most = ((size_t)4 << 30) - PAGE_SIZE;
+	const size_t sizes[] = { 16 << 20, 64 << 20, (size_t)1 << 31, most - 1, most };
+	uint8_t *p = mmap(NULL, most + PAGE_SIZE, PROT_READ | PROT_WRITE,
+	                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	assert_ptr_not_equal(p, MAP_FAILED);
+	for (unsigned i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
+		for (unsigned offset = 0; offset < PAGE_SIZE; offset += PAGE_SIZE - 1) {
+			PMDL mdl = IoAllocateMdl(p + offset, (ULONG)sizes[i], FALSE, FALSE, NULL);
+			PMDL part = IoAllocateMdl(p + offset, (ULONG)sizes[i], FALSE, FALSE, NULL);
+			size_t pages = ADDRESS_AND_SIZE_TO_SPAN_PAGES(p + offset, sizes[i]);
+
+			assert_non_null(mdl);
+			assert_non_null(part);
+			assert_int_equal(MmGetMdlByteCount(mdl), sizes[i]);
+			MmBuildMdlForNonPagedPool(mdl);
+			assert_int_equal(MmGetMdlPfnArray(mdl)[pages - 1],
+			                 ((uintptr_t)p >> 12) + pages - 1);
+			assert_ptr_equal(MmGetSystemAddressForMdlSafe(mdl, NormalPagePriority),
+			                 p + offset);
+			/* all of it, and its last bytes */
+			IoBuildPartialMdl(mdl, part, p + offset, 0);
+			assert_int_equal(MmGetMdlByteCount(part), sizes[i]);
+			assert_int_equal(MmGetMdlPfnArray(part)[pages - 1],
+			                 ((uintptr_t)p >> 12) + pages - 1);
+			MmPrepareMdlForReuse(part);
+			IoBuildPartialMdl(mdl, part, p + offset + sizes[i] - 2, 2);
+			assert_int_equal(MmGetMdlByteCount(part), 2);
+			assert_int_equal(MmGetMdlPfnArray(part)[0],
+			                 (uintptr_t)(p + offset + sizes[i] - 2) >> 12);
+			IoFreeMdl(part);
+			IoFreeMdl(mdl);
+		}
+	}
+	assert_null(IoAllocateMdl(p, (ULONG)(most + 1), FALSE, FALSE, NULL));
+	assert_null(IoAllocateMdl(p, UINT32_MAX, FALSE, FALSE, NULL));
+	munmap(p, most + PAGE_SIZE);
+}
+
+static void many_pages_can_be_had_without_an_address(void **state)
+{
+	PHYSICAL_ADDRESS any = { .QuadPart = 0 };
+	PMDL mdl = MmAllocatePagesForMdl(any, any, any, 48 << 20);
+
+	assert_non_null(mdl);
+	assert_int_equal(MmGetMdlByteCount(mdl), 48 << 20);
+	assert_non_null(MmGetSystemAddressForMdlSafe(mdl, NormalPagePriority));
+	MmFreePagesFromMdl(mdl);
+	ExFreePool(mdl);
+	assert_null(MmAllocatePagesForMdl(any, any, any, (SIZE_T)4 << 30));
 }
 
 static void pool_is_described_as_it_is(void **state)
@@ -260,6 +313,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_mdl_counts_its_pages),
+		cmocka_unit_test(an_mdl_describes_up_to_4_gib),
+		cmocka_unit_test(many_pages_can_be_had_without_an_address),
 		cmocka_unit_test(pool_is_described_as_it_is),
 		cmocka_unit_test(any_memory_can_be_locked),
 		cmocka_unit_test(a_partial_mdl_is_a_part),

@@ -19,8 +19,10 @@ struct _IRP;
 struct _EPROCESS;
 typedef struct _MDL {
 	struct _MDL *Next;
-	CSHORT Size; /* bytes, with the page frame numbers that follow */
+	CSHORT Size; /* bytes, with the page frame numbers that follow; the low half */
 	CSHORT MdlFlags;
+	USHORT AllocationProcessorNumber; /* unused */
+	USHORT Reserved;                  /* private: the high half of the size */
 	struct _EPROCESS *Process;
 	PVOID MappedSystemVa; /* of the first byte */
 	PVOID StartVa;        /* page-aligned; NULL: the pages have no address of their own */
@@ -77,10 +79,14 @@ typedef enum _MM_PAGE_PRIORITY {
 /* Makes an MDL in the caller's storage of MmSizeOfMdl(va, size) bytes; no pages yet. */
 FORCEINLINE void MmInitializeMdl(_Out_ PMDL mdl, _In_opt_ PVOID va, _In_ SIZE_T size)
 {
+	ULONG bytes = (ULONG)(sizeof(MDL) +
+	                      sizeof(PFN_NUMBER) * ADDRESS_AND_SIZE_TO_SPAN_PAGES(va, size));
+
 	mdl->Next = NULL;
-	mdl->Size = (CSHORT)(sizeof(MDL) +
-	                     sizeof(PFN_NUMBER) * ADDRESS_AND_SIZE_TO_SPAN_PAGES(va, size));
+	mdl->Size = (CSHORT)bytes;
 	mdl->MdlFlags = 0;
+	mdl->AllocationProcessorNumber = 0;
+	mdl->Reserved = (USHORT)(bytes >> 16);
 	mdl->Process = NULL;
 	mdl->MappedSystemVa = NULL;
 	mdl->StartVa = PAGE_ALIGN(va);
@@ -91,9 +97,9 @@ FORCEINLINE void MmInitializeMdl(_Out_ PMDL mdl, _In_opt_ PVOID va, _In_ SIZE_T 
 /* The bytes an MDL for that many bytes at `va` takes. */
 NTKERNELAPI SIZE_T MmSizeOfMdl(_In_opt_ PVOID va, _In_ SIZE_T size);
 /*
- * An MDL for `size` bytes at `va`, without pages yet. NULL: no memory, or more pages than an MDL
- * can have (about 16 MiB). With an IRP it becomes its MdlAddress, or, `secondary`, the last of that
- * chain. `charge_quota` is unused.
+ * An MDL for `size` bytes at `va`, without pages yet. NULL: no memory, or more than an MDL may
+ * describe, which is 4 GiB less a page. With an IRP it becomes its MdlAddress, or, `secondary`, the
+ * last of that chain. `charge_quota` is unused.
  */
 NTKERNELAPI PMDL IoAllocateMdl(_In_opt_ PVOID va, _In_ ULONG size, _In_ BOOLEAN secondary,
                                _In_ BOOLEAN charge_quota, _Inout_opt_ struct _IRP *irp);
