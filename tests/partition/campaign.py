@@ -4,9 +4,10 @@
 
     campaign.py --kmcl KMCL [--seconds N] [--seed S] [--round N] [CAMPAIGN...]
 
-Campaigns: host, a hostile host (of host.py) against 'kmcl guest' and its drivers; guest, a hostile guest against
-'kmcl host'; between, somebody between a good host and a good guest, who changes what they say and writes over
-the memory that they share while they work. Each has N seconds (5) and as many rounds as go into them.
+Campaigns: memory, somebody between a good host and a good guest, who writes over all the memory that they share
+while disk and echo work, again and again, and does nothing else; between, the same one, who also changes what
+they say, signals, and stops the guest; host, a hostile host (of host.py) against 'kmcl guest' and its drivers;
+guest, a hostile guest against 'kmcl host'. Each has N seconds (5) and as many rounds as go into them.
 
 What is looked at: no process ends by a signal, a failed assertion or a sanitizer; a guest that was ill-treated
 ends by itself or comes to the next host in time; a host lets the next guest in; private memory stays bounded.
@@ -131,12 +132,14 @@ def start_host(settings, directory, path):
     return process
 
 
-def start_guest(settings, directory, path, rng):
-    command = rng.choice([["ls", "-vv"], ["disk", "info"], ["disk", "read", "-s", "64k", "/dev/null"],
-                          ["disk", "bench", "-t", "2"], ["disk", "bench", "-t", "2", "-d", "4", "-s", "64k"],
-                          ["disk", "write", os.path.join(directory, "data")],
-                          ["echo", "-n", "100000", "-d", "16"], ["echo", "-n", "20000", "-s", "8k", "-d", "4"],
-                          ["echo", "-n", "100000", "--one-way"]])
+WORK = [["disk", "bench", "-t", "2"], ["disk", "bench", "-t", "2", "-d", "4", "-s", "64k"],
+        ["disk", "read", "-s", "4k", "/dev/null"], ["disk", "write", "-s", "4k", "data"],
+        ["echo", "-n", "100000", "-d", "16"], ["echo", "-n", "20000", "-s", "8k", "-d", "4"]]
+LITTLE_WORK = [["ls", "-vv"], ["disk", "info"], ["echo", "-n", "100000", "--one-way"]]
+
+
+def start_guest(settings, directory, path, command):
+    command = [os.path.join(directory, part) if part == "data" else part for part in command]
     return Process(settings, directory, "guest", "--connect", "unix:" + path, *command)
 
 
@@ -190,7 +193,8 @@ class HostileHost:
         with contextlib.ExitStack() as stack:
             self.host = Host(self.path)
             stack.callback(self.host.close)
-            self.process = start_guest(self.settings, self.directory, self.path, self.rng)
+            self.process = start_guest(self.settings, self.directory, self.path,
+                                       self.rng.choice(WORK + LITTLE_WORK))
             stack.callback(self.process.close)
             for _ in range(self.rng.randrange(1, 4)):
                 if not self.one_session():
@@ -585,7 +589,7 @@ class Between:
         with contextlib.ExitStack() as stack:
             front = Host(self.front)
             stack.callback(front.close)
-            process = start_guest(self.settings, self.directory, self.front, self.rng)
+            process = start_guest(self.settings, self.directory, self.front, self.command())
             stack.callback(process.close)
             with contextlib.suppress(GONE):
                 self.session(front, process)
@@ -610,14 +614,22 @@ class Between:
             self.back.close()
             self.memory.close()
 
+    def command(self):
+        return self.rng.choice(WORK + LITTLE_WORK)
+
+    def choose(self):
+        """How much of what is said is changed, and what else is done."""
+        rng = self.rng
+        return rng.choice([0, 0, 0, 0.01, 0.1]), rng.choice([
+            self.spare_rings, self.spare_rings, self.all_of_it, self.rings, self.signals, self.stop, self.inject,
+            lambda process: None])
+
     def relay(self, process):
         """Until the time is over, the guest has ended, or what was done has ended the session."""
         rng = self.rng
         self.heard = vmbus.Memory()
         self.signalled = {self.guest: [], self.back: []}
-        change = rng.choice([0, 0, 0, 0.01, 0.1])
-        mischief = rng.choice([self.spare_rings, self.spare_rings, self.spare_rings, self.all_of_it, self.rings,
-                               self.signals, self.stop, self.inject, lambda p: None])
+        change, mischief = self.choose()
         begin = time.monotonic()
         end = begin + rng.uniform(0.2, 1.0)
         begin += rng.choice([0, 0.1, 0.3])
@@ -681,11 +693,24 @@ class Between:
         self.back.send(frame(MESSAGE, 4, bytes(8) + vmbus.anything_a_guest_says(self.rng)[:240]), patience=1)
 
 
+class Overwritten(Between):
+    """One round of writing over memory: rings aside, so that the work goes on, three times out of four."""
+
+    def command(self):
+        return self.rng.choice(WORK[:2] * 3 + WORK)
+
+    def choose(self):
+        return 0, self.rng.choice([self.spare_rings] * 3 + [self.all_of_it])
+
+
 # ---- campaigns ----
+
+CAMPAIGNS = {"memory": Overwritten, "between": Between, "host": HostileHost, "guest": HostileGuest}
+
 
 def campaign(settings, name):
     """Rounds until the time is over; returns how many."""
-    kind = {"host": HostileHost, "guest": HostileGuest, "between": Between}[name]
+    kind = CAMPAIGNS[name]
     directory = tempfile.mkdtemp(prefix="kmcl-campaign-")
     host = None
     number = settings.round or 0
@@ -733,10 +758,10 @@ def main():
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
     parser.add_argument("--round", type=int)
-    parser.add_argument("campaign", nargs="*", choices=[[], "host", "guest", "between"])
+    parser.add_argument("campaign", nargs="*", choices=[[], *CAMPAIGNS])
     settings = parser.parse_args()
     settings.sanitized = is_sanitized(settings.kmcl)
-    names = settings.campaign or ["host", "guest", "between"]
+    names = settings.campaign or list(CAMPAIGNS)
     failed = False
     print(f"1..{len(names)}")
     for number, name in enumerate(names, 1):
