@@ -289,13 +289,6 @@ static bool spoil_type(struct ic_guest *guest, struct ic_guest_message *m)
 	return true;
 }
 
-static bool spoil_body(struct ic_guest *guest, struct ic_guest_message *m)
-{
-	if (m->header.type == IC_HEARTBEAT)
-		m->header.size = 0xffff;
-	return true;
-}
-
 static bool spoil_length(struct ic_guest *guest, struct ic_guest_message *m)
 {
 	if (m->header.type != IC_HEARTBEAT)
@@ -317,7 +310,6 @@ static void answers_that_are_wrong_do_not_count(void **state)
 		{ spoil_transaction, "transaction of an answer that is not owed" },
 		{ spoil_flags, "flags of an answer: expected 0x5, got 0x3" },
 		{ spoil_type, "type of an answer: expected 0x1, got 0x3" },
-		{ spoil_body, "bytes of an answer's body: expected 0xffff, got 0x28" },
 		{ spoil_length, "bytes of an answer: expected 0x14, got 0x13" },
 	};
 	struct fixture *f = *state;
