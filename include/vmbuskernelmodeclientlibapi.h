@@ -174,9 +174,13 @@ VMB_CHANNEL_STATE_CHANGE_CALLBACKS_INIT(_Out_ PVMB_CHANNEL_STATE_CHANGE_CALLBACK
 /* ---- channels: making, configuring, freeing ---- */
 
 /* P. Makes one end of a channel, disabled, with defaults for everything. A client's parent is the
- * bus object from kmcl_guest_open(); a server's may be NULL.
- * STATUS_SUCCESS; STATUS_INVALID_PARAMETER_1: a client without a parent;
- * STATUS_INVALID_PARAMETER_3; STATUS_INSUFFICIENT_RESOURCES. */
+ * bus object from kmcl_guest_open(), a device attached above it (IoAttachDeviceToDeviceStack), or
+ * any other of the driver's (IoCreateDevice), which then belongs to the only bus of the process. A
+ * server's parent is not looked at and may be NULL.
+ * STATUS_SUCCESS; STATUS_INVALID_PARAMETER_1: a client without a parent, or with one that is no
+ * device; STATUS_NO_SUCH_DEVICE: the process is no guest; STATUS_AMBIGUOUS_SYSTEM_DEVICE: it is one
+ * of several hosts, and the device is attached to none of their buses; STATUS_INVALID_PARAMETER_3;
+ * STATUS_INSUFFICIENT_RESOURCES. */
 NTKERNELAPI NTSTATUS VmbChannelAllocate(_In_ PDEVICE_OBJECT ParentDeviceObject,
                                         _In_ BOOLEAN IsServer, _Out_ VMBCHANNEL *Channel);
 

@@ -559,11 +559,26 @@ void host_leave(struct host *host); /* gives the bus the answers that are due */
 void host_gpadl_due(struct host *host, struct host_gpadl *gpadl);
 struct partition *host_partition(struct host *host);
 
+/* buses.c: this process's buses */
+
+/* Part of a guest. */
+struct bus {
+	struct bus *next;
+	DEVICE_OBJECT device; /* what the guest's drivers know of it */
+	struct guest *guest;
+};
+void buses_add(struct bus *bus);
+void buses_remove(struct bus *bus);
+/* The guest whose bus that is; or NULL. */
+struct guest *guest_of(PDEVICE_OBJECT bus);
+/* The guest that a driver's device belongs to: the bus's itself, one attached above it, or any
+ * other where the process has but one bus. */
+NTSTATUS buses_find(PDEVICE_OBJECT device, struct guest **guest);
+
 /* guest.c: the guest end */
 
 extern uint32_t guest_answer_timeout_ms; /* for tests, too */
 
-struct guest *guest_of(PDEVICE_OBJECT bus);
 NTSTATUS guest_wait_for_offer(struct channel *ch);
 /* Gives up waiting for an offer; false: it has got one. */
 bool guest_stop_waiting(struct channel *ch);

@@ -26,6 +26,8 @@ static void config_defaults(struct channel_config *config)
 NTSTATUS VmbChannelAllocate(PDEVICE_OBJECT ParentDeviceObject, BOOLEAN IsServer,
                             VMBCHANNEL *Channel)
 {
+	NTSTATUS status = STATUS_SUCCESS;
+	struct guest *guest = NULL;
 	struct channel *ch;
 
 	if (!nt_irql_at_most(PASSIVE_LEVEL, __func__, "(new)"))
@@ -33,14 +35,16 @@ NTSTATUS VmbChannelAllocate(PDEVICE_OBJECT ParentDeviceObject, BOOLEAN IsServer,
 	if (!Channel)
 		return STATUS_INVALID_PARAMETER_3;
 	*Channel = NULL;
-	if (!IsServer && !guest_of(ParentDeviceObject))
-		return STATUS_INVALID_PARAMETER_1;
+	if (!IsServer)
+		status = buses_find(ParentDeviceObject, &guest);
+	if (!NT_SUCCESS(status))
+		return status;
 	if (posix_memalign((void **)&ch, 64, sizeof(*ch)) != 0)
 		return STATUS_INSUFFICIENT_RESOURCES;
 	memset(ch, 0, sizeof(*ch));
 	ch->magic = CHANNEL_MAGIC;
 	ch->server = IsServer;
-	ch->guest = IsServer ? NULL : guest_of(ParentDeviceObject);
+	ch->guest = guest;
 	config_defaults(&ch->config);
 	pthread_mutex_init(&ch->lock, NULL);
 	pthread_cond_init(&ch->changed, NULL);

@@ -16,7 +16,6 @@
 #include <string.h>
 #include <time.h>
 
-#define GUEST_MAGIC           0x74736575u
 #define GUEST_OPEN_TIMEOUT_MS 5000u
 #define GUEST_PATIENCE_MS     1500u /* between complaints, where there is no limit */
 #define GUEST_LOST_MAX        64u
@@ -72,8 +71,7 @@ struct guest_offer {
 };
 
 struct guest {
-	uint32_t magic; /* first: the device extension starts here */
-	DEVICE_OBJECT device;
+	struct bus bus;
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	struct partition *partition;
@@ -103,13 +101,6 @@ struct guest {
 };
 
 uint32_t guest_answer_timeout_ms = 10000;
-
-struct guest *guest_of(PDEVICE_OBJECT bus)
-{
-	struct guest *guest = bus ? bus->DeviceExtension : NULL;
-
-	return guest && guest->magic == GUEST_MAGIC ? guest : NULL;
-}
 
 static void *guest_shared(struct guest *guest, enum guest_pages page)
 {
@@ -996,7 +987,6 @@ static void guest_destroy(struct guest *guest)
 	pthread_cond_destroy(&guest->changed);
 	pthread_mutex_destroy(&guest->channels_lock);
 	pthread_mutex_destroy(&guest->lock);
-	guest->magic = 0;
 	free(guest);
 }
 
@@ -1007,9 +997,10 @@ static struct guest *guest_create(void)
 
 	if (!guest)
 		return NULL;
-	guest->magic = GUEST_MAGIC;
+	guest->bus.guest = guest;
+	guest->bus.device.Type = IO_TYPE_DEVICE;
+	guest->bus.device.StackSize = 1;
 	guest->last_wait = &guest->waits;
-	guest->device.DeviceExtension = guest;
 	pthread_mutex_init(&guest->lock, NULL);
 	pthread_mutex_init(&guest->channels_lock, NULL);
 	pthread_condattr_init(&monotonic);
@@ -1120,7 +1111,8 @@ NTSTATUS kmcl_guest_open_ex(const char *partition, const struct kmcl_guest_optio
 		guest_destroy(guest);
 		return status;
 	}
-	*bus = &guest->device;
+	buses_add(&guest->bus);
+	*bus = &guest->bus.device;
 	return STATUS_SUCCESS;
 }
 
@@ -1137,6 +1129,7 @@ void kmcl_guest_close(PDEVICE_OBJECT bus)
 
 	if (!guest || !nt_irql_at_most(PASSIVE_LEVEL, __func__, "bus"))
 		return;
+	buses_remove(&guest->bus);
 	guest_enter(guest);
 	if (guest->channels || guest->waiting)
 		nt_misuse(__func__, "bus", "disable and clean up its channels first");

@@ -13,7 +13,7 @@ struct device {
 _Static_assert(offsetof(struct device, device) == sizeof(struct nt_object),
                "ObDereferenceObject finds the header there");
 
-static struct nt_lock lock; /* drivers' lists of devices, and names */
+static struct nt_lock lock; /* drivers' lists of devices, stacks, and names */
 static struct device *named;
 
 static size_t extension_offset(void)
@@ -101,7 +101,7 @@ NTSTATUS IoCreateDevice(PDRIVER_OBJECT driver, ULONG extension, PUNICODE_STRING 
 	d = device_new(extension, name);
 	if (!d)
 		return STATUS_INSUFFICIENT_RESOURCES;
-	d->device.Type = 3;
+	d->device.Type = IO_TYPE_DEVICE;
 	d->device.Size = (USHORT)(sizeof(DEVICE_OBJECT) + extension);
 	d->device.DriverObject = driver;
 	d->device.Flags |= DO_DEVICE_INITIALIZING | (exclusive ? DO_EXCLUSIVE : 0);
@@ -116,6 +116,57 @@ NTSTATUS IoCreateDevice(PDRIVER_OBJECT driver, ULONG extension, PUNICODE_STRING 
 	return STATUS_SUCCESS;
 }
 
+/* ---- stacks, with the lock held; DEVICE_OBJECT.Reserved is the device below ---- */
+
+static void stack_detach(PDEVICE_OBJECT below)
+{
+	PDEVICE_OBJECT above = below->AttachedDevice;
+
+	if (!above)
+		return;
+	above->Reserved = NULL;
+	above->StackSize = 1;
+	below->AttachedDevice = NULL;
+}
+
+PDEVICE_OBJECT IoAttachDeviceToDeviceStack(PDEVICE_OBJECT source, PDEVICE_OBJECT target)
+{
+	PDEVICE_OBJECT top = NULL;
+
+	if (!nt_irql_at_most(DISPATCH_LEVEL, __func__, NULL))
+		return NULL;
+	nt_lock_acquire(&lock);
+	if (!source->Reserved) {
+		for (top = target; top->AttachedDevice; top = top->AttachedDevice)
+			;
+		top->AttachedDevice = source;
+		source->Reserved = top;
+		source->StackSize = (CCHAR)(top->StackSize + 1);
+		source->AlignmentRequirement = top->AlignmentRequirement;
+	}
+	nt_lock_release(&lock);
+	return top;
+}
+
+void IoDetachDevice(PDEVICE_OBJECT target)
+{
+	if (!nt_irql_at_most(DISPATCH_LEVEL, __func__, NULL))
+		return;
+	nt_lock_acquire(&lock);
+	stack_detach(target);
+	nt_lock_release(&lock);
+}
+
+PDEVICE_OBJECT nt_device_below(PDEVICE_OBJECT device)
+{
+	PDEVICE_OBJECT below;
+
+	nt_lock_acquire(&lock);
+	below = device->Reserved;
+	nt_lock_release(&lock);
+	return below;
+}
+
 void IoDeleteDevice(PDEVICE_OBJECT device)
 {
 	struct device *d = CONTAINING_RECORD(device, struct device, device);
@@ -125,6 +176,9 @@ void IoDeleteDevice(PDEVICE_OBJECT device)
 	if (!nt_irql_at_most(PASSIVE_LEVEL, __func__, NULL))
 		return;
 	nt_lock_acquire(&lock);
+	if (device->Reserved)
+		stack_detach(device->Reserved);
+	stack_detach(device);
 	for (link = &device->DriverObject->DeviceObject; *link; link = &(*link)->NextDevice) {
 		if (*link == device) {
 			*link = device->NextDevice;

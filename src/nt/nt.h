@@ -111,6 +111,11 @@ bool nt_strand_is_current(const struct nt_strand *s);
 /* Waits until all that was queued has run. Not from the strand itself. */
 void nt_strand_drain(struct nt_strand *s);
 
+/* ---- devices ---- */
+
+/* The device that it is attached to; NULL: none. */
+PDEVICE_OBJECT nt_device_below(PDEVICE_OBJECT device);
+
 /* ---- objects behind HANDLEs ---- */
 
 /* A handle to a counted object; ZwClose() drops it, and the last one calls `close`. */

@@ -115,6 +115,33 @@ static void a_referenced_device_stays(void **state)
 	assert_int_equal(nt_pool_outstanding(NULL, 0, NULL), before);
 }
 
+static void devices_stand_on_each_other(void **state)
+{
+	PDEVICE_OBJECT a, b, c;
+	DRIVER_OBJECT own = { 0 };
+
+	assert_int_equal(IoCreateDevice(&own, 0, NULL, 0, 0, FALSE, &a), STATUS_SUCCESS);
+	assert_int_equal(IoCreateDevice(&own, 0, NULL, 0, 0, FALSE, &b), STATUS_SUCCESS);
+	assert_int_equal(IoCreateDevice(&own, 0, NULL, 0, 0, FALSE, &c), STATUS_SUCCESS);
+	assert_ptr_equal(IoAttachDeviceToDeviceStack(b, a), a);
+	assert_ptr_equal(IoAttachDeviceToDeviceStack(c, a), b);
+	assert_null(IoAttachDeviceToDeviceStack(c, a)); /* it is there already */
+	assert_int_equal(c->StackSize, 3);
+	assert_ptr_equal(nt_device_below(c), b);
+	assert_ptr_equal(nt_device_below(b), a);
+	assert_null(nt_device_below(a));
+	IoDetachDevice(b);
+	assert_null(nt_device_below(c));
+	assert_null(b->AttachedDevice);
+	assert_int_equal(c->StackSize, 1);
+	assert_ptr_equal(IoAttachDeviceToDeviceStack(c, b), b);
+	IoDeleteDevice(b); /* from the middle */
+	assert_null(a->AttachedDevice);
+	assert_null(nt_device_below(c));
+	IoDeleteDevice(c);
+	IoDeleteDevice(a);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -123,6 +150,7 @@ int main(void)
 		cmocka_unit_test(a_name_is_taken_once),
 		cmocka_unit_test(without_memory_it_does_not_load),
 		cmocka_unit_test(a_referenced_device_stays),
+		cmocka_unit_test(devices_stand_on_each_other),
 	};
 
 	return RUN(tests);

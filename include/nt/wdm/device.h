@@ -90,6 +90,8 @@ typedef ULONG DEVICE_TYPE;
 #define CTL_CODE(device, function, method, access) \
 	(((ULONG)(device) << 16) | ((access) << 14) | ((function) << 2) | (method))
 
+#define IO_TYPE_DEVICE 3 /* DEVICE_OBJECT.Type */
+
 /* DEVICE_OBJECT.Flags */
 #define DO_BUFFERED_IO           0x00000004
 #define DO_EXCLUSIVE             0x00000008
@@ -114,7 +116,7 @@ typedef struct _DEVICE_OBJECT {
 	CCHAR StackSize;
 	ULONG AlignmentRequirement;
 	KDPC Dpc;
-	PVOID Reserved; /* private */
+	PVOID Reserved; /* private: the device below it */
 } DEVICE_OBJECT, *PDEVICE_OBJECT;
 
 typedef struct _DRIVER_EXTENSION {
@@ -151,8 +153,17 @@ NTKERNELAPI NTSTATUS IoCreateDevice(_In_ PDRIVER_OBJECT driver, _In_ ULONG exten
                                     _In_opt_ PUNICODE_STRING name, _In_ DEVICE_TYPE type,
                                     _In_ ULONG characteristics, _In_ BOOLEAN exclusive,
                                     _Out_ PDEVICE_OBJECT *device);
-/* Takes it off its driver's list; it is freed with its last reference. PASSIVE_LEVEL. */
+/* Takes it off its driver's list, and off the stack that it is attached to; it is freed with its
+ * last reference. PASSIVE_LEVEL. */
 NTKERNELAPI void IoDeleteDevice(_In_ PDEVICE_OBJECT device);
+
+/* Puts `source` on top of the stack that `target` is part of, and returns the device that was
+ * there; the bus object of kmcl_guest_open() is such a target. NULL: the source is attached
+ * already. At DISPATCH_LEVEL or lower. */
+NTKERNELAPI PDEVICE_OBJECT IoAttachDeviceToDeviceStack(_In_ PDEVICE_OBJECT source,
+                                                       _In_ PDEVICE_OBJECT target);
+/* Takes off the device right above `target`: what IoAttachDeviceToDeviceStack() returned. */
+NTKERNELAPI void IoDetachDevice(_Inout_ PDEVICE_OBJECT target);
 
 /* ---- IRPs: the members a dispatch routine looks at ---- */
 
