@@ -47,12 +47,21 @@ static int make_memfd(uint64_t size)
 	return fd;
 }
 
+void nt_fill_descriptors(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) > STDERR_FILENO)
+			return; /* another thread's is there by now */
+}
+
 static void ram_make(void)
 {
 	uint64_t size = ram_size();
-	int fd = make_memfd(size);
 	void *base = MAP_FAILED;
+	int fd;
 
+	nt_fill_descriptors();
+	fd = make_memfd(size);
 	if (fd >= 0)
 		base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
 	if (base == MAP_FAILED) {
