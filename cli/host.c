@@ -9,7 +9,7 @@
 static const char help_begin[] =
 	"Usage: kmcl host --listen URI [--disk IMAGE[,OPTION]...]... [--echo]\n"
 	"\n"
-	"Be the host of the guest behind URI until SIGINT or SIGTERM.\n"
+	"Be the host of the guest behind URI until SIGINT, SIGTERM or SIGHUP.\n"
 	"\n"
 	"  -l, --listen URI      unix:PATH: a guest process connects there\n";
 static const char help_end[] =
@@ -102,6 +102,7 @@ static int serve(struct host *h)
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGINT);
 	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGHUP);
 	pthread_sigmask(SIG_BLOCK, &signals, NULL);
 	signal(SIGPIPE, SIG_IGN);
 

@@ -6,6 +6,15 @@
 
 #include <errno.h>
 
+bool bus_prepare(const char *uri)
+{
+	nt_fill_descriptors();
+	if (nt_work_prepare())
+		return true;
+	nt_log(NT_LOG_ERROR, uri, "the system has no thread for work items");
+	return false;
+}
+
 NTSTATUS bus_status(int error)
 {
 	switch (-error) {
@@ -26,6 +35,7 @@ NTSTATUS bus_status(int error)
 	case EPERM:
 		return STATUS_ACCESS_DENIED;
 	case ENOMEM:
+	case EAGAIN: /* no thread or process is to be had */
 	case EMFILE:
 	case ENFILE:
 		return STATUS_INSUFFICIENT_RESOURCES;

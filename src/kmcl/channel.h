@@ -529,6 +529,8 @@ uint64_t dispatcher_now(void);
 
 NTSTATUS bus_status(int error); /* of a negative errno from the partition */
 /* How many faults of the other end were shown lately. */
+/* What either end needs of its process. False: it cannot be had, which was logged. */
+bool bus_prepare(const char *uri);
 void bus_log_fault(struct nt_log_account *account, const char *whose,
                    const struct bus_fault *fault);
 /* What a partition has to say. */

@@ -1100,6 +1100,8 @@ NTSTATUS kmcl_guest_open_ex(const char *partition, const struct kmcl_guest_optio
 		return STATUS_INVALID_PARAMETER_3;
 	if (!nt_irql_at_most(PASSIVE_LEVEL, "kmcl_guest_open", partition))
 		return STATUS_INVALID_DEVICE_STATE;
+	if (!bus_prepare(partition))
+		return STATUS_INSUFFICIENT_RESOURCES;
 	guest = guest_create();
 	if (!guest)
 		return STATUS_INSUFFICIENT_RESOURCES;

@@ -188,6 +188,13 @@ static bool host_shared_page(struct host *host, uint64_t gpa, void **page)
 	return *page != NULL;
 }
 
+static bool host_lacks_thread(struct host *host, const char *what)
+{
+	nt_log_limited(&host->log, NT_LOG_OPERATOR, NT_LOG_ERROR, "bus",
+	               "no guest can connect: no thread, memory or descriptor for its %s", what);
+	return false;
+}
+
 static bool host_take_over_pages(struct host *host, const struct server_contact *contact)
 {
 	void *interrupt = NULL, *monitor = NULL;
@@ -205,11 +212,11 @@ static bool host_take_over_pages(struct host *host, const struct server_contact 
 			interrupts_open(host->partition, WIRE_CONNECTION_EVENT,
 		                        host->interrupt_page->to_host, host_raised_channel, host);
 		if (!host->interrupts)
-			return false;
+			return host_lacks_thread(host, "interrupts");
 	}
 	if (monitor)
 		host->monitor = monitor_open(host->monitor_page, host_raised_monitor, host);
-	return !monitor || host->monitor;
+	return !monitor || host->monitor || host_lacks_thread(host, "monitor page");
 }
 
 /* So that its pages can be mapped in other orders. With both ends in one process they can already.
@@ -530,6 +537,8 @@ NTSTATUS kmcl_host_open_ex(const char *partition, const struct kmcl_host_options
 		return STATUS_INVALID_PARAMETER_3;
 	if (!nt_irql_at_most(PASSIVE_LEVEL, "kmcl_host_open", partition))
 		return STATUS_INVALID_DEVICE_STATE;
+	if (!bus_prepare(partition))
+		return STATUS_INSUFFICIENT_RESOURCES;
 	host = calloc(1, sizeof(*host));
 	if (!host)
 		return STATUS_INSUFFICIENT_RESOURCES;

@@ -27,6 +27,9 @@ struct nt_ram {
 	uint64_t size;
 };
 const struct nt_ram *nt_ram(void);
+/* Opens what is closed of descriptors 0 to 2, on /dev/null, before something of this library takes
+ * their place: what is written to standard error then would go there. */
+void nt_fill_descriptors(void);
 
 /* Page-aligned, zeroed memory from it; NULL: none left. Freed with the same count. */
 void *nt_pages_allocate(size_t pages);
@@ -93,6 +96,9 @@ struct nt_work {
 	void *context;
 };
 void nt_work_queue(struct nt_work *work);
+/* Sees to it that there is a thread for them, which then never ends: who cannot have any later has
+ * its work done by that one. False: the system has none. */
+bool nt_work_prepare(void);
 
 /* Work done one after the other, in order, each at PASSIVE_LEVEL. */
 struct nt_strand {

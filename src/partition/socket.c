@@ -234,6 +234,8 @@ static int end_open(struct socket_end *end, char *why, size_t why_size)
 	if (error)
 		return error;
 	error = partition_start_thread(&end->thread, "kmcl-unix", socket_thread, end);
+	if (error)
+		snprintf(why, why_size, "%s: no thread: %s", end->head.uri, strerror(-error));
 	if (!error && !socket_is_host(end)) {
 		error = socket_guest_outcome(end, why, why_size);
 		if (error)

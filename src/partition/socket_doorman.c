@@ -108,7 +108,7 @@ static uint32_t begin(struct doorman *d, int connection)
 		undertaker_run(leash[0]);
 	door_call(close, leash[0]);
 	if (pid < 0) {
-		pause_for(d, strerror(errno));
+		pause_for(d, errno == EAGAIN ? "there is no process to be had" : strerror(errno));
 		door_call(close, leash[1]);
 		set_state(d, i, DOOR_FREE);
 		return DOOR_CHILDREN_MAX;
