@@ -369,7 +369,8 @@ static void verify(const struct scsi_disk *disk, const struct scsi_command *c,
 	if (!check_range(disk, &r, out))
 		return;
 	scsi_good(out);
-	/* What is verified is the medium: what was written before has to be on it (SBC-3, VERIFY). */
+	/* What is verified is the medium: what was written before has to be on it (SBC-3, VERIFY).
+	 */
 	if (!disk->read_only && r.count)
 		out->kind = SCSI_DO_FLUSH;
 }
