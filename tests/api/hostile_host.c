@@ -18,8 +18,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define SOON_MS          300u /* when the guest gives up */
-#define HEARD            64u
+#define SOON_MS 300u /* when the guest gives up */
+#define HEARD   64u
 #define PAGES   64u
 
 static struct {
@@ -29,8 +29,8 @@ static struct {
 	union wire_message heard[HEARD]; /* what is not answered by itself */
 	uint32_t first, count;
 	uint32_t came, gone;
-	bool deaf;                        /* reads nothing more */
-	bool silent;                      /* says no goodbye */
+	bool deaf;             /* reads nothing more */
+	bool silent;           /* says no goodbye */
 	uint64_t pages[PAGES]; /* of the rings */
 	uint32_t ring_offset;
 } host;
