@@ -177,6 +177,7 @@ struct outgoing {
 	struct ring_writer ring;
 	struct outgoing_item *head;
 	struct outgoing_item **tail;
+	uint64_t answers;            /* bytes of incoming packets whose completions are queued */
 	struct partition_link *link; /* NULL: the other end wants no signals */
 	/* Bits to set in shared pages before, or instead of, a signal; NULL: none. */
 	_Atomic(uint64_t) *interrupt_bits;

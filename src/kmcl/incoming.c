@@ -70,13 +70,15 @@ static struct incoming_packet *incoming_allocate(struct channel *ch)
 	                                     : incoming_transfer_header_max(config));
 	uint32_t mdls = ch->server ? align16(extdata_mdls_max(config)) : 0;
 	size_t head = align16(sizeof(struct incoming_packet));
-	struct incoming_packet *packet = malloc(head + context + payload + header + mdls);
+	size_t size = head + context + payload + header + mdls;
+	struct incoming_packet *packet = malloc(size);
 	uint8_t *p = (uint8_t *)packet;
 
 	if (!packet)
 		return NULL;
 	memset(packet, 0, sizeof(*packet));
 	packet->magic = INCOMING_MAGIC;
+	packet->size = (uint32_t)size;
 	packet->channel = ch;
 	packet->context = p + head;
 	packet->payload = packet->context + context;
