@@ -15,6 +15,7 @@ static const struct service *const services[] = { &disk_service, &net_service, &
 static HANDLE vmbus;
 static bool opened[COUNT];
 static uint32_t version_max;
+static bool monitored;
 
 /* ---- options ---- */
 
@@ -106,6 +107,16 @@ int services_take_version(const char *command, const char *argument)
 		return cli_usage(command, "--version-max takes a version such as 5.3");
 	version_max = KMCL_BUS_VERSION(major, minor);
 	return EXIT_OK;
+}
+
+void services_take_monitored(void)
+{
+	monitored = true;
+}
+
+bool services_monitored(void)
+{
+	return monitored;
 }
 
 int services_open(const char *uri)
