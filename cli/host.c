@@ -16,6 +16,7 @@ static const char help_end[] =
 	"      --json            statistics at the end as JSON\n"
 	"  -q, --quiet           say nothing unless it fails\n"
 	"      --version-max V   the newest version of VMBus to agree on, such as 5.0\n"
+	"      --monitored       offer all but the integration components with the monitor page\n"
 	"      --control PATH    take commands of 'kmcl ctl' there\n"
 	"      --memory-max SIZE how much memory a guest may bring (4G)\n"
 	"  -h, --help            this text\n"
@@ -29,12 +30,13 @@ struct host {
 
 static int parse(struct host *h, int argc, char **argv)
 {
-	enum { JSON = 256, VERSION_MAX, CONTROL, MEMORY_MAX };
+	enum { JSON = 256, VERSION_MAX, CONTROL, MEMORY_MAX, MONITORED };
 	static const struct option own[] = {
 		{ "listen", required_argument, NULL, 'l' },
 		{ "json", no_argument, NULL, JSON },
 		{ "quiet", no_argument, NULL, 'q' },
 		{ "version-max", required_argument, NULL, VERSION_MAX },
+		{ "monitored", no_argument, NULL, MONITORED },
 		{ "control", required_argument, NULL, CONTROL },
 		{ "memory-max", required_argument, NULL, MEMORY_MAX },
 		{ "help", no_argument, NULL, 'h' },
@@ -54,6 +56,9 @@ static int parse(struct host *h, int argc, char **argv)
 			break;
 		case 'q':
 			h->quiet = true;
+			break;
+		case MONITORED:
+			services_take_monitored();
 			break;
 		case VERSION_MAX:
 			code = services_take_version("host", optarg);

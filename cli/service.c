@@ -16,6 +16,7 @@ static HANDLE vmbus;
 static bool opened[COUNT];
 static uint32_t version_max;
 static uint64_t memory_max;
+static bool monitored;
 
 /* ---- options ---- */
 
@@ -115,6 +116,16 @@ int services_take_memory_max(const char *command, const char *argument)
 		return cli_usage(command, "--memory-max takes a size from 4k to 1T, not '%s'",
 		                 argument);
 	return EXIT_OK;
+}
+
+void services_take_monitored(void)
+{
+	monitored = true;
+}
+
+bool services_monitored(void)
+{
+	return monitored;
 }
 
 int services_open(const char *uri)

@@ -195,6 +195,7 @@ static int open_disks(HANDLE vmbus)
 	struct storvsp_options controller = {
 		.subchannels = (uint16_t)subchannels,
 		.queue_depth = (uint32_t)queue_depth,
+		.monitored = services_monitored(),
 		.lost = say_lost,
 	};
 	char why[512];

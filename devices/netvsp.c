@@ -3,6 +3,7 @@
 #include "netvsp_private.h"
 
 #include "channel_name.h"
+#include "monitored.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -93,8 +94,8 @@ static uint32_t on_init(struct netvsp *s, const struct nvsp_message *m, struct n
 	return NVSP_MESSAGE_SIZE_1;
 }
 
-/* An MTU that is none is the usual one: vmswitch does so, and the guest asks which it is (OpenVMM).
- */
+/* What cannot be is the nearest that can, where vmswitch takes the usual one (OpenVMM): the message
+ * has no answer, and the guest asks which it is (Linux rndis_filter_device_add). */
 static uint32_t on_ndis_config(struct netvsp *s, const struct nvsp_message *m)
 {
 	uint32_t mtu = m->ndis_config.mtu;
@@ -104,7 +105,11 @@ static uint32_t on_ndis_config(struct netvsp *s, const struct nvsp_message *m)
 		return 0;
 	}
 	s->has_config = true;
-	s->mtu = mtu >= NETVSP_MTU_MIN && mtu <= NETVSP_MTU_MAX ? mtu : NET_MTU_FRAME;
+	if (mtu > NETVSP_MTU_MAX)
+		netvsp_refuse(s, 0, "largest frame that the guest wants", NETVSP_MTU_MAX, mtu);
+	s->mtu = mtu < NETVSP_MTU_MIN   ? NETVSP_MTU_MIN
+	         : mtu > NETVSP_MTU_MAX ? NETVSP_MTU_MAX
+	                                : mtu;
 	s->capabilities = m->ndis_config.capabilities;
 	pthread_mutex_lock(&s->control_lock);
 	s->device.mtu = s->mtu;
@@ -509,6 +514,8 @@ static NTSTATUS configure_channel(struct netvsp_channel *c)
 		status = VmbChannelInitSetProcessPacketCallbacks(c->vmb, process_packet, NULL);
 	if (NT_SUCCESS(status))
 		status = VmbChannelInitSetStateChangeCallbacks(c->vmb, &callbacks);
+	if (NT_SUCCESS(status))
+		status = monitored_configure(c->vmb, s->options.monitored);
 	if (NT_SUCCESS(status))
 		status = channel_name(c->vmb, c->adapter->name, c->index);
 	VmbChannelSetTransactionQuota(c->vmb, s->options.queue_depth);

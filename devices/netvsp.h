@@ -21,11 +21,13 @@ struct netvsp_options {
 	GUID instance;
 	const char
 		*name; /* in logs and statistics, and the guest's alias; NULL: "Network Adapter" */
-	uint8_t address[6];          /* not a group's; all 0: made from the instance */
-	uint16_t queues;             /* up to NETVSP_QUEUES; 0: 1 */
-	uint32_t queue_depth;        /* packets of the guest in work per channel; 0: 512 */
-	uint64_t speed;              /* what the guest is told, in bit/s; 0: 10 Gbit/s */
-	bool link_down;              /* to begin with */
+	uint8_t address[6];   /* not a group's; all 0: made from the instance */
+	uint16_t queues;      /* up to NETVSP_QUEUES; 0: 1 */
+	uint32_t queue_depth; /* packets of the guest in work per channel; 0: 512 */
+	uint64_t speed;       /* what the guest is told, in bit/s; 0: 10 Gbit/s */
+	bool link_down;       /* to begin with */
+	bool monitored; /* its channels are offered with the monitor page: what guests' user space
+	                   drivers and OpenBSD need, and slower */
 	uint32_t version_max;        /* the newest NVSP version agreed to; 0: the latest */
 	struct net_backend *backend; /* the adapter's from now on, even if it is not made */
 };

@@ -28,13 +28,13 @@ static const char *uri_pattern = "local:echo-%d-%u";
 static int setup(void **state)
 {
 	static unsigned int number;
-	static const GUID instance = { 0x55667788 };
+	static const struct echo_service_options options = { .instance = { 0x55667788 } };
 	struct fixture *f = calloc(1, sizeof(*f));
 
 	*state = f;
 	snprintf(f->uri, sizeof(f->uri), uri_pattern, getpid(), number++);
 	if (!NT_SUCCESS(kmcl_host_open(f->uri, &f->vmbus)) ||
-	    !NT_SUCCESS(echo_service_create(f->vmbus, &instance, &f->host)) ||
+	    !NT_SUCCESS(echo_service_create(f->vmbus, &options, &f->host)) ||
 	    !NT_SUCCESS(kmcl_guest_open(f->uri, &f->bus)) ||
 	    !NT_SUCCESS(echo_open(f->bus, NULL, 20000, &f->guest)))
 		return -1;
