@@ -264,7 +264,7 @@ NTSTATUS outgoing_send(struct channel *ch, struct packet *packet, bool now_only)
 
 static void outgoing_answer_done(struct outgoing_item *item, NTSTATUS status)
 {
-	incoming_free(CONTAINING_RECORD(item, struct incoming_packet, item));
+	incoming_sent(CONTAINING_RECORD(item, struct incoming_packet, item));
 }
 
 void outgoing_answer(struct incoming_packet *packet, const void *buffer, uint32_t size)
@@ -293,6 +293,7 @@ void outgoing_answer(struct incoming_packet *packet, const void *buffer, uint32_
 		if (size)
 			memmove(packet->payload, buffer, size);
 		item->spans[0].base = packet->payload;
+		incoming_unsent_locked(packet);
 		outgoing_append_locked(ch, item);
 		queued = true;
 	}
