@@ -398,10 +398,10 @@ NTKERNELAPI VOID VmbPacketSetCompletionRoutine(
 /*
  * D. Sends Buffer, and a reference to the memory that the MDL chain describes. Buffer may be reused
  * when the call returns; the MDLs' memory when the packet is done. A full ring queues the packet,
- * in order. While the channel is not open the packet waits for it; when the channel closes it is
- * done with STATUS_CANCELLED. Flags: VMBUS_CHANNEL_FORMAT_FLAG_*; external data requires WAIT.
- * STATUS_SUCCESS: taken, the completion routine will run. Otherwise it will not:
- * STATUS_INVALID_PARAMETER_1: the packet is in use or has no completion routine;
+ * in order. While the channel is not open the packet waits for it; when the channel closes, or a
+ * client's is disabled, it is done with STATUS_CANCELLED. Flags: VMBUS_CHANNEL_FORMAT_FLAG_*;
+ * external data requires WAIT. STATUS_SUCCESS: taken, the completion routine will run. Otherwise it
+ * will not: STATUS_INVALID_PARAMETER_1: the packet is in use or has no completion routine;
  * STATUS_INVALID_PARAMETER_2: Buffer; _3: longer than the maximum packet; _5 (the last argument): a
  * flag, or external data without WAIT; STATUS_INVALID_PARAMETER: external data from a server;
  * STATUS_INVALID_BUFFER_SIZE: more external data than the channel's maximum;

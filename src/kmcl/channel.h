@@ -464,6 +464,9 @@ void outgoing_open(struct channel *ch);
 void outgoing_stop(struct channel *ch);
 /* Likewise; and what is queued or in flight ends with `status`. */
 void outgoing_close(struct channel *ch, NTSTATUS status);
+/* What waits, taken out of the queue; and its end. */
+struct outgoing_item *outgoing_take_queued(struct channel *ch);
+void outgoing_end_queued(struct outgoing_item *item, NTSTATUS status);
 /* Puts in the ring what waits, if there is room now; returns how many. */
 uint32_t outgoing_drain(struct channel *ch);
 /* Takes a packet out of the queue; false: it was not in it. */

@@ -319,7 +319,7 @@ static void outgoing_list_add(struct outgoing_list *list, struct outgoing_item *
 	list->last = &item->next;
 }
 
-static void outgoing_end_all(struct outgoing_item *item, NTSTATUS status)
+void outgoing_end_queued(struct outgoing_item *item, NTSTATUS status)
 {
 	while (item) {
 		struct outgoing_item *next = item->next;
@@ -370,8 +370,8 @@ uint32_t outgoing_drain(struct channel *ch)
 
 	if (ring == RING_MALFORMED)
 		outgoing_fault(ch);
-	outgoing_end_all(done.first, STATUS_SUCCESS);
-	outgoing_end_all(refused.first, STATUS_INVALID_BUFFER_SIZE);
+	outgoing_end_queued(done.first, STATUS_SUCCESS);
+	outgoing_end_queued(refused.first, STATUS_INVALID_BUFFER_SIZE);
 	return count;
 }
 
@@ -448,20 +448,27 @@ void outgoing_stop(struct channel *ch)
 	outgoing_signal_end(ch, &target);
 }
 
-void outgoing_close(struct channel *ch, NTSTATUS status)
+struct outgoing_item *outgoing_take_queued(struct channel *ch)
 {
 	struct outgoing *out = &ch->out;
 	struct outgoing_item *list;
 
-	outgoing_stop(ch);
 	spin_lock(&out->lock);
 	list = out->head;
 	out->head = NULL;
 	out->tail = &out->head;
 	atomic_store(&out->waiting, false);
 	spin_unlock(&out->lock);
+	return list;
+}
 
+void outgoing_close(struct channel *ch, NTSTATUS status)
+{
+	struct outgoing_item *list;
+
+	outgoing_stop(ch);
+	list = outgoing_take_queued(ch);
 	outgoing_wait_flushed(ch);
-	outgoing_end_all(list, status);
+	outgoing_end_queued(list, status);
 	packet_cancel_all(ch, status);
 }
