@@ -168,6 +168,7 @@ struct echo {
 	_Atomic uint32_t active; /* slots in flight */
 	_Atomic NTSTATUS failure;
 	KEVENT idle;
+	KEVENT closed;
 	struct slot slots[MAX_DEPTH];
 };
 
@@ -176,6 +177,13 @@ static VOID post_started(VMBCHANNEL vmb)
 	struct echo *e = VmbChannelGetPointer(vmb);
 
 	KeSetEvent(&e->started, 0, FALSE);
+}
+
+static VOID closed(VMBCHANNEL vmb)
+{
+	struct echo *e = VmbChannelGetPointer(vmb);
+
+	KeSetEvent(&e->closed, 0, FALSE);
 }
 
 static VOID pnp_failure(VMBCHANNEL vmb, NTSTATUS status)
@@ -199,6 +207,7 @@ static NTSTATUS configure_client(struct echo *e, LPCGUID instance)
 
 	VMB_CHANNEL_STATE_CHANGE_CALLBACKS_INIT(&callbacks);
 	callbacks.EvtChannelPostStarted = post_started;
+	callbacks.EvtChannelClosed = closed;
 	if (NT_SUCCESS(status))
 		status = VmbChannelInitSetProcessPacketCallbacks(e->vmb, ignore, NULL);
 	if (NT_SUCCESS(status))
@@ -224,6 +233,7 @@ NTSTATUS echo_open(PDEVICE_OBJECT bus, LPCGUID instance, uint32_t timeout_ms, st
 		return STATUS_INSUFFICIENT_RESOURCES;
 	KeInitializeEvent(&e->started, NotificationEvent, FALSE);
 	KeInitializeEvent(&e->idle, NotificationEvent, FALSE);
+	KeInitializeEvent(&e->closed, NotificationEvent, FALSE);
 	status = VmbChannelAllocate(bus, FALSE, &e->vmb);
 	if (!NT_SUCCESS(status))
 		goto free;
@@ -427,9 +437,30 @@ static void begin_run(struct echo *e, struct echo_run *run)
 	KeLowerIrql(irql);
 }
 
-NTSTATUS echo_run(struct echo *e, struct echo_run *run)
+/*
+ * What is sent after the channel has closed waits for an opening that will not come; disabling ends
+ * it.
+ */
+static void wait_run(struct echo *e, struct echo_run *run)
 {
 	LARGE_INTEGER tick = { .QuadPart = -1000000 }; /* 100 ms */
+	PVOID events[] = { &e->idle, &e->closed };
+	NTSTATUS status;
+
+	while ((status = KeWaitForMultipleObjects(2, events, WaitAny, Executive, KernelMode, FALSE,
+	                                          &tick, NULL)) == STATUS_TIMEOUT) {
+		if (run->progress)
+			run->progress(run->context, e->done);
+	}
+	if (status == STATUS_WAIT_0)
+		return;
+	e->failure = STATUS_DEVICE_REMOVED;
+	VmbChannelDisable(e->vmb);
+	KeWaitForSingleObject(&e->idle, Executive, KernelMode, FALSE, NULL);
+}
+
+NTSTATUS echo_run(struct echo *e, struct echo_run *run)
+{
 	NTSTATUS status;
 	uint64_t begin;
 
@@ -441,11 +472,7 @@ NTSTATUS echo_run(struct echo *e, struct echo_run *run)
 	if (NT_SUCCESS(status)) {
 		begin = now_ns();
 		begin_run(e, run);
-		while (KeWaitForSingleObject(&e->idle, Executive, KernelMode, FALSE, &tick) !=
-		       STATUS_SUCCESS) {
-			if (run->progress)
-				run->progress(run->context, e->done);
-		}
+		wait_run(e, run);
 		run->elapsed_ns = now_ns() - begin;
 		run->mismatches = e->mismatches;
 		status = e->failure;

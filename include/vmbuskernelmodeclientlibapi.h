@@ -301,8 +301,11 @@ NTKERNELAPI VOID VmbChannelGetMmioSpace(_In_ VMBCHANNEL Channel, _Out_ UINT64 *M
 NTKERNELAPI VOID VmbChannelSetIncomingProcessingAtPassive(_In_ VMBCHANNEL Channel,
                                                           _In_ BOOLEAN RequirePassive);
 
-/* D, at any time. How many incoming packets may be outstanding; > 0. Raising it does not restart a
- * queue that is stopped by it, the next completion does. */
+/* D, at any time. How many incoming packets may be outstanding; > 0; default 65536. One is so until
+ * it is completed and, at a server whose client waits for an answer, that is in the ring: from a
+ * client that does not read its answers nothing more is taken, at the latest when 16 MiB of them
+ * wait. (A client closes a channel whose server leaves 64 MiB of answers unread.) Raising it does
+ * not restart a queue that is stopped by it, the next completion does. */
 NTKERNELAPI VOID VmbChannelSetTransactionQuota(_In_ VMBCHANNEL Channel, _In_ UINT32 Quota);
 
 /* D. Client, opened channel with monitored interrupts: how long a signal to the host may be held
@@ -396,10 +399,10 @@ NTKERNELAPI VOID VmbPacketSetCompletionRoutine(
 /*
  * D. Sends Buffer, and a reference to the memory that the MDL chain describes. Buffer may be reused
  * when the call returns; the MDLs' memory when the packet is done. A full ring queues the packet,
- * in order. While the channel is not open the packet waits for it; when the channel closes it is
- * done with STATUS_CANCELLED. Flags: VMBUS_CHANNEL_FORMAT_FLAG_*; external data requires WAIT.
- * STATUS_SUCCESS: taken, the completion routine will run. Otherwise it will not:
- * STATUS_INVALID_PARAMETER_1: the packet is in use or has no completion routine;
+ * in order. While the channel is not open the packet waits for it; when the channel closes, or a
+ * client's is disabled, it is done with STATUS_CANCELLED. Flags: VMBUS_CHANNEL_FORMAT_FLAG_*;
+ * external data requires WAIT. STATUS_SUCCESS: taken, the completion routine will run. Otherwise it
+ * will not: STATUS_INVALID_PARAMETER_1: the packet is in use or has no completion routine;
  * STATUS_INVALID_PARAMETER_2: Buffer; _3: longer than the maximum packet; _5 (the last argument): a
  * flag, or external data without WAIT; STATUS_INVALID_PARAMETER: external data from a server;
  * STATUS_INVALID_BUFFER_SIZE: more external data than the channel's maximum;

@@ -195,6 +195,7 @@ NTSTATUS VmbChannelEnable(VMBCHANNEL Channel)
 VOID VmbChannelDisable(VMBCHANNEL Channel)
 {
 	struct channel *ch = channel_enter(Channel, __func__);
+	struct outgoing_item *queued = NULL;
 	struct life_wait wait;
 
 	if (!ch)
@@ -205,7 +206,10 @@ VOID VmbChannelDisable(VMBCHANNEL Channel)
 		pthread_cond_wait(&ch->changed, &ch->lock);
 	life_disable_end(&ch->life);
 	pthread_cond_broadcast(&ch->changed);
+	if (!ch->server && life_is_configurable(&ch->life)) /* nobody has enabled it meanwhile */
+		queued = outgoing_take_queued(ch);
 	channel_unlock(ch);
+	outgoing_end_queued(queued, STATUS_CANCELLED);
 }
 
 VOID VmbChannelStart(VMBCHANNEL Channel)

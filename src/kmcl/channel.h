@@ -229,7 +229,9 @@ struct incoming {
 
 	_Atomic(bool) on;
 	_Atomic(struct incoming_packet *) free_remote; /* items given back by other threads */
-	_Atomic(uint32_t) owed; /* completions that the driver owes, and who waits for one */
+	_Atomic(uint64_t)
+		owed; /* completions: that the driver owes, that wait for room; and who waits */
+	uint32_t unsent_max; /* of those that wait for room */
 	_Atomic(uint32_t) quota;
 	_Atomic(bool) passive; /* deliver at PASSIVE only */
 	_Atomic(bool) passive_queued;
@@ -237,9 +239,14 @@ struct incoming {
 	_Atomic(bool) cut;    /* a completion was too long, which is said once */
 };
 
-#define INCOMING_OWED_COUNT    0x3fffffffu
-#define INCOMING_OWED_BLOCKED  0x40000000u /* the queue, by the quota */
-#define INCOMING_OWED_STOPPING 0x80000000u /* the strand, for the last one */
+#define INCOMING_OWED_COUNT    0x3fffffffull  /* that the driver owes */
+#define INCOMING_OWED_BLOCKED  0x40000000ull  /* the queue waits, by the quota */
+#define INCOMING_OWED_STOPPING 0x80000000ull  /* the strand waits, for the driver's last one */
+#define INCOMING_UNSENT_ONE    0x100000000ull /* an answer that is not in the ring yet */
+
+/* The memory of answers that wait for an other end that does not read. */
+#define INCOMING_UNSENT_BYTES (16u << 20)
+#define INCOMING_UNSENT_LEAST 16u
 
 /* One ring as mapped here, its control page counted. */
 struct ring_map {
@@ -458,6 +465,9 @@ void outgoing_open(struct channel *ch);
 void outgoing_stop(struct channel *ch);
 /* Likewise; and what is queued or in flight ends with `status`. */
 void outgoing_close(struct channel *ch, NTSTATUS status);
+/* What waits, taken out of the queue; and its end. */
+struct outgoing_item *outgoing_take_queued(struct channel *ch);
+void outgoing_end_queued(struct outgoing_item *item, NTSTATUS status);
 /* Puts in the ring what waits, if there is room now; returns how many. */
 uint32_t outgoing_drain(struct channel *ch);
 /* Takes a packet out of the queue; false: it was not in it. */
@@ -488,6 +498,9 @@ bool incoming_sleep(struct channel *ch);
 /* A thread that waits for an answer polls in the dispatcher's place, and stops doing so. */
 uint32_t incoming_help(struct channel *ch, uint32_t budget);
 void incoming_help_end(struct channel *ch);
+/* Caller holds out.lock. Its answer waits for room in the ring; and does so no more. */
+void incoming_unsent_locked(struct incoming_packet *packet);
+void incoming_sent(struct incoming_packet *packet);
 /* An incoming packet is over. */
 void incoming_free(struct incoming_packet *packet);
 

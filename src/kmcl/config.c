@@ -10,7 +10,7 @@
 #define CHANNEL_DEFAULT_PACKET   4096u
 #define CHANNEL_DEFAULT_EXTERNAL (1u << 20)
 #define CHANNEL_DEFAULT_CHAIN    32u
-#define CHANNEL_DEFAULT_QUOTA    UINT32_MAX
+#define CHANNEL_DEFAULT_QUOTA    65536u
 #define CHANNEL_VTL_MAX          2u
 
 static void config_defaults(struct channel_config *config)

@@ -61,29 +61,40 @@ static uint32_t incoming_transfer_header_max(const struct channel_config *config
 	       config->chain_max * (uint32_t)sizeof(struct wire_transfer_range);
 }
 
-static struct incoming_packet *incoming_allocate(struct channel *ch)
+/* The parts of an item, one after the other. */
+struct incoming_layout {
+	size_t context, payload, header, mdls, end;
+};
+
+static struct incoming_layout incoming_layout(const struct channel *ch)
 {
 	const struct channel_config *config = &ch->config;
-	uint32_t context = align16(config->context_size);
-	uint32_t payload = align16(config->packet_max);
-	uint32_t header = align16(ch->server ? extdata_header_max(config)
-	                                     : incoming_transfer_header_max(config));
-	uint32_t mdls = ch->server ? align16(extdata_mdls_max(config)) : 0;
-	size_t head = align16(sizeof(struct incoming_packet));
-	size_t size = head + context + payload + header + mdls;
-	struct incoming_packet *packet = malloc(size);
+	struct incoming_layout l = { .context = align16(sizeof(struct incoming_packet)) };
+
+	l.payload = l.context + align16(config->context_size);
+	l.header = l.payload + align16(config->packet_max);
+	l.mdls = l.header + align16(ch->server ? extdata_header_max(config)
+	                                       : incoming_transfer_header_max(config));
+	l.end = l.mdls + (ch->server ? align16(extdata_mdls_max(config)) : 0);
+	return l;
+}
+
+static struct incoming_packet *incoming_allocate(struct channel *ch)
+{
+	struct incoming_layout l = incoming_layout(ch);
+	struct incoming_packet *packet = malloc(l.end);
 	uint8_t *p = (uint8_t *)packet;
 
 	if (!packet)
 		return NULL;
 	memset(packet, 0, sizeof(*packet));
 	packet->magic = INCOMING_MAGIC;
-	packet->size = (uint32_t)size;
+	packet->size = (uint32_t)l.end;
 	packet->channel = ch;
-	packet->context = p + head;
-	packet->payload = packet->context + context;
-	packet->header = packet->payload + payload;
-	packet->mdls = packet->header + header;
+	packet->context = p + l.context;
+	packet->payload = p + l.payload;
+	packet->header = p + l.header;
+	packet->mdls = p + l.mdls;
 	return packet;
 }
 
@@ -144,6 +155,9 @@ NTSTATUS incoming_prepare(struct channel *ch)
 		return STATUS_INSUFFICIENT_RESOURCES;
 	in->batch = 0;
 	in->polled = false;
+	in->unsent_max = (uint32_t)(INCOMING_UNSENT_BYTES / incoming_layout(ch).end);
+	if (in->unsent_max < INCOMING_UNSENT_LEAST)
+		in->unsent_max = INCOMING_UNSENT_LEAST;
 	atomic_store(&in->owed, 0);
 	return STATUS_SUCCESS;
 }
@@ -169,20 +183,55 @@ static void incoming_fault(struct channel *ch, const char *what, uint64_t expect
 	channel_fault(ch, what, expected, actual);
 }
 
+/* A transaction counts until its answer is in the ring: an other end that does not read its answers
+ * is not asked for more. */
+static bool incoming_quota_reached(const struct incoming *in, uint64_t owed)
+{
+	uint64_t unsent = owed / INCOMING_UNSENT_ONE;
+
+	return (owed & INCOMING_OWED_COUNT) + unsent >=
+	               atomic_load_explicit(&in->quota, memory_order_relaxed) ||
+	       unsent >= in->unsent_max;
+}
+
 /* May one more packet be delivered? If not, a completion will start the queue again. */
 static bool incoming_within_quota(struct channel *ch)
 {
 	struct incoming *in = &ch->in;
-	uint32_t owed = atomic_load_explicit(&in->owed, memory_order_relaxed);
+	uint64_t owed = atomic_load_explicit(&in->owed, memory_order_relaxed);
 
-	while ((owed & INCOMING_OWED_COUNT) >=
-	       atomic_load_explicit(&in->quota, memory_order_relaxed)) {
+	while (incoming_quota_reached(in, owed)) {
 		if (!atomic_compare_exchange_weak(&in->owed, &owed, owed | INCOMING_OWED_BLOCKED))
 			continue;
 		counter_add(&ch->statistics.quota_stops, 1);
 		return false;
 	}
 	return true;
+}
+
+/* `owed` as it was left by a completion. */
+static void incoming_unblock(struct channel *ch, uint64_t owed)
+{
+	if (!(owed & INCOMING_OWED_BLOCKED) || incoming_quota_reached(&ch->in, owed))
+		return;
+	atomic_fetch_and(&ch->in.owed, ~INCOMING_OWED_BLOCKED);
+	dispatcher_kick(ch);
+}
+
+void incoming_unsent_locked(struct incoming_packet *packet)
+{
+	atomic_fetch_add(&packet->channel->in.owed, INCOMING_UNSENT_ONE);
+}
+
+void incoming_sent(struct incoming_packet *packet)
+{
+	struct channel *ch = packet->channel;
+
+	incoming_free(packet);
+	if (!ch->server) /* see outgoing_too_many_answers() */
+		return;
+	incoming_unblock(ch,
+	                 atomic_fetch_sub(&ch->in.owed, INCOMING_UNSENT_ONE) - INCOMING_UNSENT_ONE);
 }
 
 /* What the driver gets or gives is at most the channel's maximum. The two ends may have other
@@ -581,7 +630,7 @@ void incoming_help_end(struct channel *ch)
 
 void incoming_start(struct channel *ch)
 {
-	atomic_fetch_and(&ch->in.owed, INCOMING_OWED_COUNT);
+	atomic_fetch_and(&ch->in.owed, ~(INCOMING_OWED_BLOCKED | INCOMING_OWED_STOPPING));
 	atomic_store(&ch->in.on, true);
 	dispatcher_kick(ch);
 }
@@ -621,17 +670,12 @@ static bool incoming_retire(struct incoming_packet *packet, const char *function
  * keeps the channel from being freed before this is through with it. */
 static void incoming_one_less_slowly(struct channel *ch)
 {
-	struct incoming *in = &ch->in;
-	uint32_t owed, left;
+	uint64_t owed;
 
 	pthread_mutex_lock(&ch->lock);
-	owed = atomic_fetch_sub(&in->owed, 1);
-	left = (owed & INCOMING_OWED_COUNT) - 1;
-	if ((owed & INCOMING_OWED_BLOCKED) && left < atomic_load(&in->quota)) {
-		atomic_fetch_and(&in->owed, ~INCOMING_OWED_BLOCKED);
-		dispatcher_kick(ch);
-	}
-	if ((owed & INCOMING_OWED_STOPPING) && left == 0)
+	owed = atomic_fetch_sub(&ch->in.owed, 1) - 1;
+	incoming_unblock(ch, owed);
+	if ((owed & INCOMING_OWED_STOPPING) && (owed & INCOMING_OWED_COUNT) == 0)
 		channel_drained_locked(ch);
 	pthread_mutex_unlock(&ch->lock);
 }
@@ -639,10 +683,10 @@ static void incoming_one_less_slowly(struct channel *ch)
 /* Its last access to the channel: with nothing owed the channel may close and be freed. */
 static void incoming_one_less(struct channel *ch)
 {
-	uint32_t owed = atomic_load_explicit(&ch->in.owed, memory_order_relaxed);
+	uint64_t owed = atomic_load_explicit(&ch->in.owed, memory_order_relaxed);
 
 	do {
-		if (owed & ~INCOMING_OWED_COUNT) {
+		if (owed & (INCOMING_OWED_BLOCKED | INCOMING_OWED_STOPPING)) {
 			incoming_one_less_slowly(ch);
 			return;
 		}

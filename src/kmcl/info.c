@@ -94,7 +94,7 @@ void kmcl_channel_info(VMBCHANNEL channel, struct kmcl_channel_info *info)
 	info->ring_in_bytes = info_ring_bytes(ch, &ch->rings.in);
 	info->ring_out_bytes = info_ring_bytes(ch, &ch->rings.out);
 	info->gpadls = ch->gpadl_count;
-	info->outstanding_in = atomic_load(&ch->in.owed) & INCOMING_OWED_COUNT;
+	info->outstanding_in = (uint32_t)(atomic_load(&ch->in.owed) & INCOMING_OWED_COUNT);
 	info_statistics(ch, &info->statistics);
 	pthread_mutex_unlock(&ch->lock);
 	info->outstanding_out = info_outstanding_out(ch);

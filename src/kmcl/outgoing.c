@@ -285,7 +285,7 @@ NTSTATUS outgoing_send(struct channel *ch, struct packet *packet, bool now_only)
 
 static void outgoing_answer_done(struct outgoing_item *item, NTSTATUS status)
 {
-	incoming_free(CONTAINING_RECORD(item, struct incoming_packet, item));
+	incoming_sent(CONTAINING_RECORD(item, struct incoming_packet, item));
 }
 
 void outgoing_answer(struct incoming_packet *packet, const void *buffer, uint32_t size)
@@ -316,6 +316,8 @@ void outgoing_answer(struct incoming_packet *packet, const void *buffer, uint32_
 			memmove(packet->payload, buffer, size);
 		item->spans[0].base = packet->payload;
 		before = out->answers;
+		if (ch->server)
+			incoming_unsent_locked(packet);
 		outgoing_append_locked(ch, item);
 		queued = true;
 		answers = out->answers;
@@ -344,7 +346,7 @@ static void outgoing_list_add(struct outgoing_list *list, struct outgoing_item *
 	list->last = &item->next;
 }
 
-static void outgoing_end_all(struct outgoing_item *item, NTSTATUS status)
+void outgoing_end_queued(struct outgoing_item *item, NTSTATUS status)
 {
 	while (item) {
 		struct outgoing_item *next = item->next;
@@ -398,8 +400,8 @@ uint32_t outgoing_drain(struct channel *ch)
 
 	if (ring == RING_MALFORMED)
 		outgoing_fault(ch);
-	outgoing_end_all(done.first, STATUS_SUCCESS);
-	outgoing_end_all(refused.first, STATUS_INVALID_BUFFER_SIZE);
+	outgoing_end_queued(done.first, STATUS_SUCCESS);
+	outgoing_end_queued(refused.first, STATUS_INVALID_BUFFER_SIZE);
 	return count;
 }
 
@@ -476,12 +478,11 @@ void outgoing_stop(struct channel *ch)
 	outgoing_signal_end(ch, &target);
 }
 
-void outgoing_close(struct channel *ch, NTSTATUS status)
+struct outgoing_item *outgoing_take_queued(struct channel *ch)
 {
 	struct outgoing *out = &ch->out;
 	struct outgoing_item *list;
 
-	outgoing_stop(ch);
 	spin_lock(&out->lock);
 	list = out->head;
 	out->head = NULL;
@@ -489,8 +490,16 @@ void outgoing_close(struct channel *ch, NTSTATUS status)
 	out->answers = 0;
 	atomic_store(&out->waiting, false);
 	spin_unlock(&out->lock);
+	return list;
+}
 
+void outgoing_close(struct channel *ch, NTSTATUS status)
+{
+	struct outgoing_item *list;
+
+	outgoing_stop(ch);
+	list = outgoing_take_queued(ch);
 	outgoing_wait_flushed(ch);
-	outgoing_end_all(list, status);
+	outgoing_end_queued(list, status);
 	packet_cancel_all(ch, status);
 }

@@ -240,6 +240,31 @@ static void packets_are_made_while_the_channel_closes(void **state)
 	}
 }
 
+/* What waits for a client's channel that is not open waits until that is opened or disabled.
+ * covers: VmbChannelDisable, VmbPacketSend */
+static void disabling_a_client_ends_what_waits(void **state)
+{
+	struct pair *pair = pair_create();
+	struct pair_end *client = &pair->client;
+	uint64_t word = 1;
+
+	for (uint32_t round = 0; round < 3; round++) {
+		/* disabled; enabled, and nobody at the other end; disabled after it was open */
+		assert_int_equal(pair_send(client, &word, sizeof(word), WAIT), 0);
+		VmbChannelDisable(client->channel);
+		assert_int_equal(client->cancelled, 3 * round + 1);
+		assert_int_equal(pair_send(client, &word, sizeof(word), 0), 0);
+		assert_int_equal(VmbChannelEnable(client->channel), 0);
+		assert_int_equal(pair_send(client, &word, sizeof(word), WAIT), 0);
+		VmbChannelDisable(client->channel);
+		assert_int_equal(client->cancelled, 3 * round + 3);
+		pair_open(pair);
+		VmbChannelDisable(client->channel);
+		VmbChannelDisable(pair->server.channel);
+	}
+	pair_destroy(pair);
+}
+
 static void wait_for_all(struct pair *pair)
 {
 	struct kmcl_channel_info info;
@@ -570,6 +595,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(memory_is_initialized_any_number_of_times),
 		cmocka_unit_test(each_end_of_a_send_gives_its_transaction_back),
 		cmocka_unit_test(packets_are_made_while_the_channel_closes),
+		cmocka_unit_test(disabling_a_client_ends_what_waits),
 		cmocka_unit_test(without_a_routine_packets_free_themselves),
 		cmocka_unit_test(sent_again_from_its_completion_routine),
 		cmocka_unit_test(completion_routines_do_not_nest),

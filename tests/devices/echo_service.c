@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -115,15 +116,44 @@ static void runs_that_cannot_be_are_refused(void **state)
 	assert_int_equal(echo_run(f->guest, &run), STATUS_SUCCESS);
 }
 
+static void *end_service(void *context)
+{
+	echo_service_destroy(context);
+	return NULL;
+}
+
+/* The channel ends as the run begins: the run ends too. */
+static void a_run_ends_with_its_channel(void **state)
+{
+	struct fixture *f = *state;
+	struct echo_run run = {
+		.operation = ECHO_ECHO, .size = 64, .depth = 16, .count = 1u << 30
+	};
+	static const struct echo_service_options options = { .instance = { 0x55667788 } };
+
+	for (int round = 0; round < 24; round++) {
+		pthread_t thread;
+		NTSTATUS status;
+
+		assert_int_equal(pthread_create(&thread, NULL, end_service, f->host), 0);
+		status = echo_run(f->guest, &run);
+		assert_int_equal(pthread_join(thread, NULL), 0);
+		assert_int_equal(status, STATUS_DEVICE_REMOVED);
+		assert_int_equal(echo_run(f->guest, &run), STATUS_DEVICE_REMOVED);
+		echo_close(f->guest);
+		assert_int_equal(echo_service_create(f->vmbus, &options, &f->host), 0);
+		assert_int_equal(echo_open(f->bus, NULL, 20000, &f->guest), 0);
+	}
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(payloads_of_all_sizes_come_back),
-		TEST(external_data_is_inverted_in_place),
-		TEST(runs_count_every_packet),
-		TEST(runs_that_cannot_be_are_refused),
+		TEST(payloads_of_all_sizes_come_back), TEST(external_data_is_inverted_in_place),
+		TEST(runs_count_every_packet),         TEST(runs_that_cannot_be_are_refused),
+		TEST(a_run_ends_with_its_channel),
 	};
 
 	if (argc > 1)
