@@ -410,6 +410,7 @@ void socket_host_tick(struct socket_end *end, uint64_t now)
 	if (host->door.again && host->door.again <= now && man_door(end))
 		host->door.again = now + SOCKET_RESOURCE_RETRY_MS;
 	pthread_mutex_lock(&end->lock);
-	host->dispose_again = door_flush(&host->door) ? 0 : now + SOCKET_RESOURCE_RETRY_MS;
+	host->dispose_again = door_flush(&host->door) ? 0 : now + SOCKET_DISPOSE_RETRY_MS;
+	socket_session_arm(end);
 	pthread_mutex_unlock(&end->lock);
 }
