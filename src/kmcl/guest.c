@@ -295,7 +295,7 @@ static void guest_send(void *context, const void *message, size_t size, uint32_t
 
 	if (messages_post(&guest->messages, guest->partition, to, message, size) != 0)
 		nt_log_limited(&guest->log, NT_LOG_MESSAGES, NT_LOG_ERROR, "bus",
-		               "no memory for a message to the host");
+		               "no room for a message to the host: it reads nothing");
 }
 
 static void guest_raised_channel(void *context, uint32_t channel_id)

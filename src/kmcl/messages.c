@@ -10,13 +10,17 @@ void messages_init(struct messages *m)
 {
 	m->first = NULL;
 	m->last = &m->first;
+	m->count = 0;
 }
 
 static int messages_keep(struct messages *m, struct partition_address to, const void *payload,
                          size_t size)
 {
-	struct message *message = malloc(sizeof(*message));
+	struct message *message;
 
+	if (m->count == MESSAGES_MAX)
+		return -ENOBUFS;
+	message = malloc(sizeof(*message));
 	if (!message)
 		return -ENOMEM;
 	message->next = NULL;
@@ -25,6 +29,7 @@ static int messages_keep(struct messages *m, struct partition_address to, const 
 	memcpy(message->payload, payload, size);
 	*m->last = message;
 	m->last = &message->next;
+	m->count++;
 	return 0;
 }
 
@@ -43,6 +48,7 @@ static void messages_remove_first(struct messages *m)
 	m->first = message->next;
 	if (!m->first)
 		m->last = &m->first;
+	m->count--;
 	free(message);
 }
 

@@ -24,13 +24,18 @@ struct message {
 	uint8_t payload[PARTITION_MESSAGE_MAX];
 };
 
+/* Of them at a time. What one message of the other end, and what was begun before, can bring about
+ * is less: answers to all GPADLs and channels that there can be, and all offers. */
+#define MESSAGES_MAX 16384u
+
 struct messages {
 	struct message *first;
 	struct message **last;
+	uint32_t count;
 };
 
 void messages_init(struct messages *m);
-/* Posts it, or keeps it for messages_flush(). -ENOMEM: it is lost. */
+/* Posts it, or keeps it for messages_flush(). -ENOMEM, -ENOBUFS (MESSAGES_MAX): it is lost. */
 int messages_post(struct messages *m, struct partition *p, struct partition_address to,
                   const void *payload, size_t size);
 void messages_flush(struct messages *m, struct partition *p);

@@ -245,7 +245,8 @@ static bool on_message(struct doorman *d)
 	return true;
 }
 
-/* For what the next message may bring. After DOOR_TAKE that is nothing: DOOR_DISPOSE comes first. */
+/* For what the next message may bring. After DOOR_TAKE that is nothing: DOOR_DISPOSE comes first.
+ */
 static bool has_room(const struct doorman *d)
 {
 	const size_t room = sizeof(d->rubbish) / sizeof(d->rubbish[0]) - d->rubbish_count;

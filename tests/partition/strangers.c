@@ -261,6 +261,7 @@ static void expect_service(unsigned int ms)
 static void the_host_serves(bool passrights)
 {
 	unsigned int descriptors = count_descriptors();
+	struct partition_visitors visitors;
 	struct partition_port *port;
 	pthread_t dispatcher;
 	uint64_t start;
@@ -284,6 +285,9 @@ static void the_host_serves(bool passrights)
 	have_guests(with_a_signal);
 	expect_service(AT_ONCE_MS);
 	assert_true(unread_count > 100);
+	visitors = partition_visitors(host.partition);
+	assert_in_range(visitors.came, 8 * EACH + 3, 8 * EACH + 3);
+	assert_in_range(visitors.refused, 4 * EACH, 4 * EACH);
 
 	pthread_cancel(dispatcher);
 	pthread_join(dispatcher, NULL);
