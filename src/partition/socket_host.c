@@ -360,6 +360,7 @@ void socket_host_close(struct socket_end *end)
 	if (host->next_waits)
 		arrival_close(end, &host->next);
 	host->next_waits = false;
+	pthread_mutex_lock(&end->lock);
 	if (host->listen_fd >= 0) {
 		/* Before it closes, so that no one finds a socket without a host; and only if the
 		 * name still leads to it. */
@@ -371,7 +372,6 @@ void socket_host_close(struct socket_end *end)
 			door_dispose(&host->door, host->listen_fd);
 	}
 	host->listen_fd = -1;
-	pthread_mutex_lock(&end->lock);
 	door_close(&host->door);
 	pthread_mutex_unlock(&end->lock);
 	drop_lock(host);
