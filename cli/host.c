@@ -98,6 +98,20 @@ static int parse(struct host *h, int argc, char **argv)
 /* "kmcl ctl" has what the services know; the host itself has nothing to add. */
 static const struct control_command no_commands[] = { { 0 } };
 
+/* Whom the host has met beside its guest. */
+static void print_visitors(void)
+{
+	struct kmcl_bus_info bus;
+
+	if (!NT_SUCCESS(kmcl_host_info(services_vmbus(), &bus)) || !bus.visitors_refused)
+		return;
+	printf("%llu of %llu visitors refused", (unsigned long long)bus.visitors_refused,
+	       (unsigned long long)bus.visitors);
+	if (bus.visitors_stuck)
+		printf("; %u processes wait in closing what they sent", bus.visitors_stuck);
+	putchar('\n');
+}
+
 static int serve(struct host *h)
 {
 	sigset_t signals;
@@ -129,6 +143,8 @@ static int serve(struct host *h)
 	control_close();
 	if (!h->quiet)
 		services_print(h->json);
+	if (!h->quiet && !h->json)
+		print_visitors();
 	services_close();
 	return EXIT_OK;
 }

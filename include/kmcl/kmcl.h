@@ -209,6 +209,10 @@ struct kmcl_bus_info {
 	uint32_t features;
 	int other_process; /* its pid; 0: this process, or unknown */
 	uint32_t channels;
+	/* The host end of "unix:PATH": who connected, who of them was refused, and how many
+	 * processes wait in closing what they sent. */
+	uint64_t visitors, visitors_refused;
+	uint32_t visitors_stuck;
 };
 
 /* Fills up to `capacity` entries and returns how many there are. */

@@ -152,7 +152,7 @@ static void host_send(void *context, const void *message, size_t size, uint32_t 
 
 	if (messages_post(&host->messages, host->partition, to, message, size) != 0)
 		nt_log_limited(&host->log, NT_LOG_MESSAGES, NT_LOG_ERROR, "bus",
-		               "no memory for a message to the guest");
+		               "no room for a message to the guest: it reads nothing");
 }
 
 static void host_raised_channel(void *context, uint32_t channel_id)
@@ -891,10 +891,15 @@ NTSTATUS kmcl_host_info(HANDLE vmbus, struct kmcl_bus_info *info)
 	struct host *host;
 	HANDLE mine;
 	NTSTATUS status = host_reference_any(vmbus, &mine, &host);
+	struct partition_visitors visitors;
 
 	if (!NT_SUCCESS(status))
 		return status;
 	memset(info, 0, sizeof(*info));
+	visitors = partition_visitors(host->partition);
+	info->visitors = visitors.came;
+	info->visitors_refused = visitors.refused;
+	info->visitors_stuck = visitors.stuck;
 	host_enter(host);
 	info->version = server_version(host->server);
 	info->features = info->version ? host->contact.feature_flags : 0;

@@ -162,6 +162,12 @@ uint64_t partition_gpn(const struct partition *p, const void *address);
 const char *partition_uri(const struct partition *p);
 /* The process at the other end, or 0: nobody is there, or it cannot be known. */
 pid_t partition_other_process(const struct partition *p);
+/* Who came to the host end so far, where anybody can. */
+struct partition_visitors {
+	uint64_t came, refused;
+	uint32_t stuck; /* processes that do not end for what visitors sent (socket_door.h) */
+};
+struct partition_visitors partition_visitors(struct partition *p);
 
 /* ---- what a kind of partition implements; see local.c, socket.c ---- */
 
@@ -186,6 +192,7 @@ struct partition_ops {
 	struct partition_ram (*pin_memory)(const struct partition_pin *pin);
 	uint64_t (*gpn)(const struct partition *p, const void *address);
 	pid_t (*other_process)(const struct partition *p);
+	struct partition_visitors (*visitors)(struct partition *p); /* or NULL */
 };
 extern const struct partition_ops local_partition;
 extern const struct partition_ops socket_partition;

@@ -307,6 +307,25 @@ static pid_t socket_other_process(const struct partition *p)
 	return atomic_load(&socket_end_of(p)->other);
 }
 
+static struct partition_visitors socket_visitors(struct partition *p)
+{
+	struct socket_end *end = socket_end_of(p);
+	struct partition_visitors visitors = { 0 };
+	const struct door_board *board;
+
+	if (!socket_is_host(end))
+		return visitors;
+	pthread_mutex_lock(&end->lock);
+	board = end->host.door.board;
+	if (board) {
+		visitors.came = atomic_load(&board->visitors);
+		visitors.refused = atomic_load(&board->refused);
+		visitors.stuck = door_stuck(board);
+	}
+	pthread_mutex_unlock(&end->lock);
+	return visitors;
+}
+
 const struct partition_ops socket_partition = {
 	.scheme = "unix",
 	.open = socket_open,
@@ -325,4 +344,5 @@ const struct partition_ops socket_partition = {
 	.pin_memory = socket_pin_memory,
 	.gpn = socket_gpn,
 	.other_process = socket_other_process,
+	.visitors = socket_visitors,
 };

@@ -33,8 +33,10 @@
 #define SOCKET_RECONNECT_MIN_MS  20u
 #define SOCKET_RECONNECT_MAX_MS  250u
 #define SOCKET_RESOURCE_RETRY_MS 100u  /* after the process or the system ran out of something */
+#define SOCKET_DISPOSE_RETRY_MS  5u    /* after the doorman had no room */
 #define SOCKET_PORTS_MAX         2112u /* of the other end: all flags and some connection ids */
 #define SOCKET_WAYS_MAX          8192u /* ids of the other end that links name, or it named */
+#define SOCKET_RUBBISH_MAX       32u   /* closed and not disposed of: then a guest has to wait */
 #define SOCKET_ROUND_MAX         64u   /* frames read before others get their turn */
 
 /* What an epoll event is about. */

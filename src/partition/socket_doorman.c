@@ -30,7 +30,7 @@ struct doorman {
 		bool killed;
 	} children[DOOR_CHILDREN_MAX];
 	int connection; /* accepted; has no porter yet. Or -1 */
-	int rubbish[DOOR_RIGHTS_MAX];
+	int rubbish[4 * DOOR_RIGHTS_MAX];
 	size_t rubbish_count;
 	bool rubbish_due; /* the host has closed its own */
 	uint64_t paused;  /* until when nothing is begun, for want of something */
@@ -218,7 +218,8 @@ static _Noreturn void close_door(struct doorman *d)
 	door_exit();
 }
 
-static void on_door(struct doorman *d)
+/* False: there is nothing more. */
+static bool on_message(struct doorman *d)
 {
 	struct door_message message;
 	bool lost;
@@ -228,18 +229,36 @@ static void on_door(struct doorman *d)
 		door_receive(DOOR, &message, sizeof(message), taken, &count, &lost, MSG_DONTWAIT);
 
 	if (got == -EAGAIN)
-		return;
+		return false;
 	if (got <= 0)
 		close_door(d);
 	if (message.kind == DOOR_TAKE) {
-		memcpy(d->rubbish, taken, count * sizeof(*taken));
-		d->rubbish_count = count;
+		memcpy(d->rubbish + d->rubbish_count, taken, count * sizeof(*taken));
+		d->rubbish_count += count;
+		d->rubbish_due = false;
 	} else if (message.kind == DOOR_DISPOSE) {
 		d->rubbish_due = true;
 	} else if (message.kind == DOOR_SEND_OFF && message.child < DOOR_CHILDREN_MAX &&
 	           d->children[message.child].pid == message.porter) {
 		set_state(d, message.child, DOOR_ENDING);
 	}
+	return true;
+}
+
+/* For what the next message may bring. After DOOR_TAKE that is nothing: DOOR_DISPOSE comes first.
+ */
+static bool has_room(const struct doorman *d)
+{
+	const size_t room = sizeof(d->rubbish) / sizeof(d->rubbish[0]) - d->rubbish_count;
+
+	return room >= DOOR_RIGHTS_MAX || !d->rubbish_due;
+}
+
+/* All there is, so that one undertaker has much of it. */
+static void on_door(struct doorman *d)
+{
+	while (has_room(d) && on_message(d))
+		;
 }
 
 static void on_listener(struct doorman *d)
@@ -256,8 +275,7 @@ static void wait_and_hear(struct doorman *d, bool look)
 {
 	bool paused = d->paused > door_now();
 	struct pollfd fds[] = {
-		/* What the host has to be rid of comes before more of it. */
-		{ .fd = DOOR, .events = d->rubbish_due ? 0 : POLLIN },
+		{ .fd = DOOR, .events = has_room(d) ? POLLIN : 0 },
 		{ .fd = CHILDREN, .events = POLLIN },
 		{ .fd = LISTENER, .events = d->connection < 0 && !paused ? POLLIN : 0 },
 	};

@@ -360,6 +360,7 @@ void socket_host_close(struct socket_end *end)
 	if (host->next_waits)
 		arrival_close(end, &host->next);
 	host->next_waits = false;
+	pthread_mutex_lock(&end->lock);
 	if (host->listen_fd >= 0) {
 		/* Before it closes, so that no one finds a socket without a host; and only if the
 		 * name still leads to it. */
@@ -371,7 +372,6 @@ void socket_host_close(struct socket_end *end)
 			door_dispose(&host->door, host->listen_fd);
 	}
 	host->listen_fd = -1;
-	pthread_mutex_lock(&end->lock);
 	door_close(&host->door);
 	pthread_mutex_unlock(&end->lock);
 	drop_lock(host);
@@ -410,6 +410,7 @@ void socket_host_tick(struct socket_end *end, uint64_t now)
 	if (host->door.again && host->door.again <= now && man_door(end))
 		host->door.again = now + SOCKET_RESOURCE_RETRY_MS;
 	pthread_mutex_lock(&end->lock);
-	host->dispose_again = door_flush(&host->door) ? 0 : now + SOCKET_RESOURCE_RETRY_MS;
+	host->dispose_again = door_flush(&host->door) ? 0 : now + SOCKET_DISPOSE_RETRY_MS;
+	socket_session_arm(end);
 	pthread_mutex_unlock(&end->lock);
 }

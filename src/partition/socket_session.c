@@ -27,6 +27,14 @@ static void arm(struct socket_end *end, int fd, uint32_t *armed, uint32_t events
 	*armed = events;
 }
 
+/* A guest that does not read gets no further hearing, nor one that has more closed than can be
+ * disposed of. Only the host does this: if both did, each could wait for the other. */
+static bool hears(const struct socket_end *end)
+{
+	return !socket_is_host(end) || is_leaving(end) ||
+	       (!end->wants_writable && end->host.door.rubbish_count < SOCKET_RUBBISH_MAX);
+}
+
 void socket_session_arm(struct socket_end *end)
 {
 	bool wants_out = end->wants_writable || (end->unannounced && !end->announce_again);
@@ -34,9 +42,7 @@ void socket_session_arm(struct socket_end *end)
 
 	if (end->fd < 0)
 		return;
-	/* A guest that does not read gets no further hearing. Only the host does this: if both did,
-	 * each could wait for the other. */
-	if (!socket_is_host(end) || !end->wants_writable || is_leaving(end))
+	if (hears(end))
 		in |= EPOLLIN;
 	if (!socket_is_host(end)) {
 		arm(end, end->fd, &end->armed, in | out, SOCKET_PEER);
@@ -270,10 +276,10 @@ static bool may_read(struct socket_end *end)
 {
 	bool may;
 
-	if (!socket_is_host(end) || is_leaving(end))
-		return true;
 	pthread_mutex_lock(&end->lock);
-	may = !end->wants_writable;
+	may = hears(end);
+	if (!may)
+		socket_session_arm(end);
 	pthread_mutex_unlock(&end->lock);
 	return may;
 }

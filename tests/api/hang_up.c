@@ -5,6 +5,8 @@
 
 #include "pair.h"
 
+#include "../temporary.h"
+
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,8 +23,8 @@ enum dies {
 	STAGES,
 };
 
-static char directory[] = "/tmp/kmcl-test-XXXXXX";
-static char path[64], uri[80];
+static char directory[80];
+static char path[100], uri[128];
 static HANDLE next_host;
 
 static int listen_there(void)
@@ -150,7 +152,7 @@ int main(int argc, char **argv)
 	int failed;
 
 	pair_main(argc, argv);
-	if (!mkdtemp(directory))
+	if (!mkdtemp(temporary_path(directory, sizeof(directory), "kmcl-test-XXXXXX")))
 		return 1;
 	snprintf(path, sizeof(path), "%s/socket", directory);
 	snprintf(uri, sizeof(uri), "unix:%s", path);

@@ -6,6 +6,8 @@
 
 #include "pair.h"
 
+#include "../temporary.h"
+
 #include "partition/partition.h"
 #include "wire/message.h"
 
@@ -31,7 +33,7 @@ static struct {
 	uint64_t lines, bytes;
 } heard = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
-static char directory[] = "/tmp/kmcl-test-XXXXXX", uri[80];
+static char directory[80], uri[128];
 static struct pair pair;
 
 static struct {
@@ -359,7 +361,7 @@ int main(int argc, char **argv)
 	int failed;
 
 	pair_main(argc, argv);
-	if (!mkdtemp(directory))
+	if (!mkdtemp(temporary_path(directory, sizeof(directory), "kmcl-test-XXXXXX")))
 		return 1;
 	snprintf(uri, sizeof(uri), "unix:%s/socket", directory);
 	kmcl_log_set(hear, NULL, KMCL_LOG_WARNING);

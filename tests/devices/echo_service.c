@@ -14,6 +14,8 @@
 
 #include "echo.h"
 
+#include "../temporary.h"
+
 #define TAG 0x74736574u
 
 struct fixture {
@@ -157,6 +159,6 @@ int main(int argc, char **argv)
 	};
 
 	if (argc > 1)
-		uri_pattern = argv[1];
+		uri_pattern = temporary_uri(argv[1]);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -13,6 +13,8 @@
 #include "heartbeat.h"
 #include "ic_guest.h"
 
+#include "../temporary.h"
+
 static const char *uri_pattern = "local:heartbeat-%d-%u";
 static const struct ic_version newest[] = { { 3, 0 }, { 1, 0 }, { 0, 0 } };
 static const struct ic_version oldest[] = { { 1, 0 }, { 0, 0 } };
@@ -416,6 +418,6 @@ int main(int argc, char **argv)
 	};
 
 	if (argc > 1)
-		uri_pattern = argv[1];
+		uri_pattern = temporary_uri(argv[1]);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

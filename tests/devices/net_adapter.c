@@ -3,6 +3,8 @@
  * argument of this program is a pattern for its URI, so that each test has one of its own. */
 #include "net_guest.h"
 
+#include "../temporary.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -1469,6 +1471,6 @@ int main(int argc, char **argv)
 	};
 
 	if (argc > 1)
-		uri_pattern = argv[1];
+		uri_pattern = temporary_uri(argv[1]);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

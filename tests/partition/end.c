@@ -2,6 +2,8 @@
 
 #include "end.h"
 
+#include "../temporary.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <poll.h>
@@ -17,7 +19,7 @@
 const char *end_scheme = "local";
 uint64_t end_memory_max;
 
-static char directory[64];
+static char directory[80];
 static unsigned int uris;
 
 void must_failed(const char *file, int line, const char *condition)
@@ -35,7 +37,7 @@ const char *end_new_uri(void)
 		return uri;
 	}
 	if (!directory[0]) {
-		strcpy(directory, "/tmp/kmcl-test-XXXXXX");
+		temporary_path(directory, sizeof(directory), "kmcl-test-XXXXXX");
 		assert_non_null(mkdtemp(directory));
 	}
 	snprintf(uri, sizeof(uri), "unix:%s/%u", directory, uris++);

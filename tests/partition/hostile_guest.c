@@ -5,6 +5,8 @@
 
 #include "raw.h"
 
+#include "../temporary.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -145,9 +147,9 @@ static void test_memory_that_could_shrink(void **state)
 
 static void test_memory_that_is_none(void **state)
 {
-	char name[] = "/tmp/kmcl-test-file-XXXXXX";
+	char name[128];
 	int pipe_fds[2];
-	int file = mkostemp(name, O_CLOEXEC);
+	int file = mkostemp(temporary_path(name, sizeof(name), "kmcl-test-file-XXXXXX"), O_CLOEXEC);
 
 	assert_int_equal(ftruncate(file, 4096), 0);
 	unlink(name);

@@ -219,14 +219,15 @@ static void answer(struct end *end, const struct end_message *message)
 		partition_post(end->partition, (struct partition_address){ 0 }, "y", 1);
 }
 
+static atomic_bool done;
+
 static void *clear_all(void *argument)
 {
 	struct partition_port *port = argument;
 
-	for (;;) {
-		port_readable(port, 1000);
+	while (!atomic_load(&done)) {
+		port_readable(port, 100);
 		partition_port_clear(port);
-		pthread_testcancel();
 	}
 	return NULL;
 }
@@ -261,6 +262,7 @@ static void expect_service(unsigned int ms)
 static void the_host_serves(bool passrights)
 {
 	unsigned int descriptors = count_descriptors();
+	struct partition_visitors visitors;
 	struct partition_port *port;
 	pthread_t dispatcher;
 	uint64_t start;
@@ -270,6 +272,7 @@ static void the_host_serves(bool passrights)
 	strcpy(uri, end_new_uri());
 	end_open_hooked(&host, PARTITION_HOST, uri, 0, answer);
 	assert_int_equal(partition_listen(host.partition, 33, &port), 0);
+	atomic_store(&done, false);
 	assert_int_equal(pthread_create(&dispatcher, NULL, clear_all, port), 0);
 
 	be_visited(in_a_silent_visitors_queue);
@@ -284,8 +287,11 @@ static void the_host_serves(bool passrights)
 	have_guests(with_a_signal);
 	expect_service(AT_ONCE_MS);
 	assert_true(unread_count > 100);
+	visitors = partition_visitors(host.partition);
+	assert_in_range(visitors.came, 8 * EACH + 3, 8 * EACH + 3);
+	assert_in_range(visitors.refused, 4 * EACH, 4 * EACH);
 
-	pthread_cancel(dispatcher);
+	atomic_store(&done, true);
 	pthread_join(dispatcher, NULL);
 	start = now_ms();
 	partition_unlisten(port);
