@@ -63,7 +63,8 @@ static void take_transfer(struct persona_net *n, const struct persona_packet *pa
 		            (uint64_t)n->slot_size * n->slot_count);
 		take_rndis(n, n->receive + range.byte_offset, range.byte_count);
 	}
-	persona_complete(&n->channel, packet->transaction, done, sizeof(done));
+	if (!n->keep)
+		persona_complete(&n->channel, packet->transaction, done, sizeof(done));
 }
 
 static void take_completion(struct persona_net *n, const struct persona_packet *packet)

@@ -30,6 +30,7 @@ struct persona_net {
 	uint32_t frames, frame_size;
 	uint8_t frame[PERSONA_FRAME_MAX];
 	uint32_t indications;
+	bool keep; /* packets are not completed by pumping */
 	/* Looks at each transfer-page packet; NULL: none. */
 	void (*look)(struct persona_net *net, const struct persona_packet *packet);
 };
