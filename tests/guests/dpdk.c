@@ -2,8 +2,8 @@
 
 /*
  * DPDK's netvsc driver in a Linux guest, by way of uio_hv_generic. Sources: DPDK 22.11
- * drivers/net/netvsc (hn_nvs.c, hn_rndis.c, hn_rxtx.c), drivers/bus/vmbus/vmbus_channel.c; Linux 6.1
- * drivers/uio/uio_hv_generic.c.
+ * drivers/net/netvsc (hn_nvs.c, hn_rndis.c, hn_rxtx.c), drivers/bus/vmbus/vmbus_channel.c;
+ * Linux 6.1 drivers/uio/uio_hv_generic.c.
  */
 
 #include "persona_net.h"
@@ -22,10 +22,10 @@ static struct seen seen;
 static void look(struct persona_net *n, const struct persona_packet *packet)
 {
 	assert_true(packet->transaction < n->slot_count);
-	seen.lowest = packet->transaction < seen.lowest ? (uint32_t)packet->transaction
-	                                                : seen.lowest;
-	seen.highest = packet->transaction > seen.highest ? (uint32_t)packet->transaction
-	                                                  : seen.highest;
+	seen.lowest =
+		packet->transaction < seen.lowest ? (uint32_t)packet->transaction : seen.lowest;
+	seen.highest =
+		packet->transaction > seen.highest ? (uint32_t)packet->transaction : seen.highest;
 	seen.packets++;
 }
 
@@ -47,8 +47,13 @@ static void begin(struct visit *v)
 /* The kernel opens the ring (2 MiB) and shares the buffers; the driver signals by the page. */
 static void attach(struct visit *v, struct persona_net *n)
 {
-	static const uint32_t versions[] = { NVSP_VERSION_61, NVSP_VERSION_6, NVSP_VERSION_5,
-		                             NVSP_VERSION_4,  NVSP_VERSION_2, NVSP_VERSION_1, 0 };
+	static const uint32_t versions[] = { NVSP_VERSION_61,
+		                             NVSP_VERSION_6,
+		                             NVSP_VERSION_5,
+		                             NVSP_VERSION_4,
+		                             NVSP_VERSION_2,
+		                             NVSP_VERSION_1,
+		                             0 };
 	const struct persona_opening opening = { .out_pages = 64, .in_pages = 64 };
 	uint32_t filter = 0x2d; /* directed, all multicast, broadcast, promiscuous */
 

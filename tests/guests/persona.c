@@ -429,6 +429,11 @@ static void connect_events(struct persona_channel *ch)
 		                 0);
 }
 
+static uint32_t features_of(const struct persona_channel *ch)
+{
+	return ch->persona->version >= WIRE_VERSION_6_0 ? ch->persona->response.feature_flags : 0;
+}
+
 static void post_open(struct persona_channel *ch)
 {
 	struct wire_open_channel message = {
@@ -441,9 +446,13 @@ static void post_open(struct persona_channel *ch)
 	};
 	struct wire_open_channel_result result;
 
+	if (features_of(ch) & WIRE_FEATURE_SIGNAL_PARAMETERS) {
+		message.connection_id = ch->offer.connection_id;
+		message.event_flag = (uint16_t)ch->offer.channel_id;
+	}
 	if (ch->opening.user_data)
 		memcpy(message.user_data, ch->opening.user_data, ch->opening.user_data_size);
-	persona_post(ch->persona, &message, wire_open_channel_size(0));
+	persona_post(ch->persona, &message, wire_open_channel_size(features_of(ch)));
 	persona_hear(ch->persona, WIRE_OPEN_CHANNEL_RESULT, &result, sizeof(result));
 	assert_int_equal(result.channel_id, message.channel_id);
 	assert_int_equal(result.open_id, message.open_id);
