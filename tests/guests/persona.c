@@ -481,6 +481,14 @@ void persona_open(struct persona *p, struct persona_channel *ch,
 	post_open(ch);
 }
 
+void persona_forget(struct persona_channel *ch)
+{
+	partition_disconnect(ch->link);
+	if (ch->port != ch->persona->shared)
+		partition_unlisten(ch->port);
+	free(ch->pages);
+}
+
 void persona_close(struct persona_channel *ch)
 {
 	struct wire_channel_message message = {
@@ -490,10 +498,7 @@ void persona_close(struct persona_channel *ch)
 
 	persona_post(ch->persona, &message, sizeof(message));
 	persona_unshare(ch->persona, ch->offer.channel_id, ch->opening.gpadl);
-	partition_disconnect(ch->link);
-	if (ch->port != ch->persona->shared)
-		partition_unlisten(ch->port);
-	free(ch->pages);
+	persona_forget(ch);
 }
 
 /* ---- signals ---- */

@@ -134,6 +134,8 @@ void persona_open(struct persona *p, struct persona_channel *ch,
                   const struct wire_offer_channel *offer, const struct persona_opening *opening);
 /* CLOSE_CHANNEL, and then the rings are unshared. */
 void persona_close(struct persona_channel *ch);
+/* Not closed: the guest went away with it open. Before persona_end(). */
+void persona_forget(struct persona_channel *ch);
 
 /* A packet whose headers after the descriptor are `headers`. */
 void persona_send(struct persona_channel *ch, uint16_t type, uint16_t flags, uint64_t transaction,
