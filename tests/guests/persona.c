@@ -510,6 +510,14 @@ static void set_bit(uint8_t *page, size_t offset, uint32_t bit)
 	atomic_fetch_or(word, 1u << bit % 32);
 }
 
+static bool take_bit(uint8_t *page, uint32_t bit)
+{
+	_Atomic(uint32_t) *word = (_Atomic(uint32_t) *)page + bit / 32;
+	uint32_t mask = 1u << bit % 32;
+
+	return atomic_fetch_and(word, ~mask) & mask;
+}
+
 /* The bit of the interrupt page is for hosts before 2.4, and set at any version by Linux and by
  * OpenBSD (hv_channel_setevent) where the channel is monitored. */
 static void signal_host(struct persona_channel *ch)
@@ -619,6 +627,17 @@ static bool take_packet(struct persona_channel *ch, struct persona_packet *packe
 	return true;
 }
 
+/* Before 2.4 the bits of the page say whom a signal is for. */
+static void on_signal(struct persona_channel *ch)
+{
+	struct persona *p = ch->persona;
+	uint32_t id = ch->offer.channel_id;
+
+	partition_port_clear(ch->port);
+	if (p->version < WIRE_VERSION_2_4 && p->interrupt_page)
+		ch->bits += take_bit(p->interrupt_page, id);
+}
+
 static int ms_until(const struct timespec *until)
 {
 	struct timespec now;
@@ -646,7 +665,7 @@ bool persona_try_receive(struct persona_channel *ch, struct persona_packet *pack
 		if (!left)
 			return false;
 		if (poll(&fd, 1, left) == 1)
-			partition_port_clear(ch->port);
+			on_signal(ch);
 	}
 	return true;
 }

@@ -128,6 +128,7 @@ struct persona_channel {
 	bool monitored;    /* signals through the monitor page where the offer says so */
 	uint32_t signals;  /* sent by the hypercall */
 	uint32_t triggers; /* set in the monitor page */
+	uint32_t bits;     /* of its own found in the interrupt page when it was woken */
 };
 
 void persona_open(struct persona *p, struct persona_channel *ch,
