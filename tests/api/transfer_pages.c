@@ -305,8 +305,7 @@ static VMBPACKET chosen(struct pair_end *end, uint32_t id, NTSTATUS expected)
 	return packet;
 }
 
-/* What stands in the ring is seen by tests/guests/dpdk.c.
- * covers: kmcl_packet_set_transaction_id */
+/* covers: kmcl_packet_set_transaction_id */
 static void a_sender_chooses_its_ids(void **state)
 {
 	struct kmcl_transfer_range range = { 1, 2 };
