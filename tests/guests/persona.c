@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "persona.h"
 
+#include "kmcl/tsan.h"
+
 #include <errno.h>
 #include <poll.h>
 #include <stdatomic.h>
@@ -543,8 +545,10 @@ static void signal_host(struct persona_channel *ch)
 static bool write_packet(struct persona_channel *ch, struct wire_packet packet,
                          const struct ring_span *spans, unsigned count)
 {
-	enum ring_status status = ring_write(&ch->out, packet, spans, count);
+	enum ring_status status;
 
+	tsan_before_write(persona_gpn(ch->persona, ch->out.memory.control));
+	status = ring_write(&ch->out, packet, spans, count);
 	if (status != RING_FULL)
 		assert_int_equal(status, RING_OK);
 	if (ring_write_publish(&ch->out))
@@ -612,6 +616,7 @@ static bool take_packet(struct persona_channel *ch, struct persona_packet *packe
 	if (status == RING_EMPTY)
 		return false;
 	assert_int_equal(status, RING_OK);
+	tsan_after_read(persona_gpn(ch->persona, ch->in.memory.control));
 	assert_true(ring.size <= sizeof(packet->bytes));
 	ring_read_copy(&ch->in, &ring, 0, packet->bytes, ring.size);
 	ring_read_advance(&ch->in, &ring);
