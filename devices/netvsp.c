@@ -96,6 +96,13 @@ static uint32_t on_init(struct netvsp *s, const struct nvsp_message *m, struct n
 
 /* What cannot be is the nearest that can, where vmswitch takes the usual one (OpenVMM): the message
  * has no answer, and the guest asks which it is (Linux rndis_filter_device_add). */
+static uint32_t nearest_mtu(uint32_t mtu)
+{
+	if (mtu < NETVSP_MTU_MIN)
+		return NETVSP_MTU_MIN;
+	return mtu > NETVSP_MTU_MAX ? NETVSP_MTU_MAX : mtu;
+}
+
 static uint32_t on_ndis_config(struct netvsp *s, const struct nvsp_message *m)
 {
 	uint32_t mtu = m->ndis_config.mtu;
@@ -107,9 +114,7 @@ static uint32_t on_ndis_config(struct netvsp *s, const struct nvsp_message *m)
 	s->has_config = true;
 	if (mtu > NETVSP_MTU_MAX)
 		netvsp_refuse(s, 0, "largest frame that the guest wants", NETVSP_MTU_MAX, mtu);
-	s->mtu = mtu < NETVSP_MTU_MIN   ? NETVSP_MTU_MIN
-	         : mtu > NETVSP_MTU_MAX ? NETVSP_MTU_MAX
-	                                : mtu;
+	s->mtu = nearest_mtu(mtu);
 	s->capabilities = m->ndis_config.capabilities;
 	pthread_mutex_lock(&s->control_lock);
 	s->device.mtu = s->mtu;
@@ -140,8 +145,8 @@ static bool take_receive_buffer(struct netvsp *s, const struct nvsp_message *m,
 	section->slot_size = s->mtu + NETVSP_SLOT_EXTRA;
 	section->slot_count = buffer.size / section->slot_size;
 	section->end_offset = section->slot_size * section->slot_count;
-	if (section->slot_count < 2) /* one for frames, one for answers */
-		netvsp_refuse(s, 0, "slots of the receive buffer", 2, section->slot_count);
+	if (section->slot_count < 3) /* one for frames, one for answers, and 0 */
+		netvsp_refuse(s, 0, "slots of the receive buffer", 3, section->slot_count);
 	else if (netvsp_receive_begin(s, &buffer, section->slot_size, section->slot_count))
 		return true;
 	netvsp_buffer_unmap(&buffer, s->channels[0]->vmb);
@@ -710,7 +715,7 @@ static void receive_statistics(struct netvsp *s, struct netvsp_statistics *stati
 	                    s->rx.rules.initialized && s->rx.rules.filter;
 	pthread_mutex_unlock(&s->rx.lock);
 	pthread_mutex_lock(&s->slots.lock);
-	statistics->slots = s->slots.count;
+	statistics->slots = s->slots.count ? s->slots.count - 1 : 0;
 	statistics->slots_free = s->slots.free_count;
 	pthread_mutex_unlock(&s->slots.lock);
 }

@@ -59,7 +59,8 @@ struct netvsp_statistics {
 	uint64_t refused;           /* packets that make no sense */
 	uint32_t version;           /* of NVSP, agreed with the guest; 0: not yet */
 	uint32_t mtu;               /* with the Ethernet header */
-	uint32_t slots, slots_free; /* of the receive buffer; slots_free is a moment's */
+	uint32_t slots, slots_free; /* of the receive buffer, but for one that is never used;
+	                               slots_free is a moment's */
 	uint16_t subchannels;
 	bool link_up, ready; /* ready: the guest receives */
 	uint8_t address[6];  /* as the guest has it now */

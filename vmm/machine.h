@@ -114,6 +114,11 @@ int processor_start(struct processor *processor);
 void processor_kick(struct processor *processor);
 void processor_destroy(struct processor *processor);
 
+/* msrs.c: registers that KVM knows and refuses */
+void msrs_ask_for(int vm);
+/* KVM_EXIT_X86_WRMSR and _RDMSR: takes it, or lets the guest have its fault. */
+void msrs_answer(struct kvm_run *run);
+
 /* ports.c */
 void ports_access(struct vmm *vmm, uint16_t port, bool out, void *data, uint32_t size);
 

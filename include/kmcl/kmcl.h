@@ -152,6 +152,14 @@ NTKERNELAPI NTSTATUS kmcl_packet_send_transfer_pages(VMBPACKET packet, void *buf
                                                      const struct kmcl_transfer_range *ranges,
                                                      uint32_t count, uint32_t flags);
 /*
+ * D. The packet, which VmbPacketAllocate gave and which is not under way, has this transaction id
+ * on the wire when it is sent, 1 to 65536, instead of one of the library's own, in which the number
+ * of its uses makes a difference: a completion that the other end sends twice may end the next
+ * packet of the same id. STATUS_INVALID_PARAMETER_1 (the packet), _2 (the id); STATUS_DEVICE_BUSY:
+ * another packet of the channel is under way with it, or there is no memory.
+ */
+NTKERNELAPI NTSTATUS kmcl_packet_set_transaction_id(VMBPACKET packet, uint32_t id);
+/*
  * D. Client: the ranges of a packet that ProcessPacket was given, valid until it is completed. Each
  * of them ends before 4 GiB and there are no more than the channel's chain length; whether they lie
  * in the memory, only the driver can tell. To ProcessPacket such a packet is like any other, with

@@ -154,6 +154,7 @@ struct packet {
 	bool callers_memory;                          /* VmbPacketInitialize */
 	bool waits;                                   /* for the other end's completion */
 	bool synchronous;                             /* its caller waits, and may stop waiting */
+	bool id_chosen;                               /* its transaction's id is its slot's alone */
 	_Atomic(uint32_t) caller;                     /* enum packet_caller */
 	NTSTATUS status; /* while it waits for its completion routine */
 	uint32_t slot;   /* of its transaction, or PACKET_NO_SLOT */

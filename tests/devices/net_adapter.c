@@ -884,19 +884,19 @@ static void slots_are_used_again_only_when_given_back(void **state)
 	expect_frame(f, frame, sizeof(frame));
 }
 
-/* With two slots, one for frames: answers wait until the guest has given the other back. */
+/* With three slots, two for frames: answers wait until the guest has given one back. */
 static void answers_wait_for_a_slot(void **state)
 {
 	struct fixture *f = *state;
-	struct net_guest_options options = { .receive_size = 4096 };
+	struct net_guest_options options = { .receive_size = 8192 };
 	struct rndis_query request = { .oid = OID_GEN_LINK_SPEED, .offset = sizeof(request) };
 	uint8_t *message = net_pool(64);
 	uint32_t i, done, header[2] = { RNDIS_QUERY, 28 };
 
 	net_guest_reopen(f->guest, &options);
 	net_guest_start(f->guest);
-	assert_int_equal(f->guest->section.slot_count, 2);
-	net_wait(statistics(f).slots_free == 2);
+	assert_int_equal(f->guest->section.slot_count, 4);
+	net_wait(statistics(f).slots_free == 3);
 	net_guest_hold(f->guest, true);
 	done = f->guest->completed;
 	for (i = 0; i < 10; i++) {
@@ -906,9 +906,9 @@ static void answers_wait_for_a_slot(void **state)
 		net_guest_send(f->guest, 0, NVSP_NO_SECTION, 0, message, 28);
 		net_wait(f->guest->completed == done + i + 1);
 	}
-	net_wait(net_guest_held(f->guest) == 2);
+	net_wait(net_guest_held(f->guest) == 3);
 	KeStallExecutionProcessor(20000);
-	assert_int_equal(f->guest->message_count, 2);
+	assert_int_equal(f->guest->message_count, 3);
 	net_guest_hold(f->guest, false);
 	net_wait(f->guest->message_count == 10);
 	for (i = 0; i < 10; i++) {

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "persona.h"
 
+#include "kmcl/tsan.h"
+
 #include <errno.h>
 #include <poll.h>
 #include <stdatomic.h>
@@ -429,6 +431,11 @@ static void connect_events(struct persona_channel *ch)
 		                 0);
 }
 
+static uint32_t features_of(const struct persona_channel *ch)
+{
+	return ch->persona->version >= WIRE_VERSION_6_0 ? ch->persona->response.feature_flags : 0;
+}
+
 static void post_open(struct persona_channel *ch)
 {
 	struct wire_open_channel message = {
@@ -441,9 +448,13 @@ static void post_open(struct persona_channel *ch)
 	};
 	struct wire_open_channel_result result;
 
+	if (features_of(ch) & WIRE_FEATURE_SIGNAL_PARAMETERS) {
+		message.connection_id = ch->offer.connection_id;
+		message.event_flag = (uint16_t)ch->offer.channel_id;
+	}
 	if (ch->opening.user_data)
 		memcpy(message.user_data, ch->opening.user_data, ch->opening.user_data_size);
-	persona_post(ch->persona, &message, wire_open_channel_size(0));
+	persona_post(ch->persona, &message, wire_open_channel_size(features_of(ch)));
 	persona_hear(ch->persona, WIRE_OPEN_CHANNEL_RESULT, &result, sizeof(result));
 	assert_int_equal(result.channel_id, message.channel_id);
 	assert_int_equal(result.open_id, message.open_id);
@@ -472,6 +483,14 @@ void persona_open(struct persona *p, struct persona_channel *ch,
 	post_open(ch);
 }
 
+void persona_forget(struct persona_channel *ch)
+{
+	partition_disconnect(ch->link);
+	if (ch->port != ch->persona->shared)
+		partition_unlisten(ch->port);
+	free(ch->pages);
+}
+
 void persona_close(struct persona_channel *ch)
 {
 	struct wire_channel_message message = {
@@ -481,10 +500,7 @@ void persona_close(struct persona_channel *ch)
 
 	persona_post(ch->persona, &message, sizeof(message));
 	persona_unshare(ch->persona, ch->offer.channel_id, ch->opening.gpadl);
-	partition_disconnect(ch->link);
-	if (ch->port != ch->persona->shared)
-		partition_unlisten(ch->port);
-	free(ch->pages);
+	persona_forget(ch);
 }
 
 /* ---- signals ---- */
@@ -494,6 +510,14 @@ static void set_bit(uint8_t *page, size_t offset, uint32_t bit)
 	_Atomic(uint32_t) *word = (_Atomic(uint32_t) *)(page + offset) + bit / 32;
 
 	atomic_fetch_or(word, 1u << bit % 32);
+}
+
+static bool take_bit(uint8_t *page, uint32_t bit)
+{
+	_Atomic(uint32_t) *word = (_Atomic(uint32_t) *)page + bit / 32;
+	uint32_t mask = 1u << bit % 32;
+
+	return atomic_fetch_and(word, ~mask) & mask;
 }
 
 /* The bit of the interrupt page is for hosts before 2.4, and set at any version by Linux and by
@@ -521,8 +545,10 @@ static void signal_host(struct persona_channel *ch)
 static bool write_packet(struct persona_channel *ch, struct wire_packet packet,
                          const struct ring_span *spans, unsigned count)
 {
-	enum ring_status status = ring_write(&ch->out, packet, spans, count);
+	enum ring_status status;
 
+	tsan_before_write(persona_gpn(ch->persona, ch->out.memory.control));
+	status = ring_write(&ch->out, packet, spans, count);
 	if (status != RING_FULL)
 		assert_int_equal(status, RING_OK);
 	if (ring_write_publish(&ch->out))
@@ -590,6 +616,7 @@ static bool take_packet(struct persona_channel *ch, struct persona_packet *packe
 	if (status == RING_EMPTY)
 		return false;
 	assert_int_equal(status, RING_OK);
+	tsan_after_read(persona_gpn(ch->persona, ch->in.memory.control));
 	assert_true(ring.size <= sizeof(packet->bytes));
 	ring_read_copy(&ch->in, &ring, 0, packet->bytes, ring.size);
 	ring_read_advance(&ch->in, &ring);
@@ -603,6 +630,17 @@ static bool take_packet(struct persona_channel *ch, struct persona_packet *packe
 	packet->payload = packet->bytes + ring.payload_offset;
 	packet->size = ring.size - ring.payload_offset;
 	return true;
+}
+
+/* Before 2.4 the bits of the page say whom a signal is for. */
+static void on_signal(struct persona_channel *ch)
+{
+	struct persona *p = ch->persona;
+	uint32_t id = ch->offer.channel_id;
+
+	partition_port_clear(ch->port);
+	if (p->version < WIRE_VERSION_2_4 && p->interrupt_page)
+		ch->bits += take_bit(p->interrupt_page, id);
 }
 
 static int ms_until(const struct timespec *until)
@@ -632,7 +670,7 @@ bool persona_try_receive(struct persona_channel *ch, struct persona_packet *pack
 		if (!left)
 			return false;
 		if (poll(&fd, 1, left) == 1)
-			partition_port_clear(ch->port);
+			on_signal(ch);
 	}
 	return true;
 }

@@ -128,12 +128,15 @@ struct persona_channel {
 	bool monitored;    /* signals through the monitor page where the offer says so */
 	uint32_t signals;  /* sent by the hypercall */
 	uint32_t triggers; /* set in the monitor page */
+	uint32_t bits;     /* of its own found in the interrupt page when it was woken */
 };
 
 void persona_open(struct persona *p, struct persona_channel *ch,
                   const struct wire_offer_channel *offer, const struct persona_opening *opening);
 /* CLOSE_CHANNEL, and then the rings are unshared. */
 void persona_close(struct persona_channel *ch);
+/* Not closed: the guest went away with it open. Before persona_end(). */
+void persona_forget(struct persona_channel *ch);
 
 /* A packet whose headers after the descriptor are `headers`. */
 void persona_send(struct persona_channel *ch, uint16_t type, uint16_t flags, uint64_t transaction,

@@ -63,7 +63,8 @@ static void take_transfer(struct persona_net *n, const struct persona_packet *pa
 		            (uint64_t)n->slot_size * n->slot_count);
 		take_rndis(n, n->receive + range.byte_offset, range.byte_count);
 	}
-	persona_complete(&n->channel, packet->transaction, done, sizeof(done));
+	if (!n->keep)
+		persona_complete(&n->channel, packet->transaction, done, sizeof(done));
 }
 
 static void take_completion(struct persona_net *n, const struct persona_packet *packet)
@@ -313,4 +314,17 @@ void persona_net_exchange(struct persona_net *n, uint32_t size)
 	assert_memory_equal(n->frame, m.frame + 6, 6);
 	assert_memory_equal(n->frame + 6, other, 6);
 	assert_memory_equal(n->frame + 12, m.frame + 12, size - 12);
+}
+
+void persona_net_begin_rndis(struct persona_net *n, const uint8_t *address)
+{
+	uint32_t link = UINT32_MAX, filter = 0x000d; /* directed, all multicast, broadcast */
+	uint8_t own[6];
+
+	persona_net_rndis_init(n, 0x4000);
+	assert_int_equal(persona_net_query(n, 0x01010101, own, sizeof(own)), 6);
+	assert_memory_equal(own, address, sizeof(own));
+	assert_int_equal(persona_net_query(n, 0x00010114, &link, sizeof(link)), 4);
+	assert_int_equal(link, 0); /* connected */
+	persona_net_set(n, 0x0001010e, &filter, sizeof(filter));
 }

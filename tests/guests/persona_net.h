@@ -30,6 +30,7 @@ struct persona_net {
 	uint32_t frames, frame_size;
 	uint8_t frame[PERSONA_FRAME_MAX];
 	uint32_t indications;
+	bool keep; /* packets are not completed by pumping */
 	/* Looks at each transfer-page packet; NULL: none. */
 	void (*look)(struct persona_net *net, const struct persona_packet *packet);
 };
@@ -49,6 +50,8 @@ void persona_net_give_send(struct persona_net *n, uint32_t bytes, uint16_t id, u
 /* As drivers leave: the buffers revoked and unshared. */
 void persona_net_revoke(struct persona_net *n, uint16_t send_id, uint32_t size);
 
+/* What drivers do once the buffers are there: initialize, ask for the address, set the filter. */
+void persona_net_begin_rndis(struct persona_net *n, const uint8_t *address);
 void persona_net_rndis_init(struct persona_net *n, uint32_t max_transfer);
 /* The size of what the object is, in `data`. */
 uint32_t persona_net_query(struct persona_net *n, uint32_t oid, void *data, uint32_t capacity);

@@ -21,11 +21,24 @@ static inline void visit_begin(struct visit *v, const struct services_options *o
 	persona_begin(&v->guest, uri);
 }
 
+static inline void visit_close(struct visit *v)
+{
+	services_close(&v->host);
+	persona_end(&v->guest);
+}
+
 static inline void visit_end(struct visit *v)
 {
 	persona_leave(&v->guest);
-	services_close(&v->host);
-	persona_end(&v->guest);
+	visit_close(v);
+}
+
+/* The guest said UNLOAD and did not wait; it is answered or not before it is gone. */
+static inline void visit_end_without_answer(struct visit *v)
+{
+	persona_leave(&v->guest);
+	v->guest.read = v->guest.written;
+	visit_close(v);
 }
 
 #endif
