@@ -104,6 +104,7 @@ void persona_begin(struct persona *p, const char *uri)
 	memset(p, 0, sizeof(*p));
 	init_waiting(p);
 	make_ram(&p->ram);
+	p->used = WIRE_PAGE_SIZE; /* the address 0 means no page in some messages */
 	settings.ram = p->ram;
 	p->next_gpadl = 1;
 	p->connection = WIRE_CONNECTION_MESSAGE;

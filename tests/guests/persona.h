@@ -24,7 +24,7 @@
 #define PERSONA_MESSAGES 128u
 #define PERSONA_OFFERS   64u
 #define PERSONA_PACKET   16384u
-#define PERSONA_WAIT_MS  60000
+#define PERSONA_WAIT_MS  25000
 
 struct persona_message {
 	size_t size;
