@@ -168,6 +168,8 @@ static void disk_done(struct storvsc_io *io)
 	struct disk_run *r = io->context;
 
 	check(io->status, "a read");
+	if (io->transferred != BLOCK)
+		fail("a read moved less than was asked for");
 	if (r->left) {
 		r->left--;
 		storvsc_prepare_read(io, &r->disk, random_place(&r->seed), BLOCK);

@@ -29,6 +29,7 @@ static const char help_end[] =
 	"                        dump itself; default 5\n"
 	"      --no-console      no serial port on the terminal\n"
 	"      --version-max V   the newest version of VMBus to agree on, such as 5.0\n"
+	"      --monitored       offer all but the integration components with the monitor page\n"
 	"  -h, --help            this text\n"
 	"\n"
 	"Exit status: 0 the guest powered off or was stopped, 1 it could not be run, 2 wrong\n"
@@ -80,7 +81,15 @@ static int parse_machine_option(struct boot *b, int c, const char *argument)
 
 static int parse(struct boot *b, int argc, char **argv)
 {
-	enum { CONTROL = 256, PLAIN_CPU, NO_REBOOT, NO_CONSOLE, PANIC_WAIT, VERSION_MAX };
+	enum {
+		CONTROL = 256,
+		PLAIN_CPU,
+		NO_REBOOT,
+		NO_CONSOLE,
+		PANIC_WAIT,
+		VERSION_MAX,
+		MONITORED
+	};
 	static const struct option own[] = {
 		{ "kernel", required_argument, NULL, 'k' },
 		{ "initrd", required_argument, NULL, 'i' },
@@ -93,6 +102,7 @@ static int parse(struct boot *b, int argc, char **argv)
 		{ "no-console", no_argument, NULL, NO_CONSOLE },
 		{ "panic-wait", required_argument, NULL, PANIC_WAIT },
 		{ "version-max", required_argument, NULL, VERSION_MAX },
+		{ "monitored", no_argument, NULL, MONITORED },
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
 	};
@@ -120,6 +130,9 @@ static int parse(struct boot *b, int argc, char **argv)
 				return cli_usage("boot", "--panic-wait takes 0 to %u seconds",
 				                 PANIC_WAIT_MAX);
 			b->vmm.panic_wait = (uint32_t)n;
+			break;
+		case MONITORED:
+			services_take_monitored();
 			break;
 		case VERSION_MAX:
 			code = services_take_version("boot", optarg);

@@ -111,6 +111,12 @@ static void print_text(FILE *out, const struct kmcl_bus_info *bus,
 	        count, count == 1 ? "" : "s");
 	if (bus->other_process)
 		fprintf(out, ", the other end is process %d", bus->other_process);
+	if (bus->visitors_refused)
+		fprintf(out, ", %llu of %llu visitors refused",
+		        (unsigned long long)bus->visitors_refused,
+		        (unsigned long long)bus->visitors);
+	if (bus->visitors_stuck)
+		fprintf(out, ", %u processes wait in closing what they sent", bus->visitors_stuck);
 	putc('\n', out);
 	for (i = 0; i < count; i++)
 		print_channel(out, &channels[i], verbose);
@@ -180,6 +186,9 @@ static void print_json(FILE *out, const struct kmcl_bus_info *bus,
 	json_string(&j, "version", version);
 	json_number(&j, "features", bus->features);
 	json_number(&j, "other_process", (uint64_t)bus->other_process);
+	json_number(&j, "visitors", bus->visitors);
+	json_number(&j, "visitors_refused", bus->visitors_refused);
+	json_number(&j, "visitors_stuck", bus->visitors_stuck);
 	json_open(&j, "channels", '[');
 	for (i = 0; i < count; i++)
 		channel_json(&j, &channels[i]);

@@ -45,6 +45,7 @@ const char *cli_status(NTSTATUS status)
 		{ STATUS_INSUFFICIENT_RESOURCES, "out of memory" },
 		{ STATUS_ACCESS_DENIED, "access denied" },
 		{ STATUS_OBJECT_NAME_NOT_FOUND, "nobody is host there" },
+		{ STATUS_OBJECT_PATH_NOT_FOUND, "there is no such directory" },
 		{ STATUS_OBJECT_NAME_COLLISION, "there is one of that name already" },
 		{ STATUS_CONNECTION_REFUSED, "the host agreed to no version" },
 		{ STATUS_IO_TIMEOUT, "no answer in time" },

@@ -248,11 +248,16 @@ static int listen_at(const char *path)
 
 int control_open(const char *path, const struct control_command *own)
 {
+	int error;
+
 	control.own = own;
 	control.quit = eventfd(0, EFD_CLOEXEC);
-	if (listen_at(path) || control.quit < 0 ||
-	    pthread_create(&control.thread, NULL, control_main, NULL)) {
-		cli_error("--control %s: %s", path, strerror(errno));
+	error = listen_at(path) || control.quit < 0 ? errno : 0;
+
+	if (!error)
+		error = pthread_create(&control.thread, NULL, control_main, NULL);
+	if (error) {
+		cli_error("--control %s: %s", path, strerror(error));
 		control_close();
 		return EXIT_FAILED;
 	}

@@ -72,6 +72,26 @@ static int print_answer(int fd)
 	return code;
 }
 
+static int talk(const char *path, bool json, int argc, char **argv)
+{
+	int fd = connect_to(path);
+	bool sent;
+
+	if (fd < 0) {
+		cli_error("%s: %s", path, strerror(errno));
+		return EXIT_FAILED;
+	}
+	sent = !json || send_word(fd, "--json");
+	for (int i = 0; i < argc && sent; i++)
+		sent = send_word(fd, argv[i]);
+	if (!sent || shutdown(fd, SHUT_WR)) {
+		cli_error("%s: %s", path, strerror(errno));
+		close(fd);
+		return EXIT_FAILED;
+	}
+	return print_answer(fd);
+}
+
 int ctl_main(int argc, char **argv)
 {
 	enum { JSON = 256 };
@@ -82,8 +102,8 @@ int ctl_main(int argc, char **argv)
 		{ 0 },
 	};
 	const char *path = NULL;
-	bool json = false, sent;
-	int c, fd;
+	bool json = false;
+	int c, code;
 
 	while ((c = getopt_long(argc, argv, "+c:h", options, NULL)) != -1) {
 		switch (c) {
@@ -102,18 +122,10 @@ int ctl_main(int argc, char **argv)
 	}
 	if (!path || optind == argc)
 		return cli_usage("ctl", path ? "what shall it do?" : "--control is needed");
-	fd = connect_to(path);
-	if (fd < 0) {
-		cli_error("%s: %s", path, strerror(errno));
-		return EXIT_FAILED;
-	}
-	sent = !json || send_word(fd, "--json");
-	for (int i = optind; i < argc && sent; i++)
-		sent = send_word(fd, argv[i]);
-	if (!sent || shutdown(fd, SHUT_WR)) {
-		cli_error("%s: %s", path, strerror(errno));
-		close(fd);
-		return EXIT_FAILED;
-	}
-	return print_answer(fd);
+	patience_begin(0);
+	/* It may be about something that takes long. */
+	patience_say("its answer on the control socket");
+	code = talk(path, json, argc - optind, argv + optind);
+	patience_end();
+	return code;
 }

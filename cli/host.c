@@ -9,14 +9,16 @@
 static const char help_begin[] =
 	"Usage: kmcl host --listen URI [--disk IMAGE[,OPTION]...]... [--echo]\n"
 	"\n"
-	"Be the host of the guest behind URI until SIGINT or SIGTERM.\n"
+	"Be the host of the guest behind URI until SIGINT, SIGTERM or SIGHUP.\n"
 	"\n"
 	"  -l, --listen URI      unix:PATH: a guest process connects there\n";
 static const char help_end[] =
 	"      --json            statistics at the end as JSON\n"
 	"  -q, --quiet           say nothing unless it fails\n"
 	"      --version-max V   the newest version of VMBus to agree on, such as 5.0\n"
+	"      --monitored       offer all but the integration components with the monitor page\n"
 	"      --control PATH    take commands of 'kmcl ctl' there\n"
+	"      --memory-max SIZE how much memory a guest may bring (4G)\n"
 	"  -h, --help            this text\n"
 	"\n"
 	"'listening on URI' on standard output says that a guest may come.\n";
@@ -28,13 +30,15 @@ struct host {
 
 static int parse(struct host *h, int argc, char **argv)
 {
-	enum { JSON = 256, VERSION_MAX, CONTROL };
+	enum { JSON = 256, VERSION_MAX, CONTROL, MEMORY_MAX, MONITORED };
 	static const struct option own[] = {
 		{ "listen", required_argument, NULL, 'l' },
 		{ "json", no_argument, NULL, JSON },
 		{ "quiet", no_argument, NULL, 'q' },
 		{ "version-max", required_argument, NULL, VERSION_MAX },
+		{ "monitored", no_argument, NULL, MONITORED },
 		{ "control", required_argument, NULL, CONTROL },
+		{ "memory-max", required_argument, NULL, MEMORY_MAX },
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
 	};
@@ -53,6 +57,9 @@ static int parse(struct host *h, int argc, char **argv)
 		case 'q':
 			h->quiet = true;
 			break;
+		case MONITORED:
+			services_take_monitored();
+			break;
 		case VERSION_MAX:
 			code = services_take_version("host", optarg);
 			if (code)
@@ -60,6 +67,11 @@ static int parse(struct host *h, int argc, char **argv)
 			break;
 		case CONTROL:
 			h->control = optarg;
+			break;
+		case MEMORY_MAX:
+			code = services_take_memory_max("host", optarg);
+			if (code)
+				return code;
 			break;
 		case 'h':
 			fputs(help_begin, stdout);
@@ -86,6 +98,20 @@ static int parse(struct host *h, int argc, char **argv)
 /* "kmcl ctl" has what the services know; the host itself has nothing to add. */
 static const struct control_command no_commands[] = { { 0 } };
 
+/* Whom the host has met beside its guest. */
+static void print_visitors(void)
+{
+	struct kmcl_bus_info bus;
+
+	if (!NT_SUCCESS(kmcl_host_info(services_vmbus(), &bus)) || !bus.visitors_refused)
+		return;
+	printf("%llu of %llu visitors refused", (unsigned long long)bus.visitors_refused,
+	       (unsigned long long)bus.visitors);
+	if (bus.visitors_stuck)
+		printf("; %u processes wait in closing what they sent", bus.visitors_stuck);
+	putchar('\n');
+}
+
 static int serve(struct host *h)
 {
 	sigset_t signals;
@@ -95,6 +121,7 @@ static int serve(struct host *h)
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGINT);
 	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGHUP);
 	pthread_sigmask(SIG_BLOCK, &signals, NULL);
 	signal(SIGPIPE, SIG_IGN);
 
@@ -116,6 +143,8 @@ static int serve(struct host *h)
 	control_close();
 	if (!h->quiet)
 		services_print(h->json);
+	if (!h->quiet && !h->json)
+		print_visitors();
 	services_close();
 	return EXIT_OK;
 }

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "cli.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const char help[] =
 	"Usage: kmcl COMMAND [OPTION]...\n"
@@ -34,9 +36,20 @@ static const struct {
 #endif
 };
 
+/* What is closed of descriptors 0 to 2 is /dev/null from here on: a socket or an image in their
+ * place would get what is printed. */
+static void fill_descriptors(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd)
+			exit(EXIT_FAILED); /* and there is nowhere to say why */
+}
+
 int main(int argc, char **argv)
 {
 	size_t i;
+
+	fill_descriptors();
 
 	if (argc < 2)
 		return cli_usage("", "what shall it do?");

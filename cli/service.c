@@ -15,6 +15,8 @@ static const struct service *const services[] = { &disk_service, &net_service, &
 static HANDLE vmbus;
 static bool opened[COUNT];
 static uint32_t version_max;
+static uint64_t memory_max;
+static bool monitored;
 
 /* ---- options ---- */
 
@@ -108,9 +110,29 @@ int services_take_version(const char *command, const char *argument)
 	return EXIT_OK;
 }
 
+int services_take_memory_max(const char *command, const char *argument)
+{
+	if (!cli_parse_size(argument, 4096, UINT64_C(1) << 40, &memory_max))
+		return cli_usage(command, "--memory-max takes a size from 4k to 1T, not '%s'",
+		                 argument);
+	return EXIT_OK;
+}
+
+void services_take_monitored(void)
+{
+	monitored = true;
+}
+
+bool services_monitored(void)
+{
+	return monitored;
+}
+
 int services_open(const char *uri)
 {
-	struct kmcl_host_options host = { .size = sizeof(host), .version_max = version_max };
+	struct kmcl_host_options host = { .size = sizeof(host),
+		                          .version_max = version_max,
+		                          .memory_max = memory_max };
 	NTSTATUS status = kmcl_host_open_ex(uri, &host, &vmbus);
 	int code = EXIT_OK;
 

@@ -66,6 +66,12 @@ bool services_wanted(void);
 /* "5.3": the newest version of VMBus agreed to; an option of each command with services. An exit
  * code. */
 int services_take_version(const char *command, const char *argument);
+/* "4G": how much memory a guest process may bring. */
+int services_take_memory_max(const char *command, const char *argument);
+
+/* --monitored, likewise: all but the integration components are offered with the monitor page. */
+void services_take_monitored(void);
+bool services_monitored(void);
 
 /* Becomes the host of `uri` and offers what is wanted. An exit code; what is wrong is said, and
  * nothing is open then. */

@@ -185,8 +185,8 @@ static void withdraw_disks(void)
 
 static void say_lost(void *context, uint8_t target, uint8_t lun, int error)
 {
-	cli_error("disk %u:%u: data that the guest had written was lost (%s): what it flushes "
-	          "fails until 'disk heal %u:%u'",
+	cli_error("disk %u:%u: not all that the guest wrote got to stable storage (%s): what it "
+	          "flushes fails until 'disk heal %u:%u'",
 	          target, lun, strerror(error), target, lun);
 }
 
@@ -195,6 +195,7 @@ static int open_disks(HANDLE vmbus)
 	struct storvsp_options controller = {
 		.subchannels = (uint16_t)subchannels,
 		.queue_depth = (uint32_t)queue_depth,
+		.monitored = services_monitored(),
 		.lost = say_lost,
 	};
 	char why[512];

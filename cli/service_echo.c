@@ -23,11 +23,11 @@ static bool is_wanted(void)
 
 static int open_service(HANDLE vmbus)
 {
-	GUID instance;
+	struct echo_service_options echo = { .monitored = services_monitored() };
 	NTSTATUS status;
 
-	cli_make_guid("kmcl host echo 0", &instance);
-	status = echo_service_create(vmbus, &instance, &service);
+	cli_make_guid("kmcl host echo 0", &echo.instance);
+	status = echo_service_create(vmbus, &echo, &service);
 	if (NT_SUCCESS(status))
 		return EXIT_OK;
 	service = NULL;

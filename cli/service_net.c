@@ -100,7 +100,8 @@ static bool open_backend(struct net_backend **backend, char *why, size_t why_siz
 
 static int open_adapter(HANDLE vmbus)
 {
-	struct netvsp_options adapter_options = { .queues = (uint16_t)spec.queues };
+	struct netvsp_options adapter_options = { .queues = (uint16_t)spec.queues,
+		                                  .monitored = services_monitored() };
 	char why[256] = "";
 	NTSTATUS status;
 

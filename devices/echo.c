@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "echo.h"
 
+#include "monitored.h"
+
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -87,13 +89,16 @@ static VOID serve(VMBCHANNEL vmb, VMBPACKETCOMPLETION completion, PVOID buffer, 
 	}
 }
 
-static NTSTATUS configure_service(struct echo_service *s, HANDLE vmbus, LPCGUID instance)
+static NTSTATUS configure_service(struct echo_service *s, HANDLE vmbus,
+                                  const struct echo_service_options *options)
 {
 	NTSTATUS status = VmbServerChannelInitSetVmbusHandle(s->vmb, vmbus);
 
 	if (NT_SUCCESS(status))
-		status =
-			VmbServerChannelInitSetTargetInterfaceId(s->vmb, interface_type, *instance);
+		status = VmbServerChannelInitSetTargetInterfaceId(s->vmb, interface_type,
+		                                                  options->instance);
+	if (NT_SUCCESS(status))
+		status = monitored_configure(s->vmb, options->monitored);
 	if (NT_SUCCESS(status))
 		status = set_sizes(s->vmb);
 	if (NT_SUCCESS(status))
@@ -104,7 +109,8 @@ static NTSTATUS configure_service(struct echo_service *s, HANDLE vmbus, LPCGUID 
 	return status;
 }
 
-NTSTATUS echo_service_create(HANDLE vmbus, LPCGUID instance, struct echo_service **service)
+NTSTATUS echo_service_create(HANDLE vmbus, const struct echo_service_options *options,
+                             struct echo_service **service)
 {
 	struct echo_service *s = calloc(1, sizeof(*s));
 	HANDLE kernel_handle;
@@ -118,7 +124,7 @@ NTSTATUS echo_service_create(HANDLE vmbus, LPCGUID instance, struct echo_service
 	status = VmbChannelAllocate(NULL, TRUE, &s->vmb);
 	if (!NT_SUCCESS(status))
 		goto close;
-	status = configure_service(s, kernel_handle, instance);
+	status = configure_service(s, kernel_handle, options);
 	if (NT_SUCCESS(status))
 		status = VmbChannelEnable(s->vmb);
 	if (!NT_SUCCESS(status)) {

@@ -40,7 +40,13 @@ enum echo_operation {
 
 struct echo_service;
 
-NTSTATUS echo_service_create(HANDLE vmbus, LPCGUID instance, struct echo_service **service);
+struct echo_service_options {
+	GUID instance;
+	bool monitored; /* the channel is offered with the monitor page */
+};
+
+NTSTATUS echo_service_create(HANDLE vmbus, const struct echo_service_options *options,
+                             struct echo_service **service);
 void echo_service_destroy(struct echo_service *service);
 
 /* ---- guest ---- */

@@ -62,9 +62,9 @@ static void complain(struct ic *ic, const char *what, uint64_t expected, uint64_
 	ic->complained = true;
 	KeReleaseSpinLock(&ic->lock, irql);
 	if (first)
-		DbgPrintEx(DPFLTR_IHVDRIVER_ID, DPFLTR_WARNING_LEVEL,
-		           "%s: the guest sent a wrong %s: expected 0x%llx, got 0x%llx\n",
-		           ic->kind->name, what, expected, actual);
+		kmcl_channel_log(ic->vmb, KMCL_LOG_WARNING,
+		                 "the guest sent a wrong %s: expected 0x%llx, got 0x%llx", what,
+		                 (unsigned long long)expected, (unsigned long long)actual);
 }
 
 void ic_complain(struct ic *ic, const char *what, uint64_t expected, uint64_t actual)

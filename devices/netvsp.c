@@ -3,6 +3,7 @@
 #include "netvsp_private.h"
 
 #include "channel_name.h"
+#include "monitored.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,9 +23,9 @@ void netvsp_refuse(struct netvsp *s, uint16_t channel, const char *what, uint64_
 {
 	atomic_fetch_add_explicit(&s->refused, 1, memory_order_relaxed);
 	if (atomic_fetch_add_explicit(&s->complaints, 1, memory_order_relaxed) < NETVSP_COMPLAINTS)
-		DbgPrintEx(DPFLTR_IHVNETWORK_ID, DPFLTR_WARNING_LEVEL,
-		           "%s.%u: refused: %s: expected %#I64x, got %#I64x", s->name, channel,
-		           what, expected, actual);
+		kmcl_channel_log(s->channels[0]->vmb, KMCL_LOG_WARNING,
+		                 "%s.%u: refused: %s: expected %#llx, got %#llx", s->name, channel,
+		                 what, (unsigned long long)expected, (unsigned long long)actual);
 }
 
 void netvsp_count_traffic(struct traffic *t, const uint8_t *destination, uint32_t length)
@@ -93,8 +94,15 @@ static uint32_t on_init(struct netvsp *s, const struct nvsp_message *m, struct n
 	return NVSP_MESSAGE_SIZE_1;
 }
 
-/* An MTU that is none is the usual one: vmswitch does so, and the guest asks which it is (OpenVMM).
- */
+/* What cannot be is the nearest that can, where vmswitch takes the usual one (OpenVMM): the message
+ * has no answer, and the guest asks which it is (Linux rndis_filter_device_add). */
+static uint32_t nearest_mtu(uint32_t mtu)
+{
+	if (mtu < NETVSP_MTU_MIN)
+		return NETVSP_MTU_MIN;
+	return mtu > NETVSP_MTU_MAX ? NETVSP_MTU_MAX : mtu;
+}
+
 static uint32_t on_ndis_config(struct netvsp *s, const struct nvsp_message *m)
 {
 	uint32_t mtu = m->ndis_config.mtu;
@@ -104,7 +112,9 @@ static uint32_t on_ndis_config(struct netvsp *s, const struct nvsp_message *m)
 		return 0;
 	}
 	s->has_config = true;
-	s->mtu = mtu >= NETVSP_MTU_MIN && mtu <= NETVSP_MTU_MAX ? mtu : NET_MTU_FRAME;
+	if (mtu > NETVSP_MTU_MAX)
+		netvsp_refuse(s, 0, "largest frame that the guest wants", NETVSP_MTU_MAX, mtu);
+	s->mtu = nearest_mtu(mtu);
 	s->capabilities = m->ndis_config.capabilities;
 	pthread_mutex_lock(&s->control_lock);
 	s->device.mtu = s->mtu;
@@ -135,8 +145,8 @@ static bool take_receive_buffer(struct netvsp *s, const struct nvsp_message *m,
 	section->slot_size = s->mtu + NETVSP_SLOT_EXTRA;
 	section->slot_count = buffer.size / section->slot_size;
 	section->end_offset = section->slot_size * section->slot_count;
-	if (section->slot_count < 2) /* one for frames, one for answers */
-		netvsp_refuse(s, 0, "slots of the receive buffer", 2, section->slot_count);
+	if (section->slot_count < 3) /* one for frames, one for answers, and 0 */
+		netvsp_refuse(s, 0, "slots of the receive buffer", 3, section->slot_count);
 	else if (netvsp_receive_begin(s, &buffer, section->slot_size, section->slot_count))
 		return true;
 	netvsp_buffer_unmap(&buffer, s->channels[0]->vmb);
@@ -510,6 +520,8 @@ static NTSTATUS configure_channel(struct netvsp_channel *c)
 	if (NT_SUCCESS(status))
 		status = VmbChannelInitSetStateChangeCallbacks(c->vmb, &callbacks);
 	if (NT_SUCCESS(status))
+		status = monitored_configure(c->vmb, s->options.monitored);
+	if (NT_SUCCESS(status))
 		status = channel_name(c->vmb, c->adapter->name, c->index);
 	VmbChannelSetTransactionQuota(c->vmb, s->options.queue_depth);
 	return status;
@@ -703,7 +715,7 @@ static void receive_statistics(struct netvsp *s, struct netvsp_statistics *stati
 	                    s->rx.rules.initialized && s->rx.rules.filter;
 	pthread_mutex_unlock(&s->rx.lock);
 	pthread_mutex_lock(&s->slots.lock);
-	statistics->slots = s->slots.count;
+	statistics->slots = s->slots.count ? s->slots.count - 1 : 0;
 	statistics->slots_free = s->slots.free_count;
 	pthread_mutex_unlock(&s->slots.lock);
 }

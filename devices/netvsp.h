@@ -21,11 +21,13 @@ struct netvsp_options {
 	GUID instance;
 	const char
 		*name; /* in logs and statistics, and the guest's alias; NULL: "Network Adapter" */
-	uint8_t address[6];          /* not a group's; all 0: made from the instance */
-	uint16_t queues;             /* up to NETVSP_QUEUES; 0: 1 */
-	uint32_t queue_depth;        /* packets of the guest in work per channel; 0: 512 */
-	uint64_t speed;              /* what the guest is told, in bit/s; 0: 10 Gbit/s */
-	bool link_down;              /* to begin with */
+	uint8_t address[6];   /* not a group's; all 0: made from the instance */
+	uint16_t queues;      /* up to NETVSP_QUEUES; 0: 1 */
+	uint32_t queue_depth; /* packets of the guest in work per channel; 0: 512 */
+	uint64_t speed;       /* what the guest is told, in bit/s; 0: 10 Gbit/s */
+	bool link_down;       /* to begin with */
+	bool monitored; /* its channels are offered with the monitor page: what guests' user space
+	                   drivers and OpenBSD need, and slower */
 	uint32_t version_max;        /* the newest NVSP version agreed to; 0: the latest */
 	struct net_backend *backend; /* the adapter's from now on, even if it is not made */
 };
@@ -57,7 +59,8 @@ struct netvsp_statistics {
 	uint64_t refused;           /* packets that make no sense */
 	uint32_t version;           /* of NVSP, agreed with the guest; 0: not yet */
 	uint32_t mtu;               /* with the Ethernet header */
-	uint32_t slots, slots_free; /* of the receive buffer; slots_free is a moment's */
+	uint32_t slots, slots_free; /* of the receive buffer, but for one that is never used;
+	                               slots_free is a moment's */
 	uint16_t subchannels;
 	bool link_up, ready; /* ready: the guest receives */
 	uint8_t address[6];  /* as the guest has it now */

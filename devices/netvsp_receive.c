@@ -8,7 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- slots ---- */
+/*
+ * ---- slots ----
+ *
+ * The first of a packet's is its transaction id: DPDK keeps what it knows of a packet in an array
+ * by that, which has an entry a slot, and takes no packet with a larger one
+ * (drivers/net/netvsc/hn_rxtx.c, hn_nvs_handle_rxbuf). No packet has id 0, so slot 0 is never used.
+ */
 
 static uint32_t slots_take(struct netvsp_slots *s, bool control)
 {
@@ -60,10 +66,11 @@ static bool slots_begin(struct netvsp_slots *s, uint32_t count)
 	free(s->next);
 	s->next = next;
 	s->count = count;
-	s->free_first = 0;
-	s->free_count = count;
-	s->kept = count / 2 < NETVSP_CONTROL_SLOTS ? count / 2 : NETVSP_CONTROL_SLOTS;
-	s->resume_at = s->kept + 1 + (count - s->kept) / 8;
+	s->free_first = 1;
+	s->free_count = count - 1;
+	s->kept =
+		s->free_count / 2 < NETVSP_CONTROL_SLOTS ? s->free_count / 2 : NETVSP_CONTROL_SLOTS;
+	s->resume_at = s->kept + 1 + (s->free_count - s->kept) / 8;
 	s->blocked = false;
 	pthread_mutex_unlock(&s->lock);
 	return true;
@@ -91,7 +98,7 @@ static VOID packet_completed(VMBPACKET packet, NTSTATUS status, PVOID buffer, UI
 {
 	struct netvsp_channel *c = VmbChannelGetPointer(VmbPacketGetChannel(packet));
 	struct netvsp *s = c->adapter;
-	uint32_t first = (uint32_t)(uintptr_t)VmbPacketGetPointer(packet) - 1;
+	uint32_t first = (uint32_t)(uintptr_t)VmbPacketGetPointer(packet);
 
 	VmbPacketFree(packet);
 	if (NT_SUCCESS(status))
@@ -117,11 +124,13 @@ static void send_slots_locked(struct netvsp_channel *c, uint32_t channel_type, u
 		slots_give(s, first);
 		return;
 	}
-	VmbPacketSetPointer(packet, (void *)(uintptr_t)(first + 1));
+	VmbPacketSetPointer(packet, (void *)(uintptr_t)first);
 	VmbPacketSetCompletionRoutine(packet, packet_completed);
-	status = kmcl_packet_send_transfer_pages(packet, &message, s->message_size, s->rx.buffer.id,
-	                                         ranges, count,
-	                                         VMBUS_CHANNEL_FORMAT_FLAG_WAIT_FOR_COMPLETION);
+	status = kmcl_packet_set_transaction_id(packet, first);
+	if (NT_SUCCESS(status))
+		status = kmcl_packet_send_transfer_pages(
+			packet, &message, s->message_size, s->rx.buffer.id, ranges, count,
+			VMBUS_CHANNEL_FORMAT_FLAG_WAIT_FOR_COMPLETION);
 	if (NT_SUCCESS(status))
 		return;
 	VmbPacketFree(packet);

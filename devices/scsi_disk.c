@@ -366,8 +366,13 @@ static void verify(const struct scsi_disk *disk, const struct scsi_command *c,
 		scsi_illegal(out, SCSI_ASC_INVALID_FIELD_IN_CDB);
 		return;
 	}
-	if (check_range(disk, &r, out))
-		scsi_good(out);
+	if (!check_range(disk, &r, out))
+		return;
+	scsi_good(out);
+	/* What is verified is the medium: what was written before has to be on it (SBC-3, VERIFY).
+	 */
+	if (!disk->read_only && r.count)
+		out->kind = SCSI_DO_FLUSH;
 }
 
 static void synchronize_cache(const struct scsi_disk *disk, const struct scsi_command *c,

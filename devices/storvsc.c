@@ -711,7 +711,8 @@ static NTSTATUS take_capacity(struct storvsc *s, struct storvsc_disk *disk)
 		return status;
 	last = scsi_get64(data);
 	disk->block_size = scsi_get32(data + 8);
-	if (n < 32 || disk->block_size < 512 || disk->block_size > 65536 ||
+	/* What a shorter answer leaves out is 0. */
+	if (n < 12 || disk->block_size < 512 || disk->block_size > 65536 ||
 	    disk->block_size & (disk->block_size - 1) || last >= UINT64_MAX / disk->block_size)
 		return STATUS_DEVICE_PROTOCOL_ERROR;
 	disk->size = (last + 1) * disk->block_size;

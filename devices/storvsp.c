@@ -3,6 +3,7 @@
 #include "storvsp_private.h"
 
 #include "channel_name.h"
+#include "monitored.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -275,6 +276,8 @@ static NTSTATUS configure_channel(struct storvsp_channel *c)
 		                                                 processing_complete);
 	if (NT_SUCCESS(status))
 		status = VmbChannelInitSetStateChangeCallbacks(c->vmb, &callbacks);
+	if (NT_SUCCESS(status))
+		status = monitored_configure(c->vmb, s->options.monitored);
 	if (NT_SUCCESS(status))
 		status = channel_name(c->vmb, c->controller->name, c->index);
 	VmbChannelSetTransactionQuota(c->vmb, s->options.queue_depth);

@@ -24,6 +24,8 @@ struct storvsp_options {
 	const char *name;     /* in logs and statistics; NULL: "scsi" */
 	uint16_t subchannels; /* how many a guest may ask for, up to STORVSP_SUBCHANNELS */
 	uint32_t queue_depth; /* requests in flight per channel; 0: 256; a power of two */
+	bool monitored;       /* its channels are offered with the monitor page: what guests' user
+	                         space drivers and OpenBSD need, and slower */
 	uint16_t version_max; /* the newest protocol version agreed to; 0: the latest */
 	/* An image lost data that the guest had written: what the guest wants flushed fails from
 	 * now on, with that errno, until storvsp_heal() or until the disk is replaced. Said once.

@@ -105,8 +105,9 @@ static void answer_outcome(struct storvsp_request *r, const struct scsi_outcome 
  * With the sense that SPC-4 asks for (incorrect logical unit selection). OpenVMM sends none;
  * Debian's Linux 6.1.176 then repeats a read without end, or until it comes round to removing the
  * device; 6.1.192 does not. Those who look for units with TEST UNIT READY want the status as
- * Hyper-V has it, without the bit for sense and with GOOD beside it (FreeBSD's storvsc_io_done();
- * macOS's MacHyperVSupport); Linux takes that from it as well (storvsc_handle_error()).
+ * Hyper-V has it, without the bit for sense and with GOOD beside it (FreeBSD's storvsc_io_done(),
+ * checkSCSIDiskPresent() of MacHyperVSupport); Linux takes it from that as well
+ * (storvsc_handle_error()).
  */
 static void answer_absent(struct storvsp_request *r, struct scsi_outcome *out)
 {

@@ -318,9 +318,10 @@ NTKERNELAPI VOID VmbChannelSetIncomingProcessingAtPassive(_In_ VMBCHANNEL Channe
                                                           _In_ BOOLEAN RequirePassive);
 
 /* D, at any time. How many incoming packets may be outstanding; > 0; default 65536. One is so until
- * it is completed and, if its sender waits for an answer, that is in the ring: from an end that
- * does not read its answers nothing more is taken, at the latest when 16 MiB of them wait. Raising
- * it does not restart a queue that is stopped by it, the next completion does. */
+ * it is completed and, at a server whose client waits for an answer, that is in the ring: from a
+ * client that does not read its answers nothing more is taken, at the latest when 16 MiB of them
+ * wait. (A client closes a channel whose server leaves 64 MiB of answers unread.) Raising it does
+ * not restart a queue that is stopped by it, the next completion does. */
 NTKERNELAPI VOID VmbChannelSetTransactionQuota(_In_ VMBCHANNEL Channel, _In_ UINT32 Quota);
 
 /* D. Client, opened channel with monitored interrupts: how long a signal to the host may be held

@@ -73,7 +73,7 @@ static_assert(sizeof(struct acpi_fadt) == 276, "FADT");
 #define FADT_HW_REDUCED     (1u << 20)
 #define FADT_LEGACY_DEVICES (1u << 0) /* a serial port */
 #define FADT_NO_VGA         (1u << 2)
-#define FADT_NO_CMOS_CLOCK  (1u << 5)
+#define FADT_NO_CMOS_CLOCK  (1u << 5) /* none with an interrupt and an alarm; kernels read it */
 
 struct acpi_madt_cpu {
 	uint8_t type, length, processor, apic;

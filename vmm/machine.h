@@ -10,6 +10,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <time.h>
 
 /* Guest physical addresses. RAM ends below the MMIO window, and goes on at 4 GiB. */
 #define VMM_LOW_END   0xc0000000ull
@@ -44,6 +45,11 @@ struct boot {
 
 struct serial;
 
+struct clock {
+	_Atomic(uint8_t) index; /* the register that is read next */
+	_Atomic(int64_t) taken; /* the time that is being read, in seconds since 1970 */
+};
+
 struct processor {
 	struct vmm *vmm;
 	uint32_t index;
@@ -61,6 +67,7 @@ struct vmm {
 	struct boot boot;
 	struct kmcl_kvm *bus;
 	struct serial *serial;
+	struct clock clock;
 	struct processor processors[VMM_CPUS_MAX];
 	_Atomic(uint64_t) exits, port_exits, memory_exits, vmbus_exits;
 
@@ -107,8 +114,17 @@ int processor_start(struct processor *processor);
 void processor_kick(struct processor *processor);
 void processor_destroy(struct processor *processor);
 
+/* msrs.c: registers that KVM knows and refuses */
+void msrs_ask_for(int vm);
+/* KVM_EXIT_X86_WRMSR and _RDMSR: takes it, or lets the guest have its fault. */
+void msrs_answer(struct kvm_run *run);
+
 /* ports.c */
 void ports_access(struct vmm *vmm, uint16_t port, bool out, void *data, uint32_t size);
+
+/* clock.c: a PC's clock; the registers behind its two ports */
+void clock_select(struct clock *clock, uint8_t index);
+uint8_t clock_read(struct clock *clock, time_t now);
 
 /* panic.c: what the guest left in the crash registers */
 void panic_describe(struct processor *processor, char *text, size_t size);

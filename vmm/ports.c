@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 
-/* I/O ports: the serial port, sleep and reset; and the few that kernels touch on any PC. */
+/* I/O ports: the serial port, the clock, sleep and reset; and the few that kernels touch on any PC.
+ */
 
 #include "machine.h"
 
 #include <string.h>
 
-#define PORT_CMOS_DATA     0x71u
+#define PORT_CLOCK_INDEX   0x70u
+#define PORT_CLOCK_DATA    0x71u
 #define PORT_KEYBOARD      0x64u
 #define KEYBOARD_RESET     0xfeu
 #define PORT_CHIPSET_RESET 0xcf9u
@@ -19,6 +21,8 @@ static void out(struct vmm *vmm, uint16_t port, uint8_t value)
 {
 	if (port - VMM_PORT_SERIAL < 8u)
 		serial_write(vmm->serial, (uint8_t)(port - VMM_PORT_SERIAL), value);
+	else if (port == PORT_CLOCK_INDEX)
+		clock_select(&vmm->clock, value);
 	else if (port == VMM_PORT_SLEEP && value & SLEEP_ENABLE &&
 	         SLEEP_TYPE(value) == SLEEP_TYPE_S5)
 		vmm_end(vmm, VMM_POWERED_OFF, "the guest powered off");
@@ -32,8 +36,9 @@ static uint8_t in(struct vmm *vmm, uint16_t port)
 {
 	if (port - VMM_PORT_SERIAL < 8u)
 		return serial_read(vmm->serial, (uint8_t)(port - VMM_PORT_SERIAL));
-	/* No clock is there; one that never says "updating" spares a kernel thousands of looks. */
-	if (port == PORT_CMOS_DATA || port == VMM_PORT_SLEEP || port == VMM_PORT_SLEEP_STATUS)
+	if (port == PORT_CLOCK_DATA)
+		return clock_read(&vmm->clock, time(NULL));
+	if (port == VMM_PORT_SLEEP || port == VMM_PORT_SLEEP_STATUS)
 		return 0;
 	return 0xff;
 }

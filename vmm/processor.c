@@ -188,6 +188,10 @@ static void on_exit_reason(struct processor *processor)
 	case KVM_EXIT_MMIO:
 		on_mmio(processor);
 		break;
+	case KVM_EXIT_X86_WRMSR:
+	case KVM_EXIT_X86_RDMSR:
+		msrs_answer(run);
+		break;
 	case KVM_EXIT_INTR:
 	case KVM_EXIT_HLT:
 		break;

@@ -47,6 +47,7 @@ static int open_kvm(struct vmm *vmm, char *why, size_t why_size)
 	if (vmm->vm < 0 || size < 0)
 		return say_why(-errno, why, why_size, "KVM makes no virtual machine");
 	vmm->run_size = (size_t)size;
+	msrs_ask_for(vmm->vm);
 	if (ioctl(vmm->vm, KVM_SET_TSS_ADDR, TSS_ADDRESS) || ioctl(vmm->vm, KVM_CREATE_IRQCHIP, 0))
 		return say_why(-errno, why, why_size, "KVM makes no interrupt controllers");
 	return 0;

@@ -31,7 +31,12 @@ extern "C" {
 struct kmcl_host_options {
 	uint32_t size;        /* sizeof(struct kmcl_host_options) */
 	uint32_t version_max; /* the newest version agreed to; 0: the latest */
+	/* "unix:PATH": how many bytes of memory a guest may bring, which become this process's as
+	 * it touches them; 0: KMCL_HOST_MEMORY_MAX. (A virtual machine's memory is its monitor's.)
+	 */
+	uint64_t memory_max;
 };
+#define KMCL_HOST_MEMORY_MAX (UINT64_C(4) << 30)
 
 struct kmcl_guest_options {
 	uint32_t size;        /* sizeof(struct kmcl_guest_options) */
@@ -54,9 +59,10 @@ NTKERNELAPI NTSTATUS kmcl_host_open_ex(const char *partition,
 
 /*
  * Become the guest. Returns when the bus is connected and the offers made so far are known. If the
- * host goes away, channels close; when one comes back, the bus connects again by itself. As above,
- * and STATUS_OBJECT_NAME_NOT_FOUND: it has no host; STATUS_CONNECTION_REFUSED: the host agreed to
- * no version; STATUS_IO_TIMEOUT.
+ * host goes away, channels close; when one comes back, the bus connects again by itself, and also
+ * while this waits. As above, and STATUS_OBJECT_NAME_NOT_FOUND: it has no host, or that hung up and
+ * no other came in time; STATUS_OBJECT_PATH_NOT_FOUND: nor a directory for its socket;
+ * STATUS_CONNECTION_REFUSED: the host agreed to no version; STATUS_IO_TIMEOUT.
  */
 NTKERNELAPI NTSTATUS kmcl_guest_open(const char *partition, PDEVICE_OBJECT *bus);
 NTKERNELAPI NTSTATUS kmcl_guest_open_ex(const char *partition,
@@ -146,6 +152,14 @@ NTKERNELAPI NTSTATUS kmcl_packet_send_transfer_pages(VMBPACKET packet, void *buf
                                                      const struct kmcl_transfer_range *ranges,
                                                      uint32_t count, uint32_t flags);
 /*
+ * D. The packet, which VmbPacketAllocate gave and which is not under way, has this transaction id
+ * on the wire when it is sent, 1 to 65536, instead of one of the library's own, in which the number
+ * of its uses makes a difference: a completion that the other end sends twice may end the next
+ * packet of the same id. STATUS_INVALID_PARAMETER_1 (the packet), _2 (the id); STATUS_DEVICE_BUSY:
+ * another packet of the channel is under way with it, or there is no memory.
+ */
+NTKERNELAPI NTSTATUS kmcl_packet_set_transaction_id(VMBPACKET packet, uint32_t id);
+/*
  * D. Client: the ranges of a packet that ProcessPacket was given, valid until it is completed. Each
  * of them ends before 4 GiB and there are no more than the channel's chain length; whether they lie
  * in the memory, only the driver can tell. To ProcessPacket such a packet is like any other, with
@@ -203,6 +217,10 @@ struct kmcl_bus_info {
 	uint32_t features;
 	int other_process; /* its pid; 0: this process, or unknown */
 	uint32_t channels;
+	/* The host end of "unix:PATH": who connected, who of them was refused, and how many
+	 * processes wait in closing what they sent. */
+	uint64_t visitors, visitors_refused;
+	uint32_t visitors_stuck;
 };
 
 /* Fills up to `capacity` entries and returns how many there are. */
@@ -235,6 +253,11 @@ typedef void kmcl_log_fn(void *context, enum kmcl_log_level level, const char *c
                          const char *text);
 /* Takes over from the default, which writes warnings and errors to stderr; NULL: back to it. */
 NTKERNELAPI void kmcl_log_set(kmcl_log_fn *log, void *context, enum kmcl_log_level level);
+/* D. For a driver: what it found wrong in what came over its channel. As the other end can have
+ * that said as often as it likes, only so many lines of one other end's channels are shown at a
+ * time. */
+NTKERNELAPI void kmcl_channel_log(VMBCHANNEL channel, enum kmcl_log_level level, const char *format,
+                                  ...) __attribute__((format(printf, 3, 4)));
 
 #ifdef __cplusplus
 }

@@ -11,6 +11,7 @@ from .common import HOME, LabError, locked, run, say
 
 # The package that depends on the kernel, and of which Debian it is where not of this machine's.
 FLAVOURS = {"cloud": ("linux-image-cloud-amd64", None), "full": ("linux-image-amd64", None),
+            "bullseye": ("linux-image-cloud-amd64", "bullseye"),
             "trixie": ("linux-image-cloud-amd64", "trixie"),
             "newest": ("linux-image-cloud-amd64", "trixie-backports")}
 # Those of the kernel itself, called linux-image-6.1.0-56-amd64, later ones in parts; what depends on them

@@ -147,7 +147,7 @@ void client_message(struct client *c, const void *bytes, size_t size)
 	struct wire_message_error error;
 
 	if (c->left && c->state == CLIENT_DISCONNECTED)
-		return; /* it crossed the goodbye, which at 0.13 nobody answers */
+		return; /* it crossed the goodbye, or is the answer to one at 0.13 */
 	error = wire_message_decode(&message, bytes, size, WIRE_FROM_HOST, agreed ? c->version : 0,
 	                            agreed ? c->features : 0);
 	if (error.problem != WIRE_MESSAGE_OK) {

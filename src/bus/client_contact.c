@@ -109,7 +109,7 @@ static void start_unload(struct client *c)
 	c->unload_wanted = false;
 	c->state = CLIENT_UNLOADING;
 	send_empty(c, WIRE_UNLOAD);
-	if (c->version < WIRE_VERSION_1_1) /* has no UNLOAD_COMPLETE */
+	if (c->version < WIRE_VERSION_1_1) /* not every host answers */
 		client_on_unload_complete(c);
 }
 

@@ -96,6 +96,16 @@ static void contact_begin(struct server *s, const struct contact_request *reques
 	s->ops.contact(s->context, &s->contact);
 }
 
+/* At 0.13 as well: iPXE, which comes back at that version so that what it boots finds the bus in
+ * its oldest form, ends with an UNLOAD and waits for this one (src/interface/hyperv/vmbus.c,
+ * vmbus_unload). Drivers that expect none have left by then. */
+static void send_unload_complete(struct server *s)
+{
+	struct wire_message_header message = { .type = WIRE_UNLOAD_COMPLETE };
+
+	server_send(s, &message, sizeof(message));
+}
+
 static void connection_go_on(struct server *s)
 {
 	enum connection_next next = s->next;
@@ -106,11 +116,7 @@ static void connection_go_on(struct server *s)
 	case NEXT_RESET:
 		break;
 	case NEXT_UNLOAD:
-		if (s->contact.version >= WIRE_VERSION_1_1) {
-			struct wire_message_header message = { .type = WIRE_UNLOAD_COMPLETE };
-
-			server_send(s, &message, sizeof(message));
-		}
+		send_unload_complete(s);
 		break;
 	case NEXT_CONTACT:
 		contact_begin(s, &s->next_contact);

@@ -6,6 +6,15 @@
 
 #include <errno.h>
 
+bool bus_prepare(const char *uri)
+{
+	nt_fill_descriptors();
+	if (nt_work_prepare())
+		return true;
+	nt_log(NT_LOG_ERROR, uri, "the system has no thread for work items");
+	return false;
+}
+
 NTSTATUS bus_status(int error)
 {
 	switch (-error) {
@@ -20,10 +29,13 @@ NTSTATUS bus_status(int error)
 	case ENOENT:
 	case ECONNREFUSED:
 		return STATUS_OBJECT_NAME_NOT_FOUND;
+	case ENOTDIR:
+		return STATUS_OBJECT_PATH_NOT_FOUND;
 	case EACCES:
 	case EPERM:
 		return STATUS_ACCESS_DENIED;
 	case ENOMEM:
+	case EAGAIN: /* no thread or process is to be had */
 	case EMFILE:
 	case ENFILE:
 		return STATUS_INSUFFICIENT_RESOURCES;
@@ -34,41 +46,40 @@ NTSTATUS bus_status(int error)
 	}
 }
 
-/* A malicious end can be at fault as often as it likes: only so many of its faults are shown. */
-#define FAULTS_SHOWN  16u
-#define FAULTS_WINDOW 10000000000ull /* ns */
-
-static bool fault_shows(struct bus_faults *faults)
+void bus_log_fault(struct nt_log_account *account, const char *whose, const struct bus_fault *fault)
 {
-	uint64_t now = dispatcher_now();
-	uint32_t count;
-
-	if (now - atomic_load(&faults->since) >= FAULTS_WINDOW) {
-		atomic_store(&faults->since, now);
-		count = atomic_exchange(&faults->count, 0);
-		if (count > FAULTS_SHOWN)
-			nt_log(NT_LOG_WARNING, "bus", "%u more faults were not shown",
-			       count - FAULTS_SHOWN);
-	}
-	return atomic_fetch_add(&faults->count, 1) < FAULTS_SHOWN;
+	nt_log_limited(account, NT_LOG_MESSAGES, NT_LOG_WARNING, "bus",
+	               "%s's %s: %s: expected %#llx, got %#llx", whose, fault->message, fault->what,
+	               (unsigned long long)fault->expected, (unsigned long long)fault->actual);
 }
 
-void bus_log_fault(struct bus_faults *faults, const char *whose, const struct bus_fault *fault)
-{
-	if (fault_shows(faults))
-		nt_log(NT_LOG_WARNING, "bus", "%s's %s: %s: expected %#llx, got %#llx", whose,
-		       fault->message, fault->what, (unsigned long long)fault->expected,
-		       (unsigned long long)fault->actual);
-}
-
-void bus_log(struct bus_faults *faults, int level, const char *text)
+void bus_log(struct nt_log_account *account, int level, const char *text)
 {
 	static const enum nt_log_level levels[] = {
 		[PARTITION_LOG_ERROR] = NT_LOG_ERROR,
 		[PARTITION_LOG_WARNING] = NT_LOG_WARNING,
 		[PARTITION_LOG_INFO] = NT_LOG_INFO,
+		[PARTITION_LOG_OPERATOR] = NT_LOG_ERROR,
 	};
 
-	if (level == PARTITION_LOG_INFO || fault_shows(faults))
-		nt_log(levels[level], "partition", "%s", text);
+	nt_log_limited(account, level == PARTITION_LOG_OPERATOR ? NT_LOG_OPERATOR : NT_LOG_VISITORS,
+	               levels[level], "partition", "%s", text);
+}
+
+struct nt_log_account *bus_log_account(struct channel *ch)
+{
+	return ch->server ? host_log_account(ch->host) : guest_log_account(ch->guest);
+}
+
+void kmcl_channel_log(VMBCHANNEL channel, enum kmcl_log_level level, const char *format, ...)
+{
+	struct channel *ch = channel_of(channel);
+	va_list ap;
+
+	if (!ch)
+		return;
+	va_start(ap, format);
+	nt_log_limited_v(bus_log_account(ch), NT_LOG_DRIVERS, (enum nt_log_level)level,
+	                 ch->config.name, format, ap);
+	va_end(ap);
 }

@@ -74,10 +74,11 @@ void channel_fault(struct channel *ch, const char *what, uint64_t expected, uint
 {
 	atomic_fetch_add(&ch->faults, 1);
 	if (!atomic_exchange(&ch->in.failed, true))
-		nt_log(NT_LOG_ERROR, ch->config.name,
-		       "malformed %s from the %s: expected at most %#llx, got %#llx; channel stopped",
-		       what, ch->server ? "guest" : "host", (unsigned long long)expected,
-		       (unsigned long long)actual);
+		nt_log_limited(
+			bus_log_account(ch), NT_LOG_PACKETS, NT_LOG_ERROR, ch->config.name,
+			"malformed %s from the %s: expected at most %#llx, got %#llx; channel stopped",
+			what, ch->server ? "guest" : "host", (unsigned long long)expected,
+			(unsigned long long)actual);
 	channel_stop(ch);
 }
 

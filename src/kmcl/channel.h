@@ -154,6 +154,7 @@ struct packet {
 	bool callers_memory;                          /* VmbPacketInitialize */
 	bool waits;                                   /* for the other end's completion */
 	bool synchronous;                             /* its caller waits, and may stop waiting */
+	bool id_chosen;                               /* its transaction's id is its slot's alone */
 	_Atomic(uint32_t) caller;                     /* enum packet_caller */
 	NTSTATUS status; /* while it waits for its completion routine */
 	uint32_t slot;   /* of its transaction, or PACKET_NO_SLOT */
@@ -177,6 +178,7 @@ struct outgoing {
 	struct ring_writer ring;
 	struct outgoing_item *head;
 	struct outgoing_item **tail;
+	uint64_t answers;            /* bytes of incoming packets whose completions are queued */
 	struct partition_link *link; /* NULL: the other end wants no signals */
 	/* Bits to set in shared pages before, or instead of, a signal; NULL: none. */
 	_Atomic(uint64_t) *interrupt_bits;
@@ -543,13 +545,16 @@ uint64_t dispatcher_now(void);
 
 NTSTATUS bus_status(int error); /* of a negative errno from the partition */
 /* How many faults of the other end were shown lately. */
-struct bus_faults {
-	_Atomic(uint64_t) since;
-	_Atomic(uint32_t) count;
-};
-void bus_log_fault(struct bus_faults *faults, const char *whose, const struct bus_fault *fault);
+/* What either end needs of its process. False: it cannot be had, which was logged. */
+bool bus_prepare(const char *uri);
+void bus_log_fault(struct nt_log_account *account, const char *whose,
+                   const struct bus_fault *fault);
 /* What a partition has to say. */
-void bus_log(struct bus_faults *faults, int level, const char *text);
+void bus_log(struct nt_log_account *account, int level, const char *text);
+/* Of the channel's other end. */
+struct nt_log_account *bus_log_account(struct channel *ch);
+struct nt_log_account *host_log_account(struct host *host);
+struct nt_log_account *guest_log_account(struct guest *guest);
 
 /* host.c: the host end of the bus */
 

@@ -272,6 +272,8 @@ static void *dispatcher_main(void *context)
 
 /* ---- making them ---- */
 
+static struct nt_log_account dispatchers_log;
+
 static struct dispatcher *dispatcher_create(void)
 {
 	struct dispatcher *d = calloc(1, sizeof(*d));
@@ -285,7 +287,8 @@ static struct dispatcher *dispatcher_create(void)
 	pthread_mutex_init(&d->round, NULL);
 	if (d->epoll < 0 || d->wake < 0 ||
 	    epoll_ctl(d->epoll, EPOLL_CTL_ADD, d->wake, &event) < 0) {
-		nt_log(NT_LOG_ERROR, "dispatcher", "cannot be made: %s", strerror(errno));
+		nt_log_limited(&dispatchers_log, NT_LOG_OPERATOR, NT_LOG_ERROR, "dispatcher",
+		               "cannot be made: %s", strerror(errno));
 		close(d->epoll);
 		close(d->wake);
 		free(d);
@@ -298,8 +301,13 @@ static bool dispatcher_start(struct dispatcher *d, uint32_t number)
 {
 	char name[16];
 
-	if (pthread_create(&d->thread, NULL, dispatcher_main, d) != 0)
+	int error = pthread_create(&d->thread, NULL, dispatcher_main, d);
+
+	if (error) {
+		nt_log_limited(&dispatchers_log, NT_LOG_OPERATOR, NT_LOG_ERROR, "dispatcher",
+		               "no thread for dispatcher %u: %s", number, strerror(error));
 		return false;
+	}
 	snprintf(name, sizeof(name), "kmcl-dpc/%u", number % DISPATCHERS_MAX);
 	pthread_setname_np(d->thread, name);
 	return true;
@@ -312,6 +320,16 @@ static uint32_t dispatchers_default_count(void)
 	if (dispatchers.embedded || processors < 1)
 		return 1;
 	return processors < (long)DISPATCHERS_MAX ? (uint32_t)processors : DISPATCHERS_MAX;
+}
+
+/* As many as there can be. */
+static uint32_t dispatchers_start_some(void)
+{
+	uint32_t started = 0;
+
+	while (started < dispatchers.count && dispatcher_start(dispatchers.list[started], started))
+		started++;
+	return started;
 }
 
 /* They are made with the first channel and last as long as the process. */
@@ -328,11 +346,10 @@ static bool dispatchers_start_locked(void)
 		if (!dispatchers.list[i])
 			return false;
 	}
-	for (uint32_t i = 0; i < dispatchers.count && !dispatchers.embedded; i++)
-		if (!dispatcher_start(dispatchers.list[i], i))
-			return false;
-	dispatchers.started = true;
-	return true;
+	if (!dispatchers.embedded)
+		dispatchers.count = dispatchers_start_some();
+	dispatchers.started = dispatchers.count;
+	return dispatchers.started;
 }
 
 static struct dispatcher *dispatchers_choose(void)

@@ -80,8 +80,9 @@ struct guest {
 	struct messages messages;
 	bool hang_up_due; /* the machine is in the middle of something */
 	bool hung_up;     /* and the partition has not said so yet: nothing is said to that host */
-	struct bus_faults faults;
+	struct nt_log_account log;
 	struct client_contact contact;
+	bool host_there;
 	bool contact_answered;
 	bool creating_read_only; /* the GPADL being created is */
 	bool offers_known;
@@ -110,6 +111,11 @@ static void *guest_shared(struct guest *guest, enum guest_pages page)
 static struct monitor_page *guest_monitor(struct guest *guest)
 {
 	return guest_shared(guest, GUEST_PAGE_MONITOR_TO_HOST);
+}
+
+struct nt_log_account *guest_log_account(struct guest *guest)
+{
+	return &guest->log;
 }
 
 /* ---- entering and leaving ---- */
@@ -373,8 +379,10 @@ static void guest_post(struct guest *guest, const void *message, size_t size,
 	error = messages_post(&guest->messages, guest->partition, to, message, size);
 	if (!error)
 		return;
-	nt_log(NT_LOG_ERROR, "bus", "the host does not read, %zu KiB wait for it%s: it is given up",
-	       guest->messages.bytes / 1024, error == -ENOMEM ? " and there is no memory" : "");
+	nt_log_limited(&guest->log, NT_LOG_MESSAGES, NT_LOG_ERROR, "bus",
+	               "the host does not read, %zu KiB wait for it%s: it is given up",
+	               guest->messages.bytes / 1024,
+	               error == -ENOMEM ? " and there is no memory" : "");
 	guest->hang_up_due = true;
 	guest->hung_up = true;
 }
@@ -431,7 +439,8 @@ static void guest_offer(void *context, const struct bus_offer *bus_offer)
 		return;
 	offer = calloc(1, sizeof(*offer));
 	if (!offer) {
-		nt_log(NT_LOG_ERROR, "bus", "no memory for an offer");
+		nt_log_limited(&guest->log, NT_LOG_MESSAGES, NT_LOG_ERROR, "bus",
+		               "no memory for an offer");
 		return;
 	}
 	offer->offer = *bus_offer;
@@ -557,7 +566,7 @@ static void guest_tl_result(void *context, const struct bus_guid *endpoint,
 	                                               .endpoint = *endpoint,
 	                                               .service = *service,
 	                                               .status = status }))
-		bus_log_fault(&guest->faults, "host", &unasked);
+		bus_log_fault(&guest->log, "host", &unasked);
 }
 
 /* A host that is gone answers none of them. */
@@ -583,7 +592,7 @@ static void guest_fault(void *context, const struct bus_fault *fault)
 {
 	struct guest *guest = context;
 
-	bus_log_fault(&guest->faults, "host", fault);
+	bus_log_fault(&guest->log, "host", fault);
 }
 
 static const struct client_ops guest_ops = {
@@ -629,6 +638,8 @@ static void guest_lost_host(struct guest *guest)
 	messages_drop(&guest->messages);
 	guest->hung_up = false;
 	client_reset(guest->client);
+	guest->host_there = false;
+	guest->contact_answered = false; /* which the machine said in its place */
 	for (struct guest_offer *offer = guest->offers; offer; offer = offer->next)
 		offer->gone = true;
 	guest_end_tl_waits(guest);
@@ -646,6 +657,7 @@ static void guest_make_contact(struct guest *guest)
 {
 	struct client_contact *contact = &guest->contact;
 
+	guest->host_there = true;
 	guest->contact_answered = false;
 	memset(guest->pages, 0, GUEST_PAGES * WIRE_PAGE_SIZE);
 	contact->interrupt_page = guest_shared_gpa(guest, GUEST_PAGE_INTERRUPT);
@@ -671,7 +683,7 @@ static void guest_on_log(void *context, int level, const char *text)
 {
 	struct guest *guest = context;
 
-	bus_log(&guest->faults, level, text);
+	bus_log(&guest->log, level, text);
 }
 
 /* ---- waiting for answers; guest->lock is held ---- */
@@ -790,8 +802,8 @@ static NTSTATUS guest_tear_down(struct channel *ch, uint32_t gpadl, bool patient
 		return STATUS_SUCCESS;
 	}
 	while (patient && !guest_wait_some(guest, &wait, GUEST_PATIENCE_MS))
-		nt_log(NT_LOG_WARNING, ch->config.name, "the host has GPADL %#x still mapped",
-		       gpadl);
+		nt_log_limited(&guest->log, NT_LOG_MESSAGES, NT_LOG_WARNING, ch->config.name,
+		               "the host has GPADL %#x still mapped", gpadl);
 	return guest_wait_for(guest, &wait);
 }
 
@@ -821,8 +833,9 @@ static void guest_lose_rings(struct channel *ch)
 	struct guest *guest = ch->guest;
 	struct guest_lost *lost = calloc(1, sizeof(*lost));
 
-	nt_log(NT_LOG_ERROR, ch->config.name,
-	       "the host does not let go of the rings: their memory is not used until it does");
+	nt_log_limited(
+		&ch->guest->log, NT_LOG_MESSAGES, NT_LOG_ERROR, ch->config.name,
+		"the host does not let go of the rings: their memory is not used until it does");
 	ch->rings.shared = false;
 	if (!lost) {
 		ch->rings.memory = NULL;
@@ -871,9 +884,10 @@ static NTSTATUS guest_ask_rings(struct channel *ch, const struct bus_gpa_range *
 	if (ch->guest->lost_count < GUEST_LOST_MAX)
 		status = guest_ask_gpadl(ch, range, 1, false, &ch->rings.gpadl);
 	else
-		nt_log(NT_LOG_ERROR, ch->config.name,
-		       "the host has the rings of %u openings still: none more is asked for",
-		       GUEST_LOST_MAX);
+		nt_log_limited(
+			&ch->guest->log, NT_LOG_MESSAGES, NT_LOG_ERROR, ch->config.name,
+			"the host has the rings of %u openings still: none more is asked for",
+			GUEST_LOST_MAX);
 	ch->rings.shared = NT_SUCCESS(status);
 	if (status == STATUS_IO_TIMEOUT)
 		guest_abandon_rings(ch);
@@ -1115,6 +1129,8 @@ static NTSTATUS guest_wait_connected(struct guest *guest, uint32_t timeout_ms)
 		rc = pthread_cond_timedwait(&guest->changed, &guest->lock, &deadline);
 	if (guest->contact_answered && !guest->version)
 		status = STATUS_CONNECTION_REFUSED;
+	else if (!guest->host_there) /* it hung up, and no other came */
+		status = STATUS_OBJECT_NAME_NOT_FOUND;
 	else if (!guest->offers_known)
 		status = STATUS_IO_TIMEOUT;
 	guest_leave(guest);
@@ -1177,6 +1193,8 @@ NTSTATUS kmcl_guest_open_ex(const char *partition, const struct kmcl_guest_optio
 		return STATUS_INVALID_PARAMETER_3;
 	if (!nt_irql_at_most(PASSIVE_LEVEL, "kmcl_guest_open", partition))
 		return STATUS_INVALID_DEVICE_STATE;
+	if (!bus_prepare(partition))
+		return STATUS_INSUFFICIENT_RESOURCES;
 	status = guest_open(partition, options, timeout, false, &guest);
 	if (!NT_SUCCESS(status))
 		return status;

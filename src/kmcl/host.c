@@ -39,7 +39,7 @@ struct host {
 	struct partition *partition;
 	struct server *server;
 	struct messages messages;
-	struct bus_faults faults;
+	struct nt_log_account log;
 	struct host_due due;
 	struct message_read_only read_only[HOST_READ_ONLY_MAX];
 	uint32_t read_only_count;
@@ -151,7 +151,8 @@ static void host_send(void *context, const void *message, size_t size, uint32_t 
 	struct partition_address to = { .vp = vp, .sint = sint };
 
 	if (messages_post(&host->messages, host->partition, to, message, size) != 0)
-		nt_log(NT_LOG_ERROR, "bus", "no memory for a message to the guest");
+		nt_log_limited(&host->log, NT_LOG_MESSAGES, NT_LOG_ERROR, "bus",
+		               "no room for a message to the guest: it reads nothing");
 }
 
 static void host_raised_channel(void *context, uint32_t channel_id)
@@ -187,13 +188,21 @@ static bool host_shared_page(struct host *host, uint64_t gpa, void **page)
 	return *page != NULL;
 }
 
+static bool host_lacks_thread(struct host *host, const char *what)
+{
+	nt_log_limited(&host->log, NT_LOG_OPERATOR, NT_LOG_ERROR, "bus",
+	               "no guest can connect: no thread, memory or descriptor for its %s", what);
+	return false;
+}
+
 static bool host_take_over_pages(struct host *host, const struct server_contact *contact)
 {
 	void *interrupt = NULL, *monitor = NULL;
 
 	if (!host_shared_page(host, contact->interrupt_page, &interrupt) ||
 	    !host_shared_page(host, contact->monitor_pages[1], &monitor)) {
-		nt_log(NT_LOG_ERROR, "bus", "the guest's shared pages are not in its memory");
+		nt_log_limited(&host->log, NT_LOG_RINGS, NT_LOG_ERROR, "bus",
+		               "the guest's shared pages are not in its memory");
 		return false;
 	}
 	host->interrupt_page = interrupt;
@@ -203,11 +212,11 @@ static bool host_take_over_pages(struct host *host, const struct server_contact 
 			interrupts_open(host->partition, WIRE_CONNECTION_EVENT,
 		                        host->interrupt_page->to_host, host_raised_channel, host);
 		if (!host->interrupts)
-			return false;
+			return host_lacks_thread(host, "interrupts");
 	}
 	if (monitor)
 		host->monitor = monitor_open(host->monitor_page, host_raised_monitor, host);
-	return !monitor || host->monitor;
+	return !monitor || host->monitor || host_lacks_thread(host, "monitor page");
 }
 
 /* So that its pages can be mapped in other orders. With both ends in one process they can already.
@@ -326,9 +335,10 @@ static void host_on_read_only(struct host *host, const void *payload, size_t siz
 {
 	if (size != sizeof(struct message_read_only) ||
 	    host->read_only_count == HOST_READ_ONLY_MAX) {
-		nt_log(NT_LOG_WARNING, "bus",
-		       "guest's read-only notice: expected %zu bytes and at most %u of them, got %zu",
-		       sizeof(struct message_read_only), HOST_READ_ONLY_MAX, size);
+		nt_log_limited(
+			&host->log, NT_LOG_MESSAGES, NT_LOG_WARNING, "bus",
+			"guest's read-only notice: expected %zu bytes and at most %u of them, got %zu",
+			sizeof(struct message_read_only), HOST_READ_ONLY_MAX, size);
 		return;
 	}
 	memcpy(&host->read_only[host->read_only_count++], payload, size);
@@ -398,7 +408,7 @@ static void host_fault(void *context, const struct bus_fault *fault)
 {
 	struct host *host = context;
 
-	bus_log_fault(&host->faults, "guest", fault);
+	bus_log_fault(&host->log, "guest", fault);
 }
 
 static const struct server_ops host_ops = {
@@ -455,7 +465,7 @@ static void host_on_log(void *context, int level, const char *text)
 {
 	struct host *host = context;
 
-	bus_log(&host->faults, level, text);
+	bus_log(&host->log, level, text);
 }
 
 /* ---- opening and closing the host ---- */
@@ -476,7 +486,9 @@ static void host_destroy(void *object)
 	free(host);
 }
 
-static NTSTATUS host_open_partition(struct host *host, const char *uri)
+_Static_assert(KMCL_HOST_MEMORY_MAX == PARTITION_MEMORY_MAX, "the partition's default");
+
+static NTSTATUS host_open_partition(struct host *host, const char *uri, uint64_t memory_max)
 {
 	struct partition_settings settings = {
 		.end = PARTITION_HOST,
@@ -486,6 +498,7 @@ static NTSTATUS host_open_partition(struct host *host, const char *uri)
 		             .log = host_on_log },
 		.context = host,
 		.message_id_max = WIRE_CONNECTION_MULTICLIENT,
+		.memory_max = memory_max,
 	};
 	char why[256] = "";
 	int rc = partition_open(uri, &settings, &host->partition, why, sizeof(why));
@@ -524,6 +537,8 @@ NTSTATUS kmcl_host_open_ex(const char *partition, const struct kmcl_host_options
 		return STATUS_INVALID_PARAMETER_3;
 	if (!nt_irql_at_most(PASSIVE_LEVEL, "kmcl_host_open", partition))
 		return STATUS_INVALID_DEVICE_STATE;
+	if (!bus_prepare(partition))
+		return STATUS_INSUFFICIENT_RESOURCES;
 	host = calloc(1, sizeof(*host));
 	if (!host)
 		return STATUS_INSUFFICIENT_RESOURCES;
@@ -531,8 +546,9 @@ NTSTATUS kmcl_host_open_ex(const char *partition, const struct kmcl_host_options
 	pthread_mutex_init(&host->channels_lock, NULL);
 	messages_init(&host->messages);
 	host->server = server_create(&host_ops, host, &server_limits_default, version);
-	status =
-		host->server ? host_open_partition(host, partition) : STATUS_INSUFFICIENT_RESOURCES;
+	status = STATUS_INSUFFICIENT_RESOURCES;
+	if (host->server)
+		status = host_open_partition(host, partition, options ? options->memory_max : 0);
 	if (NT_SUCCESS(status))
 		status = nt_handle_create(HOST_KIND, host, host_destroy, vmbus);
 	if (!NT_SUCCESS(status)) {
@@ -603,6 +619,11 @@ static NTSTATUS host_reference_any(HANDLE handle, HANDLE *mine, struct host **ho
 	status = host_reference(kernel, mine, host);
 	ZwClose(kernel);
 	return status;
+}
+
+struct nt_log_account *host_log_account(struct host *host)
+{
+	return &host->log;
 }
 
 struct partition *host_partition(struct host *host)
@@ -741,8 +762,8 @@ static NTSTATUS host_attach_rings(struct channel *ch)
 	status = host_ring_pages(ch, &pfns, &pages);
 	host_leave(ch->host);
 	if (!NT_SUCCESS(status)) {
-		nt_log(NT_LOG_ERROR, ch->config.name,
-		       "the rings that the guest names are not in its memory");
+		nt_log_limited(&ch->host->log, NT_LOG_RINGS, NT_LOG_ERROR, ch->config.name,
+		               "the rings that the guest names are not in its memory");
 		return status;
 	}
 	in = ch->open.ring_offset;
@@ -873,10 +894,15 @@ NTSTATUS kmcl_host_info(HANDLE vmbus, struct kmcl_bus_info *info)
 	struct host *host;
 	HANDLE mine;
 	NTSTATUS status = host_reference_any(vmbus, &mine, &host);
+	struct partition_visitors visitors;
 
 	if (!NT_SUCCESS(status))
 		return status;
 	memset(info, 0, sizeof(*info));
+	visitors = partition_visitors(host->partition);
+	info->visitors = visitors.came;
+	info->visitors_refused = visitors.refused;
+	info->visitors_stuck = visitors.stuck;
 	host_enter(host);
 	info->version = server_version(host->server);
 	info->features = info->version ? host->contact.feature_flags : 0;

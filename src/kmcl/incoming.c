@@ -89,6 +89,7 @@ static struct incoming_packet *incoming_allocate(struct channel *ch)
 		return NULL;
 	memset(packet, 0, sizeof(*packet));
 	packet->magic = INCOMING_MAGIC;
+	packet->size = (uint32_t)l.end;
 	packet->channel = ch;
 	packet->context = p + l.context;
 	packet->payload = p + l.payload;
@@ -227,6 +228,8 @@ void incoming_sent(struct incoming_packet *packet)
 	struct channel *ch = packet->channel;
 
 	incoming_free(packet);
+	if (!ch->server) /* see outgoing_too_many_answers() */
+		return;
 	incoming_unblock(ch,
 	                 atomic_fetch_sub(&ch->in.owed, INCOMING_UNSENT_ONE) - INCOMING_UNSENT_ONE);
 }
@@ -241,9 +244,10 @@ static uint32_t incoming_cut(struct channel *ch, const char *whose, uint32_t siz
 	if (size <= limit)
 		return size;
 	if (size > limit + padding && !atomic_exchange(&ch->in.cut, true))
-		nt_log(NT_LOG_WARNING, ch->config.name,
-		       "%s completion is cut: expected at most %u bytes, got %u; not said again",
-		       whose, limit, size);
+		nt_log_limited(
+			bus_log_account(ch), NT_LOG_PACKETS, NT_LOG_WARNING, ch->config.name,
+			"%s completion is cut: expected at most %u bytes, got %u; not said again",
+			whose, limit, size);
 	return limit;
 }
 
@@ -391,7 +395,8 @@ static bool incoming_data(struct channel *ch, const struct ring_packet *ring)
 		return false;
 	packet = incoming_take(ch);
 	if (!packet) {
-		nt_log(NT_LOG_ERROR, ch->config.name, "no memory for an incoming packet");
+		nt_log_limited(bus_log_account(ch), NT_LOG_PACKETS, NT_LOG_ERROR, ch->config.name,
+		               "no memory for an incoming packet");
 		atomic_store(&in->on, false);
 		channel_stop(ch);
 		return false;
@@ -731,7 +736,8 @@ VOID VmbChannelPacketFail(VMBPACKETCOMPLETION PacketCompletionContext)
 	if (!incoming_retire(packet, __func__))
 		return;
 	ch = packet->channel;
-	nt_log(NT_LOG_ERROR, ch->config.name, "the driver failed a packet; channel stopped");
+	nt_log_limited(bus_log_account(ch), NT_LOG_PACKETS, NT_LOG_ERROR, ch->config.name,
+	               "the driver failed a packet; channel stopped");
 	atomic_store(&ch->in.on, false);
 	incoming_free(packet);
 	incoming_one_less(ch);

@@ -11,6 +11,8 @@
 #include <sched.h>
 #include <string.h>
 
+#define OUTGOING_ANSWERS_MAX (64u << 20)
+
 static void outgoing_flush(struct nt_deferred *deferred);
 static void packet_item_done(struct outgoing_item *item, NTSTATUS status);
 
@@ -117,8 +119,32 @@ static uint32_t outgoing_item_size(const struct outgoing_item *item)
 	return wire_align8(size);
 }
 
+static bool outgoing_is_packet(const struct outgoing_item *item)
+{
+	return item->done == packet_item_done;
+}
+
+/* What a queued completion keeps: the incoming packet that it answers. */
+static uint64_t outgoing_answer_size(struct outgoing_item *item)
+{
+	return outgoing_is_packet(item)
+	               ? 0
+	               : CONTAINING_RECORD(item, struct incoming_packet, item)->size;
+}
+
+/*
+ * A guest reads always, as a host stops when its own answers wait (or each end could wait for the
+ * other's reading): so a host that sends requests and reads no answers makes it queue them. There
+ * is an end to that.
+ */
+static bool outgoing_too_many_answers(const struct channel *ch, uint64_t before, uint64_t answers)
+{
+	return !ch->server && before <= OUTGOING_ANSWERS_MAX && answers > OUTGOING_ANSWERS_MAX;
+}
+
 static void outgoing_append_locked(struct channel *ch, struct outgoing_item *item)
 {
+	ch->out.answers += outgoing_answer_size(item);
 	item->next = NULL;
 	*ch->out.tail = item;
 	ch->out.tail = &item->next;
@@ -134,11 +160,6 @@ static void outgoing_pop_locked(struct channel *ch, struct outgoing_item *next)
 		return;
 	ch->out.tail = &ch->out.head;
 	atomic_store(&ch->out.waiting, false);
-}
-
-static bool outgoing_is_packet(const struct outgoing_item *item)
-{
-	return item->done == packet_item_done;
 }
 
 static struct packet *outgoing_packet(struct outgoing_item *item)
@@ -275,6 +296,7 @@ void outgoing_answer(struct incoming_packet *packet, const void *buffer, uint32_
 	enum ring_status ring = RING_FULL;
 	struct signal_target target = { 0 };
 	bool queued = false;
+	uint64_t before = 0, answers = 0;
 
 	item->done = outgoing_answer_done;
 	item->wire = (struct wire_packet){
@@ -293,14 +315,19 @@ void outgoing_answer(struct incoming_packet *packet, const void *buffer, uint32_
 		if (size)
 			memmove(packet->payload, buffer, size);
 		item->spans[0].base = packet->payload;
-		incoming_unsent_locked(packet);
+		before = out->answers;
+		if (ch->server)
+			incoming_unsent_locked(packet);
 		outgoing_append_locked(ch, item);
 		queued = true;
+		answers = out->answers;
 	}
 	spin_unlock(&out->lock);
 	outgoing_signal_end(ch, &target);
 	if (ring == RING_MALFORMED)
 		outgoing_fault(ch);
+	if (outgoing_too_many_answers(ch, before, answers))
+		channel_fault(ch, "unread answers (bytes)", OUTGOING_ANSWERS_MAX, answers);
 	if (queued)
 		outgoing_drain(ch);
 	else
@@ -338,12 +365,14 @@ uint32_t outgoing_drain(struct channel *ch)
 	enum ring_status ring = RING_OK;
 	uint32_t count = 0;
 	bool signal = false, ends;
+	uint64_t answer;
 
 	spin_lock(&out->lock);
 	while (outgoing_may_write_locked(out) && out->head) {
 		item = out->head;
 		next = item->next;
 		ends = outgoing_item_ends(item);
+		answer = outgoing_answer_size(item);
 		ring = outgoing_write_locked(ch, item);
 		if (ring == RING_FULL) {
 			if (ring_write_wait(&out->ring, outgoing_item_size(item), &signal))
@@ -353,6 +382,7 @@ uint32_t outgoing_drain(struct channel *ch)
 		if (ring == RING_MALFORMED)
 			break;
 		outgoing_pop_locked(ch, next);
+		out->answers -= answer;
 		count++;
 		if (ring == RING_TOO_BIG)
 			outgoing_list_add(&refused, item);
@@ -457,6 +487,7 @@ struct outgoing_item *outgoing_take_queued(struct channel *ch)
 	list = out->head;
 	out->head = NULL;
 	out->tail = &out->head;
+	out->answers = 0;
 	atomic_store(&out->waiting, false);
 	spin_unlock(&out->lock);
 	return list;

@@ -95,7 +95,9 @@ void packet_take_flight(struct packet *packet)
 
 	t->sends++;
 	t->external = packet->external_size != 0;
-	id = (uint64_t)t->sends << 32 | (packet->slot + 1);
+	id = packet->slot + 1;
+	if (!packet->id_chosen)
+		id |= (uint64_t)t->sends << 32;
 	packet->item.wire.transaction_id = id;
 	atomic_store_explicit(&t->id, id | TRANSACTION_WRITING, memory_order_relaxed);
 }
@@ -123,10 +125,12 @@ static uint64_t transaction_id(struct transaction *t)
 static struct packet *transaction_claim(struct transaction *t, uint64_t id)
 {
 	uint64_t expected = id;
+	struct packet *packet;
 
-	if (id == 0 || !atomic_compare_exchange_strong(&t->id, &expected, 0))
+	if (id == 0)
 		return NULL;
-	return t->packet;
+	packet = t->packet; /* afterwards the slot may be another's */
+	return atomic_compare_exchange_strong(&t->id, &expected, 0) ? packet : NULL;
 }
 
 /* The sender was done with the packet before the other end could see it; see kmcl/tsan.h. */
@@ -163,7 +167,7 @@ static uint32_t transaction_slot(uint64_t id)
 
 bool transaction_id_valid(uint64_t id)
 {
-	return id >> 32 && transaction_slot(id) < TRANSACTION_CHUNK * TRANSACTION_CHUNKS;
+	return transaction_slot(id) < TRANSACTION_CHUNK * TRANSACTION_CHUNKS;
 }
 
 /* Gives the packet the slot that the id names; who had that, if anybody, gets the packet's. */
@@ -179,6 +183,8 @@ static bool transaction_move_locked(struct channel *ch, struct packet *packet, u
 	if (atomic_load(&to->id) != 0)
 		return false;
 	other = to->packet;
+	if (other && other->id_chosen)
+		return false;
 	if (!other) { /* unlink it from the free list, and put the packet's there instead */
 		uint32_t *p = &ch->out.free_slot;
 
@@ -194,6 +200,25 @@ static bool transaction_move_locked(struct channel *ch, struct packet *packet, u
 	to->packet = packet;
 	packet->slot = slot;
 	return true;
+}
+
+NTSTATUS kmcl_packet_set_transaction_id(VMBPACKET handle, uint32_t id)
+{
+	struct packet *packet = packet_of(handle);
+	struct channel *ch;
+	bool moved;
+
+	if (!packet || packet->callers_memory || atomic_load(&packet->state) != PACKET_IDLE)
+		return STATUS_INVALID_PARAMETER_1;
+	if (!transaction_id_valid(id))
+		return STATUS_INVALID_PARAMETER_2;
+	ch = packet->channel;
+	spin_lock(&ch->out.lock);
+	moved = packet->slot == transaction_slot(id) ||
+	        transaction_move_locked(ch, packet, transaction_slot(id));
+	packet->id_chosen = packet->id_chosen || moved;
+	spin_unlock(&ch->out.lock);
+	return moved ? STATUS_SUCCESS : STATUS_DEVICE_BUSY;
 }
 
 NTSTATUS packet_restore_flight(struct packet *packet, uint64_t id)
@@ -380,6 +405,7 @@ void packet_release_locked(struct packet *packet)
 		packet_destroy_locked(packet);
 		return;
 	}
+	packet->id_chosen = false;
 	atomic_store_explicit(&packet->state, PACKET_FREE, memory_order_relaxed);
 	packet->next_free = out->free_packets;
 	out->free_packets = packet;

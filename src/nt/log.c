@@ -82,18 +82,76 @@ bool nt_log_enabled(enum nt_log_level level)
 	return (int)level <= __atomic_load_n(&max_level, __ATOMIC_RELAXED);
 }
 
-void nt_log(enum nt_log_level level, const char *channel, const char *format, ...)
+static void nt_log_v(enum nt_log_level level, const char *channel, const char *format, va_list ap)
 {
 	char text[LINE_MAX_BYTES];
-	va_list ap;
 
 	if (!nt_log_enabled(level))
 		return;
-	va_start(ap, format);
 	vsnprintf(text, sizeof(text), format, ap);
-	va_end(ap);
 	clean(text);
 	emit((int)level, channel, text);
+}
+
+void nt_log(enum nt_log_level level, const char *channel, const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	nt_log_v(level, channel, format, ap);
+	va_end(ap);
+}
+
+/* Is there room for one more? `unsaid` gets how many were not said in the last window. */
+static bool account_takes(struct nt_log_account *account, enum nt_log_kind kind, uint32_t *unsaid)
+{
+	uint64_t *since = &account->kinds[kind].since;
+	uint32_t *lines = &account->kinds[kind].lines;
+	uint64_t now = nt_clock_now(NT_CLOCK_MONOTONIC);
+	uint64_t begin = __atomic_load_n(since, __ATOMIC_RELAXED);
+	uint32_t count;
+
+	*unsaid = 0;
+	if ((!begin || now - begin >= NT_LOG_WINDOW_NS) &&
+	    __atomic_compare_exchange_n(since, &begin, now, false, __ATOMIC_RELAXED,
+	                                __ATOMIC_RELAXED)) {
+		count = __atomic_exchange_n(lines, 0, __ATOMIC_RELAXED);
+		*unsaid = count > NT_LOG_LINES ? count - NT_LOG_LINES : 0;
+	}
+	count = __atomic_load_n(lines, __ATOMIC_RELAXED);
+	if (count < UINT32_MAX)
+		count = __atomic_fetch_add(lines, 1, __ATOMIC_RELAXED);
+	return count < NT_LOG_LINES;
+}
+
+void nt_log_limited_v(struct nt_log_account *account, enum nt_log_kind kind,
+                      enum nt_log_level level, const char *channel, const char *format, va_list ap)
+{
+	static const char *const kinds[NT_LOG_KINDS] = {
+		[NT_LOG_OPERATOR] = "of this kind",   [NT_LOG_VISITORS] = "about visitors",
+		[NT_LOG_MESSAGES] = "about messages", [NT_LOG_RINGS] = "about rings",
+		[NT_LOG_PACKETS] = "about packets",   [NT_LOG_DRIVERS] = "of drivers",
+	};
+	uint32_t unsaid;
+	bool takes;
+
+	if (!nt_log_enabled(level))
+		return;
+	takes = account_takes(account, kind, &unsaid);
+	if (unsaid)
+		nt_log(level, channel, "%u more lines %s were not shown", unsaid, kinds[kind]);
+	if (takes)
+		nt_log_v(level, channel, format, ap);
+}
+
+void nt_log_limited(struct nt_log_account *account, enum nt_log_kind kind, enum nt_log_level level,
+                    const char *channel, const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	nt_log_limited_v(account, kind, level, channel, format, ap);
+	va_end(ap);
 }
 
 void nt_die(const char *format, ...)

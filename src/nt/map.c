@@ -128,6 +128,8 @@ void *nt_map_pages(const PFN_NUMBER *pfns, size_t count, size_t mirror_from)
 		nt_unmap_pages(at, count, mirror_from);
 		return NULL;
 	}
+	/* A child that lives longer must not keep memory of a guest that is gone. */
+	madvise(at, (count + twice) * PAGE_SIZE, MADV_DONTFORK);
 	return at;
 }
 

@@ -9,6 +9,7 @@
 
 #include <ntddk.h>
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -26,6 +27,9 @@ struct nt_ram {
 	uint64_t size;
 };
 const struct nt_ram *nt_ram(void);
+/* Opens what is closed of descriptors 0 to 2, on /dev/null, before something of this library takes
+ * their place: what is written to standard error then would go there. */
+void nt_fill_descriptors(void);
 
 /* Page-aligned, zeroed memory from it; NULL: none left. Freed with the same count. */
 void *nt_pages_allocate(size_t pages);
@@ -92,6 +96,9 @@ struct nt_work {
 	void *context;
 };
 void nt_work_queue(struct nt_work *work);
+/* Sees to it that there is a thread for them, which then never ends: who cannot have any later has
+ * its work done by that one. False: the system has none. */
+bool nt_work_prepare(void);
 
 /* Work done one after the other, in order, each at PASSIVE_LEVEL. */
 struct nt_strand {
@@ -131,6 +138,35 @@ enum nt_log_level { NT_LOG_ERROR, NT_LOG_WARNING, NT_LOG_INFO, NT_LOG_TRACE };
 void nt_log(enum nt_log_level level, const char *channel, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 bool nt_log_enabled(enum nt_log_level level);
+
+/*
+ * Lines that the other end can have written as often as it likes. Each other end has an account,
+ * and in it each kind so many lines in so much time; further ones are counted, and how many there
+ * were is said when there is room again. What is for the operator has an allowance of its own:
+ * nothing from outside can use that up. All zeros: an account that is full.
+ */
+enum nt_log_kind {
+	NT_LOG_OPERATOR, /* trouble that is not the other end's */
+	NT_LOG_VISITORS, /* who came and was not let in, or hung up */
+	NT_LOG_MESSAGES, /* messages of the bus */
+	NT_LOG_RINGS,    /* rings and shared pages that make no sense */
+	NT_LOG_PACKETS,  /* what lies in the rings */
+	NT_LOG_DRIVERS,  /* what drivers find wrong in that */
+	NT_LOG_KINDS,
+};
+#define NT_LOG_LINES     16u
+#define NT_LOG_WINDOW_NS 10000000000ull
+struct nt_log_account {
+	struct {
+		uint64_t since; /* ns */
+		uint32_t lines;
+	} kinds[NT_LOG_KINDS];
+};
+void nt_log_limited(struct nt_log_account *account, enum nt_log_kind kind, enum nt_log_level level,
+                    const char *channel, const char *format, ...)
+	__attribute__((format(printf, 5, 6)));
+void nt_log_limited_v(struct nt_log_account *account, enum nt_log_kind kind,
+                      enum nt_log_level level, const char *channel, const char *format, va_list ap);
 /* Messages up to `max` go to `fn`, one at a time, on the thread that has something to say, which
  * may be at DISPATCH_LEVEL; NULL: to stderr. The default is stderr and NT_LOG_WARNING. */
 void nt_log_set(void (*fn)(int level, const char *channel, const char *text, void *context),

@@ -66,12 +66,21 @@ static void *map_both(int fd, uint64_t size)
 	return base;
 }
 
+void nt_fill_descriptors(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) > STDERR_FILENO)
+			return; /* another thread's is there by now */
+}
+
 static void ram_make(void)
 {
 	uint64_t size = ram_size();
-	int fd = make_memfd(size);
 	void *base = MAP_FAILED;
+	int fd;
 
+	nt_fill_descriptors();
+	fd = make_memfd(size);
 	if (fd >= 0)
 		base = map_both(fd, size);
 	if (base == MAP_FAILED) {

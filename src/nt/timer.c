@@ -175,13 +175,25 @@ static uint64_t due_time(LARGE_INTEGER due)
 	return deadline > now ? here + (deadline - now) : here;
 }
 
+/* The timer stays where it is; the next one that is set tries again. */
+static void no_thread(void)
+{
+	static struct nt_log_account account;
+
+	nt_lock_acquire(&nt_dispatcher_lock);
+	thread_runs = false;
+	nt_lock_release(&nt_dispatcher_lock);
+	nt_log_limited(&account, NT_LOG_OPERATOR, NT_LOG_ERROR, NULL,
+	               "no thread for timers: none of them ends until there is");
+}
+
 static void wake_thread(bool start)
 {
 	__atomic_add_fetch(&changed, 1, __ATOMIC_RELEASE);
 	if (!start)
 		nt_futex_wake(&changed, 1);
 	else if (!nt_thread_start("nt-timer", timer_thread, NULL))
-		nt_die("the system has no thread for the timers");
+		no_thread();
 }
 
 BOOLEAN KeSetTimerEx(PKTIMER timer, LARGE_INTEGER due, LONG period, PKDPC dpc)
@@ -205,10 +217,10 @@ BOOLEAN KeSetTimerEx(PKTIMER timer, LARGE_INTEGER due, LONG period, PKDPC dpc)
 	timer->Dpc = dpc;
 	heap_insert(timer);
 	earliest = heap == timer;
-	if (earliest && !thread_runs)
+	if (!thread_runs)
 		start = thread_runs = true;
 	nt_lock_release(&nt_dispatcher_lock);
-	if (earliest)
+	if (earliest || start)
 		wake_thread(start);
 	return was_set;
 }

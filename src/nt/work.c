@@ -81,19 +81,39 @@ static void worker_main(void *context)
 
 static void make_thread(struct nt_work *item)
 {
-	bool alone;
+	static struct nt_log_account account;
 
 	if (nt_thread_start("nt-work", worker_main, item))
 		return;
 	nt_lock_acquire(&pool.lock);
-	alone = --pool.threads == 0;
+	pool.threads--;
 	item->next = NULL;
 	*pool.waiting_last = item;
 	pool.waiting_last = &item->next;
 	nt_lock_release(&pool.lock);
-	if (alone)
-		nt_die("the system has no thread for the first work item");
-	nt_log(NT_LOG_WARNING, NULL, "no thread for a work item: it waits for another to end");
+	nt_log_limited(&account, NT_LOG_OPERATOR, NT_LOG_WARNING, NULL,
+	               "no thread for a work item: it waits for one that is free");
+}
+
+static void nothing(void *context)
+{
+}
+
+bool nt_work_prepare(void)
+{
+	static struct nt_work first = { .routine = nothing };
+	bool needed;
+
+	nt_lock_acquire(&pool.lock);
+	needed = pool.threads == 0;
+	pool.threads += needed;
+	nt_lock_release(&pool.lock);
+	if (!needed || nt_thread_start("nt-work", worker_main, &first))
+		return true;
+	nt_lock_acquire(&pool.lock);
+	pool.threads--;
+	nt_lock_release(&pool.lock);
+	return false;
 }
 
 void nt_work_queue(struct nt_work *item)

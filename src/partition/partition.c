@@ -186,3 +186,8 @@ pid_t partition_other_process(const struct partition *p)
 {
 	return p->ops->other_process(p);
 }
+
+struct partition_visitors partition_visitors(struct partition *p)
+{
+	return p->ops->visitors ? p->ops->visitors(p) : (struct partition_visitors){ 0 };
+}

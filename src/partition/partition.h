@@ -48,6 +48,9 @@ enum partition_log {
 	PARTITION_LOG_ERROR,
 	PARTITION_LOG_WARNING,
 	PARTITION_LOG_INFO,
+	/* An error that the other end has no part in: for the operator, and not to be lost among
+	 * what the other end makes this one say. */
+	PARTITION_LOG_OPERATOR,
 };
 
 /* Memory that can be seen from the other end: what a guest process shares with its host. */
@@ -66,14 +69,17 @@ struct partition_settings {
 	/* Host end: messages to higher connection ids are refused where the hypervisor can say so.
 	 */
 	uint32_t message_id_max;
+	/* Host end: how much memory a guest may bring; 0: PARTITION_MEMORY_MAX. */
+	uint64_t memory_max;
 };
+#define PARTITION_MEMORY_MAX (4ull << 30)
 
 /*
  * Opens this end of the guest that `uri` names: "local:NAME", "unix:PATH" or "kvm:NAME" (its host).
  * Upcalls begin with PARTITION_CAME once the other end is there, which may be before this returns:
  * `*partition` is set by then. 0, or -errno with a sentence for people in `why` (-EADDRINUSE: this
- * end is taken; -ENOENT, -ECONNREFUSED: the guest end found no host; -EINVAL: no such URI; -EPROTO,
- * -ETIMEDOUT: the host does not answer as one).
+ * end is taken; -ENOENT, -ECONNREFUSED: the guest end found no host; -ENOTDIR: nor the directory of
+ * PATH; -EINVAL: no such URI; -EPROTO, -ETIMEDOUT: the host does not answer as one).
  */
 int partition_open(const char *uri, const struct partition_settings *settings,
                    struct partition **partition, char *why, size_t why_size);
@@ -156,6 +162,12 @@ uint64_t partition_gpn(const struct partition *p, const void *address);
 const char *partition_uri(const struct partition *p);
 /* The process at the other end, or 0: nobody is there, or it cannot be known. */
 pid_t partition_other_process(const struct partition *p);
+/* Who came to the host end so far, where anybody can. */
+struct partition_visitors {
+	uint64_t came, refused;
+	uint32_t stuck; /* processes that do not end for what visitors sent (socket_door.h) */
+};
+struct partition_visitors partition_visitors(struct partition *p);
 
 /* ---- what a kind of partition implements; see local.c, socket.c ---- */
 
@@ -180,6 +192,7 @@ struct partition_ops {
 	struct partition_ram (*pin_memory)(const struct partition_pin *pin);
 	uint64_t (*gpn)(const struct partition *p, const void *address);
 	pid_t (*other_process)(const struct partition *p);
+	struct partition_visitors (*visitors)(struct partition *p); /* or NULL */
 };
 extern const struct partition_ops local_partition;
 extern const struct partition_ops socket_partition;

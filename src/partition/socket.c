@@ -66,10 +66,16 @@ void socket_log(struct socket_end *end, enum partition_log level, const char *fo
 	settings->upcalls.log(settings->context, (int)level, text);
 }
 
-void socket_describe_fault(const struct socket_fault *fault, char *text, size_t size)
+void socket_discard(struct socket_end *end, int fd)
 {
-	snprintf(text, size, "%s: expected %#llx, came %#llx", fault->what,
-	         (unsigned long long)fault->expected, (unsigned long long)fault->actual);
+	if (!socket_is_host(end) || !end->host.door.board) {
+		close(fd);
+		return;
+	}
+	/* Else epoll would go on taking references to it, any of which could be the last. */
+	epoll_ctl(end->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
+	door_dispose(&end->host.door, fd);
+	socket_wake(end);
 }
 
 /* ---- the thread ---- */
@@ -84,17 +90,17 @@ static void on_event(struct socket_end *end, const struct epoll_event *event)
 		if (read(end->wake_fd, &count, sizeof(count)) < 0)
 			assert(errno == EAGAIN);
 		break;
-	case SOCKET_LISTENER:
-		socket_host_accept(end);
+	case SOCKET_DOOR:
+		socket_host_door(end);
 		break;
-	case SOCKET_VISITOR:
-		socket_host_visitor(end, which);
+	case SOCKET_RELAY:
+		socket_session_relayed(end, event->events);
 		break;
 	case SOCKET_GREETING:
 		socket_guest_answer(end);
 		break;
 	case SOCKET_PEER:
-		socket_session_input(end, event->events);
+		socket_session_events(end, event->events);
 		break;
 	case SOCKET_WAY:
 		pthread_mutex_lock(&end->lock);
@@ -145,6 +151,9 @@ static void tick(struct socket_end *end)
 {
 	uint64_t now = socket_now();
 
+	if (atomic_exchange(&end->misused, false) && end->fd >= 0)
+		socket_session_hang_up(end, SOCKET_REASON_PROTOCOL,
+		                       "signal: no descriptors were expected, and some came");
 	if (socket_is_host(end))
 		socket_host_tick(end, now);
 	else
@@ -225,6 +234,8 @@ static int end_open(struct socket_end *end, char *why, size_t why_size)
 	if (error)
 		return error;
 	error = partition_start_thread(&end->thread, "kmcl-unix", socket_thread, end);
+	if (error)
+		snprintf(why, why_size, "%s: no thread: %s", end->head.uri, strerror(-error));
 	if (!error && !socket_is_host(end)) {
 		error = socket_guest_outcome(end, why, why_size);
 		if (error)
@@ -249,7 +260,7 @@ static struct socket_end *end_new(const char *path, const struct partition_setti
 	}
 	atomic_store(&end->refs, 1);
 	pthread_mutex_init(&end->lock, NULL);
-	end->fd = end->epoll_fd = end->wake_fd = -1;
+	end->fd = end->relay = end->epoll_fd = end->wake_fd = -1;
 	return end;
 }
 
@@ -296,6 +307,25 @@ static pid_t socket_other_process(const struct partition *p)
 	return atomic_load(&socket_end_of(p)->other);
 }
 
+static struct partition_visitors socket_visitors(struct partition *p)
+{
+	struct socket_end *end = socket_end_of(p);
+	struct partition_visitors visitors = { 0 };
+	const struct door_board *board;
+
+	if (!socket_is_host(end))
+		return visitors;
+	pthread_mutex_lock(&end->lock);
+	board = end->host.door.board;
+	if (board) {
+		visitors.came = atomic_load(&board->visitors);
+		visitors.refused = atomic_load(&board->refused);
+		visitors.stuck = door_stuck(board);
+	}
+	pthread_mutex_unlock(&end->lock);
+	return visitors;
+}
+
 const struct partition_ops socket_partition = {
 	.scheme = "unix",
 	.open = socket_open,
@@ -314,4 +344,5 @@ const struct partition_ops socket_partition = {
 	.pin_memory = socket_pin_memory,
 	.gpn = socket_gpn,
 	.other_process = socket_other_process,
+	.visitors = socket_visitors,
 };

@@ -7,7 +7,8 @@
  * want to become it, and for deadlines while there are any. The parts:
  *
  *   socket.c             opening, closing, the thread
- *   socket_host.c        the path, and guests until they are welcome
+ *   socket_host.c        the path, and guests that come
+ *   socket_door.c        who meets them first: processes of their own (socket_door.h)
  *   socket_guest.c       finding the host, again and again
  *   socket_session.c     while both are there: frames in and out
  *   socket_event.c       ports and links
@@ -19,26 +20,30 @@
 #include "partition/id_table.h"
 #include "partition/partition.h"
 #include "partition/socket_descriptor.h"
+#include "partition/socket_door.h"
 #include "partition/socket_frame.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
 
-#define SOCKET_VISITORS_MAX      16u   /* connections that have not said HELLO */
-#define SOCKET_HELLO_MS          2000u /* how long they may take */
+#define SOCKET_BACKLOG           128u  /* connections that the doorman has not seen */
+#define SOCKET_STALE_MS          500u  /* for a dead host's socket to be refused */
+#define SOCKET_LEAVE_MS          1000u /* for the last words of a guest that hung up */
 #define SOCKET_WELCOME_MS        3000u /* how long a guest waits for its answer */
 #define SOCKET_RECONNECT_MIN_MS  20u
 #define SOCKET_RECONNECT_MAX_MS  250u
 #define SOCKET_RESOURCE_RETRY_MS 100u  /* after the process or the system ran out of something */
+#define SOCKET_DISPOSE_RETRY_MS  5u    /* after the doorman had no room */
 #define SOCKET_PORTS_MAX         2112u /* of the other end: all flags and some connection ids */
 #define SOCKET_WAYS_MAX          8192u /* ids of the other end that links name, or it named */
+#define SOCKET_RUBBISH_MAX       32u   /* closed and not disposed of: then a guest has to wait */
 #define SOCKET_ROUND_MAX         64u   /* frames read before others get their turn */
 
 /* What an epoll event is about. */
 enum socket_source {
 	SOCKET_WAKE,
-	SOCKET_LISTENER,
-	SOCKET_VISITOR, /* and which */
+	SOCKET_DOOR,
+	SOCKET_RELAY,
 	SOCKET_GREETING,
 	SOCKET_PEER,
 	SOCKET_WAY, /* and its id */
@@ -51,10 +56,14 @@ struct socket_ram {
 	struct partition_ram ram;
 };
 
-struct socket_visitor {
-	int fd;          /* or -1 */
-	uint64_t number; /* in order of arrival */
-	uint64_t deadline;
+/* A guest that its porter announced. */
+struct socket_arrival {
+	int fd;
+	int relay;
+	int memory; /* or -1 */
+	uint64_t ram_size;
+	uint32_t child; /* the porter */
+	pid_t porter, process;
 };
 
 struct socket_host {
@@ -62,9 +71,15 @@ struct socket_host {
 	char *lock_path;
 	int lock_fd;
 	int listen_fd;
-	struct socket_visitor visitors[SOCKET_VISITORS_MAX];
-	uint64_t arrivals;
-	uint64_t accept_again; /* 0: accepting */
+	struct socket_door door;
+	bool short_of_descriptors;  /* which was logged */
+	bool next_waits;            /* for the last guest's end */
+	struct socket_arrival next; /* then */
+	/* the session's */
+	uint32_t child;
+	pid_t porter;
+	uint64_t leave;         /* when its end is taken for granted; 0: it is there */
+	uint64_t dispose_again; /* 0: nothing waits for it */
 };
 
 enum socket_outcome {
@@ -76,6 +91,7 @@ enum socket_outcome {
 struct socket_guest {
 	int greeting_fd;      /* HELLO said on it, no answer yet; or -1 */
 	uint64_t deadline;    /* of the answer, or of the next attempt; 0: connected */
+	uint64_t patience;    /* with a host that does not answer, the first time */
 	unsigned int backoff; /* ms */
 	char complaint[256];  /* last logged, to say it once */
 	/* The first attempt, for partition_open(). Under the end's lock. */
@@ -101,7 +117,10 @@ struct socket_end {
 	pthread_mutex_t lock; /* for all that follows */
 	atomic_bool present;  /* a session is on; read without the lock by signals */
 	int fd;               /* its socket, or -1. Only the thread changes it */
-	uint32_t armed;       /* what epoll watches it for */
+	int relay;            /* host: what it says comes here; guest: the same as fd */
+	uint32_t armed;       /* what epoll watches its socket for */
+	uint32_t relay_armed; /* host: and the relay */
+	atomic_bool misused;  /* host: descriptors came with a signal */
 	bool wants_writable;
 	struct socket_ram *ram; /* host */
 	atomic_int other;       /* pid */
@@ -127,22 +146,25 @@ int socket_watch(struct socket_end *end, int operation, int fd, uint32_t events,
 void socket_wake(struct socket_end *end);
 void socket_log(struct socket_end *end, enum partition_log level, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
-/* "expected 8, came 9" after what it was */
-void socket_describe_fault(const struct socket_fault *fault, char *text, size_t size);
+/* Closes what the other end sent, or could send descriptors to. Under the lock. */
+void socket_discard(struct socket_end *end, int fd);
 
 /* ---- socket_session.c ---- */
 
-/* From here on `fd`, which epoll watches already, is the other end. `ram` becomes the session's. */
-void socket_session_begin(struct socket_end *end, int fd, struct socket_ram *ram);
+/* From here on `fd`, which epoll watches already as it does `relay`, is the other end. `ram`
+ * becomes the session's. */
+void socket_session_begin(struct socket_end *end, int fd, int relay, struct socket_ram *ram);
 void socket_session_end(struct socket_end *end);
-void socket_session_input(struct socket_end *end, uint32_t events);
+void socket_session_events(struct socket_end *end, uint32_t events);
+void socket_session_relayed(struct socket_end *end, uint32_t events);
+/* Says REFUSE and ends it. */
+void socket_session_hang_up(struct socket_end *end, enum socket_reason reason, const char *text);
 /* Reads everything that came and finds the end if there is one. Is the session over? */
 bool socket_session_is_over(struct socket_end *end);
 /* Has epoll watch for what there is to wait for. Under the lock. */
 void socket_session_arm(struct socket_end *end);
 int socket_post(struct partition *p, struct partition_address to, const void *payload, size_t size);
 void socket_hang_up(struct partition *p, const char *why);
-pid_t socket_peer_process(int fd);
 
 /* ---- socket_event.c ---- */
 
@@ -163,7 +185,7 @@ void socket_way_hangup(struct socket_end *end, uint32_t id);
 
 /* ---- socket_ram.c ---- */
 
-/* Maps a guest's memory; takes `fd` (-1: no memory) also when it fails. */
+/* Maps a guest's memory, which was checked; takes `fd` (-1: no memory) also when it fails. */
 struct socket_ram *socket_ram_new(struct socket_end *end, int fd, uint64_t size, char *why,
                                   size_t why_size);
 void socket_ram_release(struct socket_ram *ram);
@@ -179,8 +201,7 @@ uint64_t socket_gpn(const struct partition *p, const void *address);
 
 int socket_host_open(struct socket_end *end, char *why, size_t why_size);
 void socket_host_close(struct socket_end *end);
-void socket_host_accept(struct socket_end *end);
-void socket_host_visitor(struct socket_end *end, uint32_t which);
+void socket_host_door(struct socket_end *end);
 uint64_t socket_host_deadline(const struct socket_end *end);
 void socket_host_tick(struct socket_end *end, uint64_t now);
 

@@ -5,8 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -15,7 +13,11 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-#define CLOSERS_MAX 16u /* descriptors being closed that may hang */
+#ifndef SO_PASSRIGHTS
+#define SO_PASSRIGHTS 83 /* Linux include/uapi/asm-generic/socket.h */
+#endif
+
+bool socket_without_passrights;
 
 /* Room for one descriptor and not a byte more: further ones the kernel drops without opening
  * them. CMSG_SPACE() would make room for a second. */
@@ -58,8 +60,9 @@ int socket_receive(int fd, struct socket_received *received)
 		return -errno;
 	take_descriptor(&msg, received);
 	received->size = (size_t)size;
+	received->bad_port = false;
 	if (!size && received->fd >= 0)
-		socket_close_foreign(received->fd);
+		close(received->fd);
 	return size ? 1 : 0;
 }
 
@@ -151,47 +154,25 @@ static bool is_unnamed_pair(int fd)
 	       !getpeername(fd, (struct sockaddr *)&address, &peer) && peer == sizeof(sa_family_t);
 }
 
-bool socket_check_port(int fd, char *why, size_t why_size)
+bool socket_check_port(int fd)
 {
 	/* SEQPACKET, since a datagram socket could be connected to something else later. */
-	if (socket_option(fd, SO_DOMAIN) != AF_UNIX ||
-	    socket_option(fd, SO_TYPE) != SOCK_SEQPACKET || !is_unnamed_pair(fd)) {
-		snprintf(why, why_size,
-		         "port: one end of a Unix SOCK_SEQPACKET socketpair was expected");
-		return false;
-	}
-	return true;
+	return socket_option(fd, SO_DOMAIN) == AF_UNIX &&
+	       socket_option(fd, SO_TYPE) == SOCK_SEQPACKET && is_unnamed_pair(fd);
 }
 
-static atomic_uint closers;
-
-static void *closer_thread(void *argument)
+bool socket_take_no_rights(int fd)
 {
-	close((int)(intptr_t)argument);
-	atomic_fetch_sub(&closers, 1);
-	return NULL;
+	const int no = 0;
+
+	return !socket_without_passrights &&
+	       !setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &no, sizeof(no));
 }
 
-void socket_close_foreign(int fd)
+pid_t socket_peer_process(int fd)
 {
-	pthread_attr_t attributes;
-	pthread_t thread;
-	int error;
+	struct ucred peer;
+	socklen_t size = sizeof(peer);
 
-	if (fcntl(fd, F_GET_SEALS) >= 0 || socket_option(fd, SO_DOMAIN) == AF_UNIX) {
-		close(fd); /* these two do not wait */
-		return;
-	}
-	atomic_fetch_add(&closers, 1);
-	pthread_attr_init(&attributes);
-	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-	error = pthread_create(&thread, &attributes, closer_thread, (void *)(intptr_t)fd);
-	pthread_attr_destroy(&attributes);
-	if (error)
-		closer_thread((void *)(intptr_t)fd);
-}
-
-bool socket_foreign_stuck(void)
-{
-	return atomic_load(&closers) >= CLOSERS_MAX;
+	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) ? 0 : peer.pid;
 }

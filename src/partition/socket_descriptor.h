@@ -12,6 +12,7 @@ struct socket_received {
 	int fd;                   /* the descriptor that came, or -1 */
 	unsigned int descriptors; /* how many came: 0, 1, or 2 for more than one */
 	bool lost_descriptor;     /* this process could not take any more */
+	bool bad_port; /* the descriptor is not what a PORT comes with; it was not taken */
 };
 
 /* The next frame, never waiting. 1; 0: the other end closed; -EAGAIN; -errno. */
@@ -27,14 +28,14 @@ void socket_send_refusal(int fd, enum socket_reason reason, const char *text);
  */
 bool socket_check_memory(int fd, uint64_t size, char *why, size_t why_size);
 /* Is it one end of a socketpair() of SOCK_SEQPACKET, to which one byte can be sent unseen? */
-bool socket_check_port(int fd, char *why, size_t why_size);
+#define SOCKET_BAD_PORT "port: one end of a Unix SOCK_SEQPACKET socketpair was expected"
+bool socket_check_port(int fd);
 
-/*
- * Closes a descriptor that failed its check. close() runs the flush of whatever file it is, which
- * takes as long as a FUSE or network file server likes, so it is done on a thread of its own.
- */
-void socket_close_foreign(int fd);
-/* So many of those do not return that no more descriptors may be let in. */
-bool socket_foreign_stuck(void);
+/* Has the kernel refuse descriptors that the other end would send to `fd`. False: it is too old for
+ * that (before 6.16). */
+bool socket_take_no_rights(int fd);
+/* For tests: as if it were. */
+extern bool socket_without_passrights;
+pid_t socket_peer_process(int fd);
 
 #endif

@@ -32,6 +32,8 @@ struct socket_port {
 	struct id_node node;
 	pthread_mutex_t lock; /* after the end's */
 	int inner;            /* or -1 */
+	bool rightless;       /* nobody can send descriptors to it */
+	unsigned int pairs;   /* there were so far */
 	/* under the end's lock */
 	int outer; /* until it is sent, or -1 */
 	bool announced;
@@ -81,17 +83,31 @@ static int port_make_pair(struct socket_port *port)
 	}
 	pthread_mutex_lock(&port->lock);
 	port->inner = pair[0];
+	port->pairs++;
+	port->rightless = socket_take_no_rights(pair[0]);
 	pthread_mutex_unlock(&port->lock);
 	port->outer = pair[1];
 	return 0;
 }
 
-static void port_drop_pair(struct socket_port *port)
+/* Takes the inner side out of the epoll set and away. Under the port's lock. */
+static void port_drop_inner(struct socket_end *end, struct socket_port *port)
+{
+	if (port->inner < 0)
+		return;
+	if (port->announced && !port->rightless) {
+		epoll_ctl(port->head.fd, EPOLL_CTL_DEL, port->inner, NULL);
+		socket_discard(end, port->inner);
+	} else {
+		close(port->inner);
+	}
+	port->inner = -1;
+}
+
+static void port_drop_pair(struct socket_end *end, struct socket_port *port)
 {
 	pthread_mutex_lock(&port->lock);
-	if (port->inner >= 0)
-		close(port->inner); /* which takes it out of the epoll set */
-	port->inner = -1;
+	port_drop_inner(end, port);
 	pthread_mutex_unlock(&port->lock);
 	if (port->outer >= 0)
 		close(port->outer);
@@ -147,7 +163,7 @@ static void retire_port_node(struct id_node *node, void *context)
 	struct socket_end *end = context;
 	struct socket_port *port = port_of_node(node);
 
-	port_drop_pair(port);
+	port_drop_pair(end, port);
 	if (port->announced)
 		end->unannounced++;
 	port->announced = false;
@@ -159,9 +175,9 @@ void socket_ports_retire(struct socket_end *end)
 	id_table_each(&end->ports, retire_port_node, end);
 }
 
+/* Its pair is gone. */
 static void port_free(struct socket_port *port)
 {
-	port_drop_pair(port);
 	close(port->head.fd);
 	pthread_mutex_destroy(&port->lock);
 	free(port);
@@ -205,6 +221,7 @@ int socket_listen(struct partition *p, uint32_t id, struct partition_port **port
 	}
 	pthread_mutex_unlock(&end->lock);
 	if (taken) {
+		port_drop_pair(end, new);
 		port_free(new);
 		return -EEXIST;
 	}
@@ -222,13 +239,37 @@ void socket_unlisten(struct partition_port *port)
 	id_table_remove(&end->ports, &p->node);
 	if (!p->announced)
 		end->unannounced--;
+	port_drop_pair(end, p);
 	pthread_mutex_unlock(&end->lock);
 	port_free(p);
 	socket_end_release(end);
 }
 
-/* Takes signals off the queue. False: the other end closed its side, and no more can come. */
-static bool take_signals(int inner)
+enum taken {
+	TAKEN_ALL,
+	TAKEN_LAST,   /* the other end closed its side, and no more can come */
+	TAKEN_RIGHTS, /* descriptors are next; whoever took them would close them */
+};
+
+/* Where descriptors may come with a signal, it has to be looked at first: taking a copy of it
+ * counts as no close, since the queue has it still. */
+static enum taken take_signals_looking(int inner)
+{
+	for (int i = 0; i < CLEAR_BATCH * CLEAR_ROUNDS; i++) {
+		struct msghdr look = { 0 };
+		ssize_t size = recvmsg(inner, &look, MSG_PEEK | MSG_DONTWAIT | MSG_TRUNC);
+
+		if (size < 0 && (errno == EAGAIN || errno == EINTR))
+			return TAKEN_ALL;
+		if (size > 0 && look.msg_flags & MSG_CTRUNC)
+			return TAKEN_RIGHTS;
+		if (size <= 0 || recv(inner, NULL, 0, MSG_DONTWAIT) < 0)
+			return TAKEN_LAST;
+	}
+	return TAKEN_ALL;
+}
+
+static enum taken take_signals(int inner)
 {
 	struct mmsghdr messages[CLEAR_BATCH] = { 0 }; /* with no room: the bytes mean nothing */
 	int count = CLEAR_BATCH;
@@ -236,25 +277,44 @@ static bool take_signals(int inner)
 	for (int round = 0; round < CLEAR_ROUNDS && count == CLEAR_BATCH; round++) {
 		count = recvmmsg(inner, messages, CLEAR_BATCH, MSG_DONTWAIT | MSG_TRUNC, NULL);
 		if (count < 0)
-			return errno == EAGAIN || errno == EINTR;
+			return errno == EAGAIN || errno == EINTR ? TAKEN_ALL : TAKEN_LAST;
 		/* With MSG_TRUNC the size is the one sent: 0 is the end. */
 		for (int i = 0; i < count; i++)
 			if (!messages[i].msg_len)
-				return false;
+				return TAKEN_LAST;
 	}
-	return true;
+	return TAKEN_ALL;
+}
+
+/* No more signals come. Descriptors with one are against the rules, and end the session. */
+static void port_end(struct socket_end *end, struct socket_port *port, unsigned int pair,
+                     bool misused)
+{
+	pthread_mutex_lock(&end->lock);
+	pthread_mutex_lock(&port->lock);
+	if (port->pairs == pair)
+		port_drop_inner(end, port);
+	pthread_mutex_unlock(&port->lock);
+	if (misused && end->fd >= 0) {
+		atomic_store(&end->misused, true);
+		socket_wake(end);
+	}
+	pthread_mutex_unlock(&end->lock);
 }
 
 void socket_port_clear(struct partition_port *port)
 {
 	struct socket_port *p = (struct socket_port *)port;
+	enum taken taken = TAKEN_ALL;
+	unsigned int pair;
 
 	pthread_mutex_lock(&p->lock);
-	if (p->inner >= 0 && !take_signals(p->inner)) {
-		close(p->inner);
-		p->inner = -1;
-	}
+	pair = p->pairs;
+	if (p->inner >= 0)
+		taken = p->rightless ? take_signals(p->inner) : take_signals_looking(p->inner);
 	pthread_mutex_unlock(&p->lock);
+	if (taken != TAKEN_ALL)
+		port_end(socket_end_of(port->partition), p, pair, taken == TAKEN_RIGHTS);
 }
 
 /* ---- ways and links ---- */
@@ -323,7 +383,7 @@ static void way_close(struct socket_end *end, struct socket_way *way)
 	/* The kernel notes ECONNRESET when a queue is closed that was not empty. */
 	if (!getsockopt(way->fd, SOL_SOCKET, SO_ERROR, &error, &size) && error)
 		way->pending = true;
-	close(way->fd);
+	socket_discard(end, way->fd); /* the other end may have sent descriptors there */
 	way->fd = -1;
 	end->way_descriptors--;
 }
@@ -344,7 +404,7 @@ int socket_way_open(struct socket_end *end, uint32_t id, int fd)
 	int error = 0;
 
 	if (!way) {
-		close(fd);
+		socket_discard(end, fd);
 		return end->ways.count >= SOCKET_WAYS_MAX ? -E2BIG : -ENOMEM;
 	}
 	pthread_mutex_lock(&way->lock);
@@ -354,12 +414,13 @@ int socket_way_open(struct socket_end *end, uint32_t id, int fd)
 	else if (socket_watch(end, EPOLL_CTL_ADD, fd, 0, SOCKET_WAY, id))
 		error = -ENOMEM;
 	if (error) {
-		close(fd);
+		socket_discard(end, fd);
 	} else {
 		int least = 1; /* the kernel makes it its minimum: a few signals */
 
 		/* Signals that are not taken hold this end's memory. */
 		setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &least, sizeof(least));
+		socket_take_no_rights(fd);
 		way->fd = fd;
 		end->way_descriptors++;
 		if (way->pending)

@@ -4,6 +4,7 @@
 
 #include <assert.h>
 #include <endian.h>
+#include <stdio.h>
 #include <string.h>
 
 #define HEADER_SIZE  8u  /* type, size, id */
@@ -55,6 +56,12 @@ static void put64(uint8_t *at, uint64_t value)
 {
 	value = htole64(value);
 	memcpy(at, &value, sizeof(value));
+}
+
+void socket_describe_fault(const struct socket_fault *fault, char *text, size_t size)
+{
+	snprintf(text, size, "%s: expected %#llx, came %#llx", fault->what,
+	         (unsigned long long)fault->expected, (unsigned long long)fault->actual);
 }
 
 static bool wrong(struct socket_fault *fault, const char *what, uint64_t expected, uint64_t actual)

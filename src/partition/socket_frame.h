@@ -50,6 +50,9 @@ struct socket_fault {
 	uint64_t actual;
 };
 
+/* "expected 8, came 9" after what it was */
+void socket_describe_fault(const struct socket_fault *fault, char *text, size_t size);
+
 /* What the receiver is waiting for. */
 enum socket_stage {
 	SOCKET_STAGE_HELLO,   /* host: the first frame of a guest */

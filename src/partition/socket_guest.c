@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -26,6 +27,7 @@ int socket_guest_open(struct socket_end *end, char *why, size_t why_size)
 	guest->greeting_fd = -1;
 	guest->backoff = SOCKET_RECONNECT_MIN_MS;
 	guest->deadline = 1; /* at once */
+	guest->patience = socket_now() + SOCKET_WELCOME_MS;
 	pthread_cond_init(&guest->decided, NULL);
 	return 0;
 }
@@ -76,6 +78,14 @@ static bool decide(struct socket_end *end, enum socket_outcome outcome, int erro
 	return first;
 }
 
+static void attempt_later(struct socket_guest *guest)
+{
+	guest->deadline = socket_now() + guest->backoff;
+	guest->backoff *= 2;
+	if (guest->backoff > SOCKET_RECONNECT_MAX_MS)
+		guest->backoff = SOCKET_RECONNECT_MAX_MS;
+}
+
 static void attempt_failed(struct socket_end *end, int error, const char *why)
 {
 	struct socket_guest *guest = &end->guest;
@@ -86,21 +96,48 @@ static void attempt_failed(struct socket_end *end, int error, const char *why)
 		return;
 	}
 	/* That the host is away is said by its absence; anything else is news, once. */
-	if (error != -ENOENT && error != -ECONNREFUSED && strcmp(guest->complaint, why)) {
+	if (error != -ENOENT && error != -ENOTDIR && error != -ECONNREFUSED &&
+	    strcmp(guest->complaint, why)) {
 		snprintf(guest->complaint, sizeof(guest->complaint), "%s", why);
 		socket_log(end, PARTITION_LOG_WARNING, "cannot reconnect: %s", why);
 	}
-	guest->deadline = socket_now() + guest->backoff;
-	guest->backoff *= 2;
-	if (guest->backoff > SOCKET_RECONNECT_MAX_MS)
-		guest->backoff = SOCKET_RECONNECT_MAX_MS;
+	attempt_later(guest);
+}
+
+/* This host was dying, or busy with others. The next one may listen already: that one is tried too,
+ * for as long as the first attempt may take. */
+static void attempt_in_vain(struct socket_end *end, const char *why)
+{
+	struct socket_guest *guest = &end->guest;
+
+	if (socket_now() >= guest->patience) {
+		attempt_failed(end, -ECONNREFUSED, why);
+		return;
+	}
+	drop_greeting(guest);
+	attempt_later(guest);
+}
+
+static bool has_directory(const char *path)
+{
+	const char *name = strrchr(path, '/');
+	char directory[sizeof(((struct sockaddr_un *)NULL)->sun_path)];
+	struct stat st;
+
+	if (!name || name == path)
+		return true;
+	snprintf(directory, sizeof(directory), "%.*s", (int)(name - path), path);
+	return !stat(directory, &st);
 }
 
 static void connect_failed(struct socket_end *end, int error)
 {
 	switch (error) {
 	case ENOENT:
-		attempt_failed(end, -ENOENT, "no host: there is no such socket");
+		if (has_directory(end->path))
+			attempt_failed(end, -ENOENT, "no host: there is no such socket");
+		else
+			attempt_failed(end, -ENOTDIR, "there is no such directory");
 		break;
 	case ECONNREFUSED:
 		attempt_failed(end, -ECONNREFUSED, "no host: nobody listens on this socket");
@@ -109,7 +146,7 @@ static void connect_failed(struct socket_end *end, int error)
 		attempt_failed(end, -EPROTO, "whoever listens on this socket is no kmcl host");
 		break;
 	case EAGAIN:
-		attempt_failed(end, -ECONNREFUSED, "the host has too many connections waiting");
+		attempt_in_vain(end, "the host has too many connections waiting");
 		break;
 	default:
 		attempt_failed(end, -error, strerror(error));
@@ -143,7 +180,9 @@ static void attempt(struct socket_end *end)
 	error = socket_send(fd, &hello, ram->size ? ram->fd : -1);
 	if (!error)
 		error = socket_watch(end, EPOLL_CTL_ADD, fd, EPOLLIN, SOCKET_GREETING, 0);
-	if (error)
+	if (error == -EPIPE || error == -ECONNRESET)
+		attempt_in_vain(end, "the host closed without an answer");
+	else if (error)
 		attempt_failed(end, error, strerror(-error));
 	else
 		guest->deadline = socket_now() + SOCKET_WELCOME_MS;
@@ -164,7 +203,7 @@ static void on_welcome(struct socket_end *end)
 	guest->backoff = SOCKET_RECONNECT_MIN_MS;
 	guest->complaint[0] = 0;
 	decide(end, SOCKET_OPEN, 0, "");
-	socket_session_begin(end, fd, NULL);
+	socket_session_begin(end, fd, fd, NULL);
 }
 
 static void on_refusal(struct socket_end *end, const struct socket_frame *frame)
@@ -190,7 +229,7 @@ void socket_guest_answer(struct socket_end *end)
 	if (got == -EAGAIN)
 		return;
 	if (got <= 0) {
-		attempt_failed(end, -ECONNREFUSED, "the host closed without an answer");
+		attempt_in_vain(end, "the host closed without an answer");
 		return;
 	}
 	if (socket_frame_decode(SOCKET_STAGE_WELCOME, received.bytes, received.size,
@@ -202,7 +241,7 @@ void socket_guest_answer(struct socket_end *end)
 		return;
 	}
 	if (received.fd >= 0)
-		socket_close_foreign(received.fd);
+		close(received.fd);
 	socket_describe_fault(&fault, text, sizeof(text));
 	attempt_failed(end, -EPROTO, text);
 }

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 
-/* The host end: owns the path, and welcomes one guest at a time. Until a connection has said HELLO
- * it is a visitor: of those there may be several, none of which can keep another out. */
+/* The host end: owns the path, and welcomes one guest at a time. Who comes is met by the doorman
+ * and its porters (socket_door.h); of a visitor that is no guest this process never hears more than
+ * a line for the log. */
 
 #include "partition/socket.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -65,25 +67,42 @@ static struct sockaddr_un address_of(const char *path)
 	return address;
 }
 
-/* Removes the socket of a dead host. 0; -EADDRINUSE: somebody lives there; -EEXIST: that is no
- * socket. */
-static int remove_stale_socket(const char *path)
+/* 0: nobody listens there any more; -EADDRINUSE: somebody does, and does not hang up. */
+static int knock(const char *path, int patience)
 {
 	struct sockaddr_un address = address_of(path);
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct pollfd answer = { .fd = fd };
+	int error = -EADDRINUSE;
+
+	if (fd < 0)
+		return -errno;
+	if (!connect(fd, (struct sockaddr *)&address, sizeof(address)))
+		error = poll(&answer, 1, patience) == 1 ? -EAGAIN : -EADDRINUSE;
+	else if (errno == ECONNREFUSED)
+		error = 0;
+	close(fd);
+	return error;
+}
+
+/* Removes the socket of a dead host, whose doorman may take a moment longer to die. 0; -EADDRINUSE:
+ * somebody lives there; -EEXIST: that is no socket. */
+static int remove_stale_socket(const char *path)
+{
+	uint64_t now = socket_now(), deadline = now + SOCKET_STALE_MS;
 	struct stat st;
-	int error = 0;
-	int fd;
+	int error;
 
 	if (lstat(path, &st))
 		return errno == ENOENT ? 0 : -errno;
 	if (!S_ISSOCK(st.st_mode))
 		return -EEXIST;
-	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return -errno;
-	if (!connect(fd, (struct sockaddr *)&address, sizeof(address)) || errno != ECONNREFUSED)
+	do {
+		error = knock(path, (int)(deadline - now));
+		now = socket_now();
+	} while (error == -EAGAIN && now < deadline);
+	if (error == -EAGAIN)
 		error = -EADDRINUSE;
-	close(fd);
 	if (!error && unlink(path) && errno != ENOENT)
 		error = -errno;
 	return error;
@@ -102,7 +121,7 @@ static int listen_at(struct socket_end *end)
 	if (fchmod(host->listen_fd, 0600) ||
 	    bind(host->listen_fd, (struct sockaddr *)&address, sizeof(address)))
 		return -errno;
-	if (listen(host->listen_fd, SOCKET_VISITORS_MAX) || lstat(end->path, &st)) {
+	if (listen(host->listen_fd, SOCKET_BACKLOG) || lstat(end->path, &st)) {
 		int error = -errno;
 
 		unlink(end->path);
@@ -113,14 +132,11 @@ static int listen_at(struct socket_end *end)
 	return 0;
 }
 
-int socket_host_open(struct socket_end *end, char *why, size_t why_size)
+static int take_path(struct socket_end *end)
 {
 	struct socket_host *host = &end->host;
 	int error;
 
-	host->lock_fd = host->listen_fd = -1;
-	for (unsigned int i = 0; i < SOCKET_VISITORS_MAX; i++)
-		host->visitors[i].fd = -1;
 	if (asprintf(&host->lock_path, "%s.lock", end->path) < 0) {
 		host->lock_path = NULL;
 		return -ENOMEM;
@@ -128,226 +144,273 @@ int socket_host_open(struct socket_end *end, char *why, size_t why_size)
 	error = take_lock(host);
 	if (!error)
 		error = remove_stale_socket(end->path);
+	return error ? error : listen_at(end);
+}
+
+static int man_door(struct socket_end *end)
+{
+	struct socket_host *host = &end->host;
+	int error;
+
+	pthread_mutex_lock(&end->lock);
+	error = door_man(&host->door, host->listen_fd);
+	pthread_mutex_unlock(&end->lock);
 	if (!error)
-		error = listen_at(end);
-	if (!error &&
-	    socket_watch(end, EPOLL_CTL_ADD, host->listen_fd, EPOLLIN, SOCKET_LISTENER, 0))
-		error = -errno;
-	if (!error)
-		return 0;
-	if (error == -EADDRINUSE)
-		snprintf(why, why_size, "%s: it has a host already", end->head.uri);
-	else if (error == -EEXIST)
-		snprintf(why, why_size, "%s: there is a file of that name that is no socket",
-		         end->head.uri);
-	else
-		snprintf(why, why_size, "%s: cannot be listened on: %s", end->head.uri,
-		         strerror(-error));
-	socket_host_close(end);
+		error = socket_watch(end, EPOLL_CTL_ADD, host->door.fd, EPOLLIN, SOCKET_DOOR, 0);
 	return error;
 }
 
-static void visitor_drop(struct socket_visitor *visitor)
+static void say_why(const struct socket_end *end, int error, char *why, size_t why_size)
 {
-	close(visitor->fd);
-	visitor->fd = -1;
+	const char *uri = end->head.uri;
+
+	if (error == -EADDRINUSE)
+		snprintf(why, why_size, "%s: it has a host already", uri);
+	else if (error == -EEXIST)
+		snprintf(why, why_size, "%s: there is a file of that name that is no socket", uri);
+	else if (error == -ENOTDIR)
+		snprintf(why, why_size, "%s: there is no such directory", uri);
+	else
+		snprintf(why, why_size, "%s: cannot be listened on: %s", uri, strerror(-error));
 }
+
+int socket_host_open(struct socket_end *end, char *why, size_t why_size)
+{
+	uint64_t memory_max = end->head.settings.memory_max;
+	struct socket_host *host = &end->host;
+	int error;
+
+	host->lock_fd = host->listen_fd = -1;
+	error = door_open(&host->door, memory_max ? memory_max : PARTITION_MEMORY_MAX);
+	if (!error)
+		error = take_path(end);
+	if (error) {
+		if (error == -ENOENT)
+			error = -ENOTDIR;
+		say_why(end, error, why, why_size);
+	} else {
+		error = man_door(end);
+		if (error)
+			snprintf(why, why_size, "%s: no process can be made to receive guests: %s",
+			         end->head.uri, strerror(-error));
+	}
+	if (error)
+		socket_host_close(end);
+	return error;
+}
+
+/* ---- guests ---- */
+
+static void say_byte(int relay)
+{
+	door_send(relay, &(const struct iovec){ (char[]){ 0 }, 1 }, 1, NULL, 0, MSG_DONTWAIT);
+}
+
+/* Until its relay is closed the porter has the same descriptors: these are not the last of them. */
+static void arrival_close(struct socket_end *end, const struct socket_arrival *arrival)
+{
+	shutdown(arrival->fd, SHUT_RDWR);
+	close(arrival->fd);
+	if (arrival->memory >= 0)
+		close(arrival->memory);
+	close(arrival->relay);
+	door_send_off(&end->host.door, arrival->child, arrival->porter);
+}
+
+static void arrival_refuse(struct socket_end *end, const struct socket_arrival *arrival,
+                           enum socket_reason reason, const char *text)
+{
+	/* One that is only early may come often. */
+	socket_log(end, reason == SOCKET_REASON_BUSY ? PARTITION_LOG_INFO : PARTITION_LOG_WARNING,
+	           "process %d refused: %s", (int)arrival->process, text);
+	atomic_fetch_add(&end->host.door.board->refused, 1);
+	socket_send_refusal(arrival->fd, reason, text);
+	say_byte(arrival->relay);
+	arrival_close(end, arrival);
+}
+
+static bool arrival_welcome(struct socket_end *end, const struct socket_arrival *arrival)
+{
+	const struct socket_frame welcome = {
+		.type = SOCKET_WELCOME,
+		.version = SOCKET_PROTOCOL_VERSION,
+	};
+
+	say_byte(arrival->relay);
+	return !socket_send(arrival->fd, &welcome, -1) &&
+	       !socket_watch(end, EPOLL_CTL_ADD, arrival->fd, 0, SOCKET_PEER, 0) &&
+	       !socket_watch(end, EPOLL_CTL_ADD, arrival->relay, 0, SOCKET_RELAY, 0);
+}
+
+static void let_in(struct socket_end *end, struct socket_arrival *arrival)
+{
+	char text[SOCKET_TEXT_MAX + 1];
+	struct socket_ram *ram =
+		socket_ram_new(end, arrival->memory, arrival->ram_size, text, sizeof(text));
+
+	arrival->memory = -1;
+	if (!ram) {
+		arrival_refuse(end, arrival, SOCKET_REASON_MEMORY, text);
+		return;
+	}
+	if (!arrival_welcome(end, arrival)) {
+		arrival_close(end, arrival);
+		socket_ram_release(ram);
+		return;
+	}
+	end->host.child = arrival->child;
+	end->host.porter = arrival->porter;
+	end->host.leave = 0;
+	socket_session_begin(end, arrival->fd, arrival->relay, ram);
+}
+
+static void on_arrival(struct socket_end *end, struct socket_arrival *arrival)
+{
+	struct socket_host *host = &end->host;
+	char text[SOCKET_TEXT_MAX + 1];
+
+	/* The last guest may have died a moment ago. */
+	if (socket_session_is_over(end)) {
+		let_in(end, arrival);
+	} else if (host->leave && !host->next_waits) {
+		host->next_waits = true;
+		host->next = *arrival;
+	} else {
+		snprintf(text, sizeof(text), "busy: process %d is the guest",
+		         (int)atomic_load(&end->other));
+		arrival_refuse(end, arrival, SOCKET_REASON_BUSY, text);
+	}
+}
+
+static void on_comes(struct socket_end *end, const struct door_message *message,
+                     const int *descriptors, size_t count)
+{
+	struct socket_arrival arrival = {
+		.ram_size = message->ram_size,
+		.child = message->child,
+		.porter = message->porter,
+		.process = message->process,
+		.memory = -1,
+	};
+
+	if (count != (message->ram_size ? 3 : 2)) {
+		/* The porter, which has them all, tries again, and says so if that does not help.
+		 */
+		if (!end->host.short_of_descriptors)
+			socket_log(end, PARTITION_LOG_OPERATOR, "no guest can be let in: %s",
+			           strerror(EMFILE));
+		end->host.short_of_descriptors = true;
+		while (count)
+			close(descriptors[--count]);
+		return;
+	}
+	end->host.short_of_descriptors = false;
+	arrival.fd = descriptors[0];
+	arrival.relay = descriptors[1];
+	if (count == 3)
+		arrival.memory = descriptors[2];
+	on_arrival(end, &arrival);
+}
+
+static void on_doorman_gone(struct socket_end *end)
+{
+	socket_log(end, PARTITION_LOG_OPERATOR,
+	           "the process that receives guests is gone; there will be another");
+	pthread_mutex_lock(&end->lock);
+	door_unman(&end->host.door);
+	pthread_mutex_unlock(&end->lock);
+	end->host.door.again = socket_now() + SOCKET_RESOURCE_RETRY_MS;
+}
+
+void socket_host_door(struct socket_end *end)
+{
+	int descriptors[DOOR_RIGHTS_MAX];
+	struct door_message message;
+	size_t count;
+	bool lost;
+
+	if (end->host.door.fd < 0)
+		return;
+	switch (door_receive(end->host.door.fd, &message, sizeof(message), descriptors, &count,
+	                     &lost, MSG_DONTWAIT)) {
+	case -EAGAIN:
+		return;
+	case sizeof(message):
+		break;
+	default:
+		on_doorman_gone(end);
+		return;
+	}
+	if (message.kind == DOOR_COMES)
+		on_comes(end, &message, descriptors, count);
+	else if (message.kind == DOOR_NOTE)
+		socket_log(end, PARTITION_LOG_WARNING, "process %d refused: %s", message.process,
+		           message.text);
+	else
+		socket_log(end, PARTITION_LOG_OPERATOR, "%s", message.text);
+}
+
+/* ---- the end, and what has its time ---- */
 
 void socket_host_close(struct socket_end *end)
 {
 	struct socket_host *host = &end->host;
 	struct stat st;
 
-	for (unsigned int i = 0; i < SOCKET_VISITORS_MAX; i++)
-		if (host->visitors[i].fd >= 0)
-			visitor_drop(&host->visitors[i]);
+	if (host->next_waits)
+		arrival_close(end, &host->next);
+	host->next_waits = false;
+	pthread_mutex_lock(&end->lock);
 	if (host->listen_fd >= 0) {
 		/* Before it closes, so that no one finds a socket without a host; and only if the
 		 * name still leads to it. */
 		if (!lstat(end->path, &st) && st.st_dev == host->device && st.st_ino == host->inode)
 			unlink(end->path);
-		close(host->listen_fd);
+		if (host->door.fd >= 0)
+			close(host->listen_fd); /* the doorman has it still */
+		else
+			door_dispose(&host->door, host->listen_fd);
 	}
 	host->listen_fd = -1;
+	door_close(&host->door);
+	pthread_mutex_unlock(&end->lock);
 	drop_lock(host);
 	free(host->lock_path);
 	host->lock_path = NULL;
 }
 
-/* ---- visitors ---- */
-
-static void visitor_refuse(struct socket_end *end, struct socket_visitor *visitor,
-                           enum socket_reason reason, const char *text)
+static uint64_t earlier(uint64_t a, uint64_t b)
 {
-	/* One that is only early may come often. */
-	socket_log(end, reason == SOCKET_REASON_BUSY ? PARTITION_LOG_INFO : PARTITION_LOG_WARNING,
-	           "process %d refused: %s", (int)socket_peer_process(visitor->fd), text);
-	socket_send_refusal(visitor->fd, reason, text);
-	visitor_drop(visitor);
-}
-
-/* Takes `descriptor`. */
-static void on_hello(struct socket_end *end, struct socket_visitor *visitor,
-                     const struct socket_frame *hello, int descriptor)
-{
-	const struct socket_frame welcome = {
-		.type = SOCKET_WELCOME,
-		.version = SOCKET_PROTOCOL_VERSION,
-	};
-	struct socket_ram *ram;
-	char text[SOCKET_TEXT_MAX + 1];
-	int fd = visitor->fd;
-
-	/* The last guest may have died a moment ago. */
-	if (!socket_session_is_over(end)) {
-		if (descriptor >= 0)
-			socket_close_foreign(descriptor);
-		snprintf(text, sizeof(text), "busy: process %d is the guest",
-		         (int)atomic_load(&end->other));
-		visitor_refuse(end, visitor, SOCKET_REASON_BUSY, text);
-		return;
-	}
-	ram = socket_ram_new(end, descriptor, hello->ram_size, text, sizeof(text));
-	if (!ram) {
-		visitor_refuse(end, visitor, SOCKET_REASON_MEMORY, text);
-		return;
-	}
-	if (socket_send(fd, &welcome, -1) ||
-	    socket_watch(end, EPOLL_CTL_MOD, fd, 0, SOCKET_PEER, 0)) {
-		visitor_drop(visitor);
-		socket_ram_release(ram);
-		return;
-	}
-	visitor->fd = -1;
-	socket_session_begin(end, fd, ram);
-}
-
-static void on_first_frame(struct socket_end *end, struct socket_visitor *visitor,
-                           struct socket_received *received)
-{
-	struct socket_frame frame;
-	struct socket_fault fault;
-	char text[160];
-
-	if (received->lost_descriptor) {
-		visitor_refuse(end, visitor, SOCKET_REASON_LIMIT,
-		               "out of descriptors for the guest's memory");
-		return;
-	}
-	if (socket_frame_decode(SOCKET_STAGE_HELLO, received->bytes, received->size,
-	                        received->descriptors, &frame, &fault)) {
-		if (frame.type == SOCKET_HELLO && frame.version == SOCKET_PROTOCOL_VERSION) {
-			on_hello(end, visitor, &frame, received->fd);
-			return;
-		}
-		snprintf(text, sizeof(text), "version %u of the protocol was expected, and %u came",
-		         SOCKET_PROTOCOL_VERSION, frame.version);
-	} else {
-		socket_describe_fault(&fault, text, sizeof(text));
-		frame.type = 0;
-	}
-	if (received->fd >= 0)
-		socket_close_foreign(received->fd);
-	if (frame.type == SOCKET_REFUSE)
-		visitor_drop(visitor); /* it changed its mind */
-	else
-		visitor_refuse(end, visitor,
-		               frame.type ? SOCKET_REASON_VERSION : SOCKET_REASON_PROTOCOL, text);
-}
-
-void socket_host_visitor(struct socket_end *end, uint32_t which)
-{
-	struct socket_visitor *visitor = &end->host.visitors[which];
-	struct socket_received received;
-	int got;
-
-	if (visitor->fd < 0)
-		return;
-	got = socket_receive(visitor->fd, &received);
-	if (got == -EAGAIN)
-		return;
-	if (got <= 0)
-		visitor_drop(visitor);
-	else
-		on_first_frame(end, visitor, &received);
-}
-
-/* A place for a visitor: a free one, or that of who has been silent longest. */
-static uint32_t visitor_place(struct socket_end *end)
-{
-	struct socket_visitor *visitors = end->host.visitors;
-	uint32_t oldest = 0;
-
-	for (uint32_t i = 0; i < SOCKET_VISITORS_MAX; i++) {
-		if (visitors[i].fd < 0)
-			return i;
-		if (visitors[i].number < visitors[oldest].number)
-			oldest = i;
-	}
-	visitor_refuse(end, &visitors[oldest], SOCKET_REASON_LIMIT,
-	               "too many connections that have not said HELLO");
-	return oldest;
-}
-
-static void pause_accepting(struct socket_end *end, const char *what)
-{
-	socket_log(end, PARTITION_LOG_ERROR, "no guest can be let in: %s", what);
-	socket_watch(end, EPOLL_CTL_MOD, end->host.listen_fd, 0, SOCKET_LISTENER, 0);
-	end->host.accept_again = socket_now() + SOCKET_RESOURCE_RETRY_MS;
-}
-
-void socket_host_accept(struct socket_end *end)
-{
-	uint32_t place;
-	int fd;
-
-	if (socket_foreign_stuck()) {
-		pause_accepting(end, "descriptors that guests sent do not close");
-		return;
-	}
-	fd = accept4(end->host.listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	if (fd < 0) {
-		if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
-			pause_accepting(end, strerror(errno));
-		return;
-	}
-	place = visitor_place(end);
-	if (socket_watch(end, EPOLL_CTL_ADD, fd, EPOLLIN, SOCKET_VISITOR, place)) {
-		close(fd);
-		return;
-	}
-	end->host.visitors[place] = (struct socket_visitor){
-		.fd = fd,
-		.number = end->host.arrivals++,
-		.deadline = socket_now() + SOCKET_HELLO_MS,
-	};
-	socket_host_visitor(end, place); /* most have said HELLO by now */
+	return !a || (b && b < a) ? b : a;
 }
 
 uint64_t socket_host_deadline(const struct socket_end *end)
 {
-	uint64_t first = end->host.accept_again;
+	const struct socket_host *host = &end->host;
 
-	for (unsigned int i = 0; i < SOCKET_VISITORS_MAX; i++) {
-		const struct socket_visitor *visitor = &end->host.visitors[i];
+	return earlier(earlier(host->door.again, host->leave), host->dispose_again);
+}
 
-		if (visitor->fd >= 0 && (!first || visitor->deadline < first))
-			first = visitor->deadline;
-	}
-	return first;
+static void let_next_in(struct socket_end *end)
+{
+	struct socket_arrival next = end->host.next;
+
+	end->host.next_waits = false;
+	let_in(end, &next);
 }
 
 void socket_host_tick(struct socket_end *end, uint64_t now)
 {
-	for (unsigned int i = 0; i < SOCKET_VISITORS_MAX; i++) {
-		struct socket_visitor *visitor = &end->host.visitors[i];
+	struct socket_host *host = &end->host;
 
-		if (visitor->fd >= 0 && visitor->deadline <= now)
-			visitor_refuse(end, visitor, SOCKET_REASON_PROTOCOL,
-			               "no HELLO within 2 seconds");
-	}
-	if (end->host.accept_again && end->host.accept_again <= now) {
-		end->host.accept_again = 0;
-		socket_watch(end, EPOLL_CTL_MOD, end->host.listen_fd, EPOLLIN, SOCKET_LISTENER, 0);
-	}
+	if (host->leave && host->leave <= now)
+		socket_session_end(end);
+	if (host->next_waits && end->fd < 0)
+		let_next_in(end);
+	if (host->door.again && host->door.again <= now && man_door(end))
+		host->door.again = now + SOCKET_RESOURCE_RETRY_MS;
+	pthread_mutex_lock(&end->lock);
+	host->dispose_again = door_flush(&host->door) ? 0 : now + SOCKET_DISPOSE_RETRY_MS;
+	socket_session_arm(end);
+	pthread_mutex_unlock(&end->lock);
 }

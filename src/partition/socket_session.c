@@ -14,30 +14,64 @@
 
 #define HANGUP_EVENTS ((uint32_t)(EPOLLHUP | EPOLLRDHUP | EPOLLERR))
 
-pid_t socket_peer_process(int fd)
+static bool is_leaving(const struct socket_end *end)
 {
-	struct ucred peer;
-	socklen_t size = sizeof(peer);
+	return socket_is_host(end) && end->host.leave;
+}
 
-	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) ? 0 : peer.pid;
+static void arm(struct socket_end *end, int fd, uint32_t *armed, uint32_t events,
+                enum socket_source source)
+{
+	if (events != *armed)
+		socket_watch(end, EPOLL_CTL_MOD, fd, events, source, 0);
+	*armed = events;
+}
+
+/* A guest that does not read gets no further hearing, nor one that has more closed than can be
+ * disposed of. Only the host does this: if both did, each could wait for the other. */
+static bool hears(const struct socket_end *end)
+{
+	return !socket_is_host(end) || is_leaving(end) ||
+	       (!end->wants_writable && end->host.door.rubbish_count < SOCKET_RUBBISH_MAX);
 }
 
 void socket_session_arm(struct socket_end *end)
 {
-	uint32_t events = EPOLLRDHUP;
+	bool wants_out = end->wants_writable || (end->unannounced && !end->announce_again);
+	uint32_t out = EPOLLRDHUP | (wants_out ? EPOLLOUT : 0u), in = EPOLLRDHUP;
 
 	if (end->fd < 0)
 		return;
-	/* A guest that does not read gets no further hearing. Only the host does this: if both did,
-	 * each could wait for the other. */
-	if (!socket_is_host(end) || !end->wants_writable)
-		events |= EPOLLIN;
-	if (end->wants_writable || (end->unannounced && !end->announce_again))
-		events |= EPOLLOUT;
-	if (events == end->armed)
+	if (hears(end))
+		in |= EPOLLIN;
+	if (!socket_is_host(end)) {
+		arm(end, end->fd, &end->armed, in | out, SOCKET_PEER);
 		return;
-	end->armed = events;
-	socket_watch(end, EPOLL_CTL_MOD, end->fd, events, SOCKET_PEER, 0);
+	}
+	arm(end, end->relay, &end->relay_armed, in, SOCKET_RELAY);
+	if (!is_leaving(end))
+		arm(end, end->fd, &end->armed, out, SOCKET_PEER);
+}
+
+/* To be asked, as an event may have been about the guest before. */
+static bool hung_up(int fd)
+{
+	struct pollfd poll_fd = { .fd = fd, .events = POLLRDHUP };
+
+	return poll(&poll_fd, 1, 0) == 1;
+}
+
+/* The guest hung up. Its last words come, and then the relay's end, unless its porter is held up by
+ * what it sent. */
+static void take_leave(struct socket_end *end)
+{
+	if (end->host.leave)
+		return;
+	pthread_mutex_lock(&end->lock);
+	end->host.leave = socket_now() + SOCKET_LEAVE_MS;
+	epoll_ctl(end->epoll_fd, EPOLL_CTL_DEL, end->fd, NULL);
+	socket_session_arm(end);
+	pthread_mutex_unlock(&end->lock);
 }
 
 static void say_presence(struct socket_end *end, enum partition_presence what)
@@ -46,18 +80,35 @@ static void say_presence(struct socket_end *end, enum partition_presence what)
 		end->head.settings.upcalls.presence(end->head.settings.context, what);
 }
 
-void socket_session_begin(struct socket_end *end, int fd, struct socket_ram *ram)
+void socket_session_begin(struct socket_end *end, int fd, int relay, struct socket_ram *ram)
 {
 	pthread_mutex_lock(&end->lock);
 	end->fd = fd;
+	end->relay = relay;
 	end->ram = ram;
-	end->armed = 0;
+	end->armed = end->relay_armed = 0;
+	atomic_store(&end->misused, false);
 	atomic_store(&end->other, socket_peer_process(fd));
 	atomic_store(&end->present, true);
 	socket_ports_announce(end);
 	socket_session_arm(end);
 	pthread_mutex_unlock(&end->lock);
 	say_presence(end, PARTITION_CAME);
+}
+
+/* Until its relay is closed, a porter has the same connection, and the descriptor that may lie in
+ * the relay: these are not the last of them. */
+static void close_connection(struct socket_end *end)
+{
+	shutdown(end->fd, SHUT_RDWR);
+	epoll_ctl(end->epoll_fd, EPOLL_CTL_DEL, end->fd, NULL); /* it has references of its own */
+	close(end->fd);
+	if (socket_is_host(end)) {
+		close(end->relay);
+		door_send_off(&end->host.door, end->host.child, end->host.porter);
+		end->host.leave = 0;
+	}
+	end->fd = end->relay = -1;
 }
 
 void socket_session_end(struct socket_end *end)
@@ -69,8 +120,7 @@ void socket_session_end(struct socket_end *end)
 	pthread_mutex_lock(&end->lock);
 	atomic_store(&end->present, false);
 	atomic_store(&end->other, 0);
-	close(end->fd);
-	end->fd = -1;
+	close_connection(end);
 	end->wants_writable = false;
 	ram = end->ram;
 	end->ram = NULL;
@@ -143,7 +193,7 @@ static void on_writable(struct socket_end *end)
 /* ---- in ---- */
 
 /* Tells both the log and the other end why this session is over. */
-static void hang_up(struct socket_end *end, enum socket_reason reason, const char *text)
+void socket_session_hang_up(struct socket_end *end, enum socket_reason reason, const char *text)
 {
 	socket_log(end, PARTITION_LOG_WARNING, "process %d: %s: disconnected",
 	           (int)atomic_load(&end->other), text);
@@ -151,27 +201,34 @@ static void hang_up(struct socket_end *end, enum socket_reason reason, const cha
 	socket_session_end(end);
 }
 
+/* At the host, the porter has checked it. */
+static bool is_good_port(struct socket_end *end, const struct socket_received *received)
+{
+	if (socket_is_host(end) ? !received->bad_port : socket_check_port(received->fd))
+		return true;
+	if (received->fd >= 0)
+		close(received->fd);
+	socket_session_hang_up(end, SOCKET_REASON_PROTOCOL, SOCKET_BAD_PORT);
+	return false;
+}
+
 static void on_port(struct socket_end *end, uint32_t id, int fd)
 {
-	char text[128];
 	int error;
 
-	if (!socket_check_port(fd, text, sizeof(text))) {
-		socket_close_foreign(fd);
-		hang_up(end, SOCKET_REASON_PROTOCOL, text);
-		return;
-	}
 	pthread_mutex_lock(&end->lock);
 	error = socket_way_open(end, id, fd);
 	pthread_mutex_unlock(&end->lock);
 	if (error == -E2BIG)
-		hang_up(end, SOCKET_REASON_LIMIT,
-		        "more ports than this process lets the other end have (RLIMIT_NOFILE / 4)");
+		socket_session_hang_up(
+			end, SOCKET_REASON_LIMIT,
+			"more ports than this process lets the other end have (RLIMIT_NOFILE / 4)");
 	else if (error)
-		hang_up(end, SOCKET_REASON_LIMIT, "out of memory for a port");
+		socket_session_hang_up(end, SOCKET_REASON_LIMIT, "out of memory for a port");
 }
 
-static void on_frame(struct socket_end *end, const struct socket_frame *frame, int fd)
+static void on_frame(struct socket_end *end, const struct socket_frame *frame,
+                     const struct socket_received *received)
 {
 	const struct partition_upcalls *up = &end->head.settings.upcalls;
 
@@ -180,7 +237,8 @@ static void on_frame(struct socket_end *end, const struct socket_frame *frame, i
 		up->message(end->head.settings.context, frame->id, frame->payload, frame->size);
 		break;
 	case SOCKET_PORT:
-		on_port(end, frame->id, fd);
+		if (is_good_port(end, received))
+			on_port(end, frame->id, received->fd);
 		break;
 	default: /* REFUSE: the decoder lets nothing else through */
 		socket_log(end, PARTITION_LOG_WARNING, "process %d hung up: %s",
@@ -198,19 +256,19 @@ static bool on_received(struct socket_end *end, struct socket_received *received
 	char text[160];
 
 	if (received->lost_descriptor) {
-		hang_up(end, SOCKET_REASON_LIMIT, "out of descriptors for a port");
+		socket_session_hang_up(end, SOCKET_REASON_LIMIT, "out of descriptors for a port");
 		return false;
 	}
 	if (socket_frame_decode(SOCKET_STAGE_SESSION, received->bytes, received->size,
 	                        received->descriptors, &frame, &fault)) {
-		on_frame(end, &frame, received->fd);
+		on_frame(end, &frame, received);
 		/* Hang-ups of earlier ports come first, so that they do not count as open. */
 		return frame.type != SOCKET_PORT;
 	}
 	if (received->fd >= 0)
-		socket_close_foreign(received->fd);
+		close(received->fd);
 	socket_describe_fault(&fault, text, sizeof(text));
-	hang_up(end, SOCKET_REASON_PROTOCOL, text);
+	socket_session_hang_up(end, SOCKET_REASON_PROTOCOL, text);
 	return false;
 }
 
@@ -218,17 +276,41 @@ static bool may_read(struct socket_end *end)
 {
 	bool may;
 
-	if (!socket_is_host(end))
-		return true;
 	pthread_mutex_lock(&end->lock);
-	may = !end->wants_writable;
+	may = hears(end);
+	if (!may)
+		socket_session_arm(end);
 	pthread_mutex_unlock(&end->lock);
 	return may;
 }
 
+/* What a porter passed on: it has looked at the descriptors, and the frame is still to be. */
+static int receive_relayed(struct socket_end *end, struct socket_received *received)
+{
+	struct relay_head head;
+	uint8_t bytes[sizeof(head) + SOCKET_FRAME_MAX];
+	int descriptors[DOOR_RIGHTS_MAX];
+	size_t count;
+	ssize_t got = door_receive(end->relay, bytes, sizeof(bytes), descriptors, &count,
+	                           &received->lost_descriptor, MSG_DONTWAIT);
+
+	if (got < (ssize_t)sizeof(head))
+		return got < 0 ? (int)got : 0;
+	memcpy(&head, bytes, sizeof(head));
+	memcpy(received->bytes, bytes + sizeof(head), (size_t)got - sizeof(head));
+	received->size = head.size;
+	received->descriptors = head.descriptors;
+	received->bad_port = head.bad_port;
+	received->lost_descriptor |= head.lost;
+	received->fd = count ? descriptors[0] : -1;
+	if (count)
+		door_send(end->relay, &(const struct iovec){ &head, 1 }, 1, NULL, 0, MSG_DONTWAIT);
+	return 1;
+}
+
 /* Reads some frames. With `last_words`, the other end has closed and will never read again what
- * this one waits to send. */
-static void read_frames(struct socket_end *end, bool last_words)
+ * this one waits to send. False: there is nothing to read. */
+static bool read_frames(struct socket_end *end, bool last_words)
 {
 	struct socket_received received;
 
@@ -236,22 +318,34 @@ static void read_frames(struct socket_end *end, bool last_words)
 		int got;
 
 		if (atomic_load(&end->closing) || (!last_words && !may_read(end)))
-			return;
-		got = socket_receive(end->fd, &received);
+			return true;
+		got = socket_is_host(end) ? receive_relayed(end, &received)
+		                          : socket_receive(end->fd, &received);
 		if (got == -EAGAIN)
-			return;
+			return false;
 		if (got <= 0)
 			socket_session_end(end);
 		else if (!on_received(end, &received))
-			return;
+			return true;
 	}
+	return true;
 }
 
-void socket_session_input(struct socket_end *end, uint32_t events)
+void socket_session_relayed(struct socket_end *end, uint32_t events)
+{
+	if (end->fd >= 0)
+		read_frames(end, events & HANGUP_EVENTS);
+}
+
+void socket_session_events(struct socket_end *end, uint32_t events)
 {
 	bool over = events & HANGUP_EVENTS;
 
-	if (end->fd >= 0 && (over || events & EPOLLIN))
+	if (end->fd < 0)
+		return;
+	if (socket_is_host(end) && over && hung_up(end->fd))
+		take_leave(end);
+	else if (!socket_is_host(end) && (over || events & EPOLLIN))
 		read_frames(end, over);
 	if (end->fd >= 0 && !over && events & EPOLLOUT)
 		on_writable(end);
@@ -259,12 +353,10 @@ void socket_session_input(struct socket_end *end, uint32_t events)
 
 bool socket_session_is_over(struct socket_end *end)
 {
-	while (end->fd >= 0 && !atomic_load(&end->closing)) {
-		struct pollfd poll_fd = { .fd = end->fd, .events = POLLRDHUP };
-
-		if (poll(&poll_fd, 1, 0) != 1)
-			return false;
-		read_frames(end, true);
+	if (end->fd >= 0 && (end->host.leave || hung_up(end->fd))) {
+		take_leave(end);
+		while (end->fd >= 0 && !atomic_load(&end->closing) && read_frames(end, true))
+			;
 	}
 	return end->fd < 0;
 }

@@ -11,6 +11,7 @@
 #include "kmcl/channel.h"
 #include "kmcl/messages.h"
 #include "partition/partition.h"
+#include "ring/ring.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -19,6 +20,7 @@
 
 #define SOON_MS 300u /* when the guest gives up */
 #define HEARD   64u
+#define PAGES   64u
 
 static struct {
 	struct partition *partition;
@@ -27,8 +29,10 @@ static struct {
 	union wire_message heard[HEARD]; /* what is not answered by itself */
 	uint32_t first, count;
 	uint32_t came, gone;
-	bool deaf;   /* reads nothing more */
-	bool silent; /* says no goodbye */
+	bool deaf;             /* reads nothing more */
+	bool silent;           /* says no goodbye */
+	uint64_t pages[PAGES]; /* of the rings */
+	uint32_t ring_offset;
 } host;
 
 /* ---- what the host says ---- */
@@ -257,15 +261,27 @@ static void expect_failure(NTSTATUS status)
 	assert_int_equal(host.pair->client.pnp_status, status);
 }
 
+#define HEADER_PAGES (WIRE_GPADL_HEADER_WORDS - 1u)
+
+/* The page numbers that a GPADL of a header and a body names. */
+static void keep_pages(const union wire_message *header, const union wire_message *body)
+{
+	memcpy(host.pages, header->bytes + sizeof(header->gpadl_header) + 8, HEADER_PAGES * 8);
+	memcpy(host.pages + HEADER_PAGES, body->bytes + sizeof(body->gpadl_body),
+	       WIRE_GPADL_BODY_WORDS * 8);
+}
+
 static void open_it(void)
 {
-	union wire_message m;
+	union wire_message m, body;
 
 	enable();
 	m = hear(WIRE_GPADL_HEADER);
-	hear(WIRE_GPADL_BODY);
+	body = hear(WIRE_GPADL_BODY);
+	keep_pages(&m, &body);
 	say_created(&m, 0);
 	m = hear(WIRE_OPEN_CHANNEL);
+	host.ring_offset = m.open_channel.ring_offset;
 	say_opened(&m, 0);
 	pair_wait(pair_traced(&host.pair->client, "OSP"));
 }
@@ -608,6 +624,72 @@ static void releases_to_a_host_that_reads_nothing(void **state)
 	messages_max = before;
 }
 
+/* The ring from the host to the guest, as the guest has described it. */
+static void write_to_guest(struct ring_writer *ring, void **list, struct partition_pin *pin)
+{
+	struct ring_memory memory = { .pages = (uint8_t **)list };
+
+	for (uint32_t i = 0; i < 16; i++)
+		list[i] = partition_page(pin, host.pages[host.ring_offset + 1 + i]);
+	memory.control = partition_page(pin, host.pages[host.ring_offset]);
+	memory.size = 16 * WIRE_PAGE_SIZE;
+	assert_int_equal(ring_writer_init(ring, &memory), RING_OK);
+}
+
+/* Requests, as many as go into the ring; how many. */
+static uint32_t send_requests(struct ring_writer *ring)
+{
+	static const uint64_t payload[8];
+	uint32_t count = 0;
+
+	for (;;) {
+		struct wire_packet packet = { .type = WIRE_PACKET_DATA_INBAND,
+			                      .offset8 = 2,
+			                      .flags = WIRE_PACKET_FLAG_COMPLETION_REQUESTED,
+			                      .transaction_id = count };
+		struct ring_span span = { payload, sizeof(payload) };
+
+		if (ring_write(ring, packet, &span, 1) != RING_OK)
+			break;
+		count++;
+	}
+	ring_write_publish(ring);
+	return count;
+}
+
+static void answers_to_a_host_that_reads_none(void **state)
+{
+	struct pair_end *client = &host.pair->client;
+	struct partition_address flag = { .id = 1, .sint = WIRE_SINT_DEFAULT };
+	struct kmcl_channel_info info;
+	struct partition_link *link;
+	struct partition_pin *pin;
+	struct ring_writer ring;
+	uint32_t requests = 0;
+	union wire_message m;
+	void *list[16];
+
+	open_it();
+	pin = partition_pin(host.partition);
+	write_to_guest(&ring, list, pin);
+	assert_int_equal(partition_connect(host.partition, flag, &link), 0);
+	while (requests < 500000 && !pair_logged_errors()) {
+		requests += send_requests(&ring);
+		partition_signal(link);
+	}
+	assert_true(requests < 500000);
+	hear(WIRE_CLOSE_CHANNEL);
+	m = hear(WIRE_GPADL_TEARDOWN);
+	say_torndown(&m);
+	pair_wait(pair_traced(client, "C"));
+	kmcl_channel_info(client->channel, &info);
+	assert_int_equal(info.statistics.faults, 1);
+	partition_disconnect(link);
+	partition_unpin(pin);
+	VmbChannelDisable(client->channel);
+	pool_is_back(state);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(int argc, char **argv)
@@ -626,6 +708,7 @@ int main(int argc, char **argv)
 		TEST(tl_results_are_for_one_pair),
 		TEST(tl_result_of_a_host_that_goes),
 		TEST(releases_to_a_host_that_reads_nothing),
+		TEST(answers_to_a_host_that_reads_none),
 	};
 
 	pair_main(argc, argv);

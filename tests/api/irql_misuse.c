@@ -285,6 +285,7 @@ static void expect_misuse(const struct misuse *m, KIRQL irql)
 		n += (size_t)got;
 	close(fds[0]);
 	assert_int_equal(waitpid(child, &status, 0), child);
+	pair_forget(child);
 #ifdef NDEBUG
 	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
 		fail_msg("%s: status %#x, said %s", m->function, status, said);

@@ -3,6 +3,8 @@
 #define INITGUID
 #include "pair.h"
 
+#include "../temporary.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -266,6 +268,28 @@ void pair_remove(struct pair_end *end)
 	end->channel = NULL;
 }
 
+/* "unix:" and a path, or "local:" and a name. */
+static void pair_uri(char *uri, size_t size, pid_t process, int serial)
+{
+	char directory[100] = "";
+
+	if (strcmp(pair_scheme, "unix") == 0)
+		temporary_path(directory, sizeof(directory), "");
+	snprintf(uri, size, "%s:%skmcl-test-%d-%d", pair_scheme, directory, (int)process, serial);
+}
+
+void pair_forget(pid_t process)
+{
+	char uri[128], lock_file[140];
+
+	pair_uri(uri, sizeof(uri), process, 0);
+	snprintf(lock_file, sizeof(lock_file), "%s.lock", uri);
+	if (strcmp(pair_scheme, "unix") != 0)
+		return;
+	unlink(uri + strlen("unix:"));
+	unlink(lock_file + strlen("unix:"));
+}
+
 struct pair *pair_create_versions(uint32_t host_max, uint32_t guest_max)
 {
 	struct kmcl_host_options host = { .size = sizeof(host), .version_max = host_max };
@@ -274,8 +298,7 @@ struct pair *pair_create_versions(uint32_t host_max, uint32_t guest_max)
 	static int serial;
 
 	assert_non_null(pair);
-	snprintf(pair->uri, sizeof(pair->uri), "%s:%skmcl-test-%d-%d", pair_scheme,
-	         strcmp(pair_scheme, "unix") == 0 ? "/tmp/" : "", (int)getpid(), serial++);
+	pair_uri(pair->uri, sizeof(pair->uri), getpid(), serial++);
 	assert_int_equal(kmcl_host_open_ex(pair->uri, &host, &pair->vmbus), 0);
 	assert_int_equal(kmcl_guest_open_ex(pair->uri, &guest, &pair->bus), 0);
 	pair_add_server(pair, &pair->server, &pair_instance);

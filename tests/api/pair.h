@@ -77,6 +77,8 @@ extern const GUID pair_instance;
 
 /* In main(): takes the scheme from the arguments, and silences or records the log. */
 void pair_main(int argc, char **argv);
+/* Removes what another process, which was killed, left of its first pair. */
+void pair_forget(pid_t process);
 /* Faults that were logged since the last call. */
 uint32_t pair_logged_errors(void);
 

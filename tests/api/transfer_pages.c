@@ -296,6 +296,53 @@ static void queued_ones_survive_a_save(void **state)
 	assert_int_equal(pair_logged_errors(), 0);
 }
 
+static VMBPACKET chosen(struct pair_end *end, uint32_t id, NTSTATUS expected)
+{
+	VMBPACKET packet = VmbPacketAllocate(end->channel);
+
+	VmbPacketSetCompletionRoutine(packet, pair_completed);
+	assert_int_equal(kmcl_packet_set_transaction_id(packet, id), expected);
+	return packet;
+}
+
+/* covers: kmcl_packet_set_transaction_id */
+static void a_sender_chooses_its_ids(void **state)
+{
+	struct kmcl_transfer_range range = { 1, 2 };
+	struct pair *pair = pair_create();
+	struct pair_end *end = &pair->server;
+	uint64_t word = 7;
+	VMBPACKET packet;
+
+	pair->client.process = look;
+	VmbPacketFree(chosen(end, 0, STATUS_INVALID_PARAMETER_2));
+	VmbPacketFree(chosen(end, 65537, STATUS_INVALID_PARAMETER_2));
+	assert_int_equal(kmcl_packet_set_transaction_id(NULL, 1), STATUS_INVALID_PARAMETER_1);
+	VmbPacketFree(chosen(end, 65536, STATUS_SUCCESS));
+	/* One that waits for the channel has its id, and so has one that is not sent yet. */
+	packet = chosen(end, 5, STATUS_SUCCESS);
+	VmbPacketFree(chosen(end, 5, STATUS_DEVICE_BUSY));
+	assert_int_equal(kmcl_packet_send_transfer_pages(packet, &word, 8, 1, &range, 1, WAIT),
+	                 STATUS_SUCCESS);
+	VmbPacketFree(chosen(end, 5, STATUS_DEVICE_BUSY));
+	pair_open(pair);
+	pair_wait(end->completions == 1);
+	/* Each of them in some order, and others among them. */
+	for (uint32_t i = 0; i < 600; i++) {
+		uint32_t id = 1 + i * 37 % 600;
+
+		packet = chosen(end, id, STATUS_SUCCESS);
+		assert_int_equal(pair_send(end, &word, sizeof(word), WAIT), STATUS_SUCCESS);
+		assert_int_equal(
+			kmcl_packet_send_transfer_pages(packet, &word, 8, 1, &range, 1, WAIT),
+			STATUS_SUCCESS);
+	}
+	pair_wait(end->completions == 1201);
+	assert_int_equal(end->cancelled, 0);
+	pair_destroy(pair);
+	assert_int_equal(pair_logged_errors(), 0);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -305,6 +352,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(ended_by_the_completion_or_the_close),
 		cmocka_unit_test(wait_for_the_channel_and_its_ring),
 		cmocka_unit_test(queued_ones_survive_a_save),
+		cmocka_unit_test(a_sender_chooses_its_ids),
 	};
 
 	pair_main(argc, argv);

@@ -113,6 +113,29 @@ start nothing
 guest 1 'reads that move nothing' disk read "$dir/copy"
 guest 1 'and are not counted' disk bench -t 1
 
+# A control socket that takes the connection and the words, and is silent for a while.
+end_host
+python3 - "$dir/control" <<'PYTHON' &
+import socket, sys, time
+s = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+s.bind(sys.argv[1])
+s.listen(4)
+c, _ = s.accept()
+time.sleep(3)
+c.send(b"0 \nkey=A\x1b[31mB\xc2\x9bC\n")
+PYTHON
+host=$!
+for _ in $(seq 200); do
+	[ -S "$dir/control" ] && break
+	sleep 0.1
+done
+timeout 20 "$kmcl" ctl --control "$dir/control" kvp list >"$dir/out" 2>"$dir/err"
+report 'a slow answer of a control socket' 0 $? "$dir/out" "$dir/err"
+says 'waiting for the host: its answer on the control socket'
+grep -q '^key=A?\[31mB??C$' "$dir/out"
+report 'in which there are no control characters' 0 $? "$dir/out"
+end_host
+
 # Not only the commands' own texts: what a host says when it refuses.
 python3 - "$dir/refusing" <<'PYTHON' &
 import os, socket, struct, sys

@@ -97,6 +97,7 @@ static int teardown(void **state)
 	}
 	close(f->image_fd);
 	snprintf(command, sizeof(command), "rm -rf %s", f->directory);
+	free(f);
 	return system(command);
 }
 

@@ -20,10 +20,12 @@
 
 #include "disk_image.h"
 
+#include "../temporary.h"
+
 #define SIZE (8u << 20)
 
 struct fixture {
-	char path[64];
+	char path[TEMPORARY_PATH_MAX];
 	struct disk_image image;
 	struct disk_queue *queue;
 	pthread_mutex_t lock;
@@ -118,7 +120,7 @@ static int make_image(struct fixture *f, off_t size)
 {
 	int fd;
 
-	strcpy(f->path, "/tmp/kmcl-disk-image-XXXXXX");
+	temporary_path(f->path, sizeof(f->path), "kmcl-disk-image-XXXXXX");
 	fd = mkstemp(f->path);
 	if (fd < 0 || ftruncate(fd, size))
 		return -1;

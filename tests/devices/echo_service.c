@@ -14,6 +14,8 @@
 
 #include "echo.h"
 
+#include "../temporary.h"
+
 #define TAG 0x74736574u
 
 struct fixture {
@@ -29,13 +31,13 @@ static const char *uri_pattern = "local:echo-%d-%u";
 static int setup(void **state)
 {
 	static unsigned int number;
-	static const GUID instance = { 0x55667788 };
+	static const struct echo_service_options options = { .instance = { 0x55667788 } };
 	struct fixture *f = calloc(1, sizeof(*f));
 
 	*state = f;
 	snprintf(f->uri, sizeof(f->uri), uri_pattern, getpid(), number++);
 	if (!NT_SUCCESS(kmcl_host_open(f->uri, &f->vmbus)) ||
-	    !NT_SUCCESS(echo_service_create(f->vmbus, &instance, &f->host)) ||
+	    !NT_SUCCESS(echo_service_create(f->vmbus, &options, &f->host)) ||
 	    !NT_SUCCESS(kmcl_guest_open(f->uri, &f->bus)) ||
 	    !NT_SUCCESS(echo_open(f->bus, NULL, 20000, &f->guest)))
 		return -1;
@@ -129,7 +131,7 @@ static void a_run_ends_with_its_channel(void **state)
 	struct echo_run run = {
 		.operation = ECHO_ECHO, .size = 64, .depth = 16, .count = 1u << 30
 	};
-	static const GUID instance = { 0x55667788 };
+	static const struct echo_service_options options = { .instance = { 0x55667788 } };
 
 	for (int round = 0; round < 24; round++) {
 		pthread_t thread;
@@ -141,7 +143,7 @@ static void a_run_ends_with_its_channel(void **state)
 		assert_int_equal(status, STATUS_DEVICE_REMOVED);
 		assert_int_equal(echo_run(f->guest, &run), STATUS_DEVICE_REMOVED);
 		echo_close(f->guest);
-		assert_int_equal(echo_service_create(f->vmbus, &instance, &f->host), 0);
+		assert_int_equal(echo_service_create(f->vmbus, &options, &f->host), 0);
 		assert_int_equal(echo_open(f->bus, NULL, 20000, &f->guest), 0);
 	}
 }
@@ -157,6 +159,6 @@ int main(int argc, char **argv)
 	};
 
 	if (argc > 1)
-		uri_pattern = argv[1];
+		uri_pattern = temporary_uri(argv[1]);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -13,6 +13,8 @@
 #include "heartbeat.h"
 #include "ic_guest.h"
 
+#include "../temporary.h"
+
 static const char *uri_pattern = "local:heartbeat-%d-%u";
 static const struct ic_version newest[] = { { 3, 0 }, { 1, 0 }, { 0, 0 } };
 static const struct ic_version oldest[] = { { 1, 0 }, { 0, 0 } };
@@ -289,13 +291,6 @@ static bool spoil_type(struct ic_guest *guest, struct ic_guest_message *m)
 	return true;
 }
 
-static bool spoil_body(struct ic_guest *guest, struct ic_guest_message *m)
-{
-	if (m->header.type == IC_HEARTBEAT)
-		m->header.size = 0xffff;
-	return true;
-}
-
 static bool spoil_length(struct ic_guest *guest, struct ic_guest_message *m)
 {
 	if (m->header.type != IC_HEARTBEAT)
@@ -317,7 +312,6 @@ static void answers_that_are_wrong_do_not_count(void **state)
 		{ spoil_transaction, "transaction of an answer that is not owed" },
 		{ spoil_flags, "flags of an answer: expected 0x5, got 0x3" },
 		{ spoil_type, "type of an answer: expected 0x1, got 0x3" },
-		{ spoil_body, "bytes of an answer's body: expected 0xffff, got 0x28" },
 		{ spoil_length, "bytes of an answer: expected 0x14, got 0x13" },
 	};
 	struct fixture *f = *state;
@@ -424,6 +418,6 @@ int main(int argc, char **argv)
 	};
 
 	if (argc > 1)
-		uri_pattern = argv[1];
+		uri_pattern = temporary_uri(argv[1]);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

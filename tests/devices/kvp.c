@@ -15,6 +15,8 @@
 #include "ic_guest.h"
 #include "kvp_message.h"
 
+#include "../temporary.h"
+
 #define LONG_MS 20000u
 #define RECORDS 8u
 
@@ -664,6 +666,6 @@ int main(int argc, char **argv)
 	};
 
 	if (argc > 1)
-		uri_pattern = argv[1];
+		uri_pattern = temporary_uri(argv[1]);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -210,6 +210,14 @@ static void prepare_flush(struct lane *l)
 	l->io.length = 0;
 }
 
+/* Of any block: it is all or nothing. */
+static void prepare_verify(struct lane *l)
+{
+	prepare_flush(l);
+	l->io.cdb[0] = SCSI_VERIFY_10;
+	l->io.cdb[8] = 1;
+}
+
 static void prepare_power(struct lane *l, bool start)
 {
 	prepare_flush(l);
@@ -490,7 +498,10 @@ static void run_batch(struct fixture *f)
 	}
 	writers = count;
 	if (!count || !pick(f, 5)) {
-		prepare_flush(flush_lane);
+		if (pick(f, 4))
+			prepare_flush(flush_lane);
+		else
+			prepare_verify(flush_lane);
 		lanes[count++] = flush_lane;
 	}
 	run(f, lanes, count);

@@ -529,7 +529,14 @@ static void write_same_refuses(void **state)
 
 static void verify_checks_the_range(void **state)
 {
+	struct scsi_disk read_only = thin;
+
+	read_only.read_only = true;
 	RUN(&thin, 0, 0, SCSI_VERIFY_10, 0, 0, 1, 0xff, 0xff, 0, 0, 1, 0);
+	assert_int_equal(out.kind, SCSI_DO_FLUSH);
+	RUN(&read_only, 0, 0, SCSI_VERIFY_10, 0, 0, 1, 0xff, 0xff, 0, 0, 1, 0);
+	assert_good();
+	RUN(&thin, 0, 0, SCSI_VERIFY_10, 0, 0, 1, 0xff, 0xff, 0, 0, 0, 0); /* no blocks */
 	assert_good();
 	RUN(&thin, 0, 0, SCSI_VERIFY_16, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 1, 0, 0);
 	assert_sense(SCSI_KEY_ILLEGAL_REQUEST, SCSI_ASC_LBA_OUT_OF_RANGE);

@@ -18,6 +18,8 @@
 #include "storvsc_protocol.h"
 #include "storvsp.h"
 
+#include "../temporary.h"
+
 #define SIZE (8u << 20)
 #define TAG  0x74736574u
 
@@ -34,7 +36,7 @@ struct raw {
 
 struct fixture {
 	struct raw raw[2];
-	char uri[128], path[64], second_path[64];
+	char uri[128], path[TEMPORARY_PATH_MAX], second_path[TEMPORARY_PATH_MAX];
 	HANDLE vmbus;
 	PDEVICE_OBJECT bus;
 	struct storvsp *host;
@@ -51,7 +53,7 @@ static void make_image(char *path)
 {
 	int fd;
 
-	strcpy(path, "/tmp/kmcl-scsi-XXXXXX");
+	temporary_path(path, TEMPORARY_PATH_MAX, "kmcl-scsi-XXXXXX");
 	fd = mkstemp(path);
 	assert_true(fd >= 0);
 	assert_int_equal(ftruncate(fd, SIZE), 0);
@@ -885,6 +887,6 @@ int main(int argc, char **argv)
 	};
 
 	if (argc > 1)
-		uri_pattern = argv[1];
+		uri_pattern = temporary_uri(argv[1]);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -376,6 +376,10 @@ static void a_shorter_answer_is_an_answer(void **state)
 	assert_int_equal(storvsc_execute(f->guest, &io), STATUS_SUCCESS);
 	tell(f, SCSI_INQUIRY, 1000, overrun_with_error);
 	assert_int_equal(storvsc_execute(f->guest, &io), STATUS_IO_DEVICE_ERROR);
+	/* Size and block are in the first half of a capacity's 32 bytes. */
+	tell(f, SCSI_SERVICE_ACTION_IN_16, 1000, overrun);
+	assert_int_equal(storvsc_identify(f->guest, first, &f->disk), STATUS_SUCCESS);
+	assert_int_equal(f->disk.size, ODD_DISK_SIZE);
 	tell(f, SCSI_READ_16, 1000, overrun); /* half of a read is not what was asked for */
 	assert_int_equal(read_some(f), STATUS_DEVICE_DATA_ERROR);
 	IoFreeMdl(io.mdl);

@@ -21,12 +21,14 @@
 #include "storvsc_protocol.h"
 #include "storvsp.h"
 
+#include "../temporary.h"
+
 #define SIZE (8u << 20)
 #define DISC (1u << 20)
 #define TAG  0x74736574u
 
 struct fixture {
-	char uri[128], disk[64], discs[2][64];
+	char uri[128], disk[TEMPORARY_PATH_MAX], discs[2][TEMPORARY_PATH_MAX];
 	HANDLE vmbus;
 	PDEVICE_OBJECT bus;
 	struct storvsp *host;
@@ -47,7 +49,7 @@ static void make_image(char *path, uint32_t size, uint8_t mark)
 	uint32_t i;
 	int fd;
 
-	strcpy(path, "/tmp/kmcl-units-XXXXXX");
+	temporary_path(path, TEMPORARY_PATH_MAX, "kmcl-units-XXXXXX");
 	fd = mkstemp(path);
 	assert_true(fd >= 0);
 	for (i = 0; i < size / 512; i++) {
@@ -561,6 +563,6 @@ int main(int argc, char **argv)
 	};
 
 	if (argc > 1)
-		uri_pattern = argv[1];
+		uri_pattern = temporary_uri(argv[1]);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

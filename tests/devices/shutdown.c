@@ -14,6 +14,8 @@
 #include "ic_guest.h"
 #include "shutdown.h"
 
+#include "../temporary.h"
+
 static const char *uri_pattern = "local:shutdown-%d-%u";
 
 static const GUID type = {
@@ -400,6 +402,6 @@ int main(int argc, char **argv)
 	};
 
 	if (argc > 1)
-		uri_pattern = argv[1];
+		uri_pattern = temporary_uri(argv[1]);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -13,6 +13,8 @@
 #include "ic_guest.h"
 #include "timesync.h"
 
+#include "../temporary.h"
+
 #define SECOND 10000000ull /* in 100 ns */
 
 static const char *uri_pattern = "local:timesync-%d-%u";
@@ -305,6 +307,6 @@ int main(int argc, char **argv)
 	};
 
 	if (argc > 1)
-		uri_pattern = argv[1];
+		uri_pattern = temporary_uri(argv[1]);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -105,6 +105,36 @@ static void it_is_called_one_at_a_time(void **state)
 	assert_int_equal(said.times, 2000);
 }
 
+static void others_have_accounts(void **state)
+{
+	struct nt_log_account one = { 0 }, other = { 0 };
+	struct said said = { 0 };
+
+	nt_log_set(keep, &said, NT_LOG_WARNING);
+	for (unsigned i = 0; i < 100000; i++)
+		nt_log_limited(&one, NT_LOG_VISITORS, NT_LOG_WARNING, "bus", "visitor %u", i);
+	assert_int_equal(said.times, NT_LOG_LINES);
+	/* what the operator must know, another kind, and another guest are as ever */
+	nt_log_limited(&one, NT_LOG_OPERATOR, NT_LOG_ERROR, "bus", "out of %s", "descriptors");
+	assert_int_equal(said.times, NT_LOG_LINES + 1);
+	assert_string_equal(said.text, "out of descriptors");
+	nt_log_limited(&one, NT_LOG_PACKETS, NT_LOG_ERROR, "disk", "packet");
+	nt_log_limited(&other, NT_LOG_VISITORS, NT_LOG_WARNING, "bus", "visitor");
+	assert_int_equal(said.times, NT_LOG_LINES + 3);
+	/* what is not shown anyway uses nothing up */
+	for (unsigned i = 0; i < 100; i++)
+		nt_log_limited(&other, NT_LOG_VISITORS, NT_LOG_INFO, "bus", "visitor");
+	nt_log_limited(&other, NT_LOG_VISITORS, NT_LOG_WARNING, "bus", "again");
+	assert_string_equal(said.text, "again");
+	/* later it is said how many there were */
+	one.kinds[NT_LOG_VISITORS].since -= NT_LOG_WINDOW_NS;
+	said.times = 0;
+	nt_log_limited(&one, NT_LOG_VISITORS, NT_LOG_WARNING, "bus", "late");
+	assert_int_equal(said.times, 2);
+	assert_string_equal(said.text, "late");
+	nt_log_set(NULL, NULL, NT_LOG_WARNING);
+}
+
 static void fail_an_assertion(void)
 {
 	NT_FRE_ASSERT(1 == 2);
@@ -129,6 +159,7 @@ int main(void)
 		cmocka_unit_test(control_characters_do_not_pass),
 		cmocka_unit_test(a_callback_that_logs_does_not_lock_up),
 		cmocka_unit_test(it_is_called_one_at_a_time),
+		cmocka_unit_test(others_have_accounts),
 		cmocka_unit_test(stops_say_why),
 	};
 

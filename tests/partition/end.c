@@ -2,6 +2,8 @@
 
 #include "end.h"
 
+#include "../temporary.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <poll.h>
@@ -15,8 +17,9 @@
 #define PATIENCE_SECONDS 20 /* far more than anything takes, also under a sanitizer */
 
 const char *end_scheme = "local";
+uint64_t end_memory_max;
 
-static char directory[64];
+static char directory[80];
 static unsigned int uris;
 
 void must_failed(const char *file, int line, const char *condition)
@@ -34,7 +37,7 @@ const char *end_new_uri(void)
 		return uri;
 	}
 	if (!directory[0]) {
-		strcpy(directory, "/tmp/kmcl-test-XXXXXX");
+		temporary_path(directory, sizeof(directory), "kmcl-test-XXXXXX");
 		assert_non_null(mkdtemp(directory));
 	}
 	snprintf(uri, sizeof(uri), "unix:%s/%u", directory, uris++);
@@ -158,6 +161,7 @@ static int try_open(struct end *end, enum partition_end side, const char *uri, s
 		.end = side,
 		.upcalls = { on_message, on_writable, on_presence, on_log },
 		.context = end,
+		.memory_max = end_memory_max,
 	};
 	if (side == PARTITION_GUEST)
 		end->settings.ram = ram_new(pages);

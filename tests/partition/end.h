@@ -50,6 +50,9 @@ struct end {
 /* "local" or "unix": what the test was started with. */
 extern const char *end_scheme;
 
+/* What hosts are opened with from here on. */
+extern uint64_t end_memory_max;
+
 /* A URI that nobody used yet. */
 const char *end_new_uri(void);
 /* Removes what end_new_uri() made in the file system. */

@@ -111,8 +111,10 @@ static void test_paths_that_cannot_be(void **state)
 {
 	char deep[300];
 
-	assert_int_equal(end_try_open(&host, PARTITION_HOST, "unix:/nowhere/at/all", 0), -ENOENT);
-	assert_non_null(strstr(host.why, "/nowhere/at/all"));
+	assert_int_equal(end_try_open(&host, PARTITION_HOST, "unix:/nowhere/at/all", 0), -ENOTDIR);
+	assert_non_null(strstr(host.why, "/nowhere/at/all: there is no such directory"));
+	assert_int_equal(end_try_open(&host, PARTITION_GUEST, "unix:/nowhere/at/all", 0), -ENOTDIR);
+	assert_non_null(strstr(host.why, "/nowhere/at/all: there is no such directory"));
 	memset(deep, 'x', sizeof(deep));
 	memcpy(deep, "unix:/tmp/", 10);
 	deep[sizeof(deep) - 1] = 0;

@@ -5,6 +5,8 @@
 
 #include "raw.h"
 
+#include "../temporary.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -45,7 +47,7 @@ static int teardown(void **state)
 	end_await(&host, &host.messages, 1);
 	end_close_both(&host, &guest);
 	for (int i = 0; i < 100 && count_descriptors() != descriptors_before; i++)
-		usleep(20000); /* foreign descriptors are closed on a thread of their own */
+		usleep(20000); /* some are closed by processes of their own */
 	assert_int_equal(count_descriptors(), descriptors_before);
 	return 0;
 }
@@ -145,9 +147,9 @@ static void test_memory_that_could_shrink(void **state)
 
 static void test_memory_that_is_none(void **state)
 {
-	char name[] = "/tmp/kmcl-test-file-XXXXXX";
+	char name[128];
 	int pipe_fds[2];
-	int file = mkostemp(name, O_CLOEXEC);
+	int file = mkostemp(temporary_path(name, sizeof(name), "kmcl-test-file-XXXXXX"), O_CLOEXEC);
 
 	assert_int_equal(ftruncate(file, 4096), 0);
 	unlink(name);
@@ -160,6 +162,30 @@ static void test_memory_that_is_none(void **state)
 	                  "a memfd was expected");
 	memory_is_refused(read_only_memfd(), 4096, "reading and writing");
 	memory_is_refused(raw_memfd(4096, RAW_SEALS | F_SEAL_WRITE), 4096, "cannot be mapped");
+}
+
+/* A host may come to touch all that it has mapped, and that is then its own. */
+static int setup_low(void **state)
+{
+	int error;
+
+	end_memory_max = 8192;
+	error = setup(state);
+	end_memory_max = 0;
+	return error;
+}
+
+static void test_memory_beyond_the_limit(void **state)
+{
+	memory_is_refused(raw_memfd(12288, RAW_SEALS), 12288,
+	                  "at most 8192 bytes were expected, and 12288 came");
+	memory_is_refused(raw_memfd(1ull << 40, RAW_SEALS), 1ull << 40, "at most 8192 bytes");
+}
+
+static void test_memory_beyond_the_default(void **state)
+{
+	memory_is_refused(raw_memfd(PARTITION_MEMORY_MAX + 4096, RAW_SEALS),
+	                  PARTITION_MEMORY_MAX + 4096, "at most 4294967296 bytes were expected");
 }
 
 static void test_memory_of_huge_pages(void **state)
@@ -391,14 +417,13 @@ static void test_guest_misuses_a_port(void **state)
 {
 	struct partition_port *port;
 	char junk[1000] = { 0 };
-	int any = raw_memfd(4096, 0);
 	int fd, signal_fd;
 
 	assert_int_equal(partition_listen(host.partition, 33, &port), 0);
 	fd = raw_guest(uri);
 	signal_fd = receive_port(fd);
-	/* As much as it takes, in any size, with descriptors. */
-	raw_send(signal_fd, junk, 300, &any, 1);
+	/* As much as it takes, in any size. */
+	raw_send(signal_fd, junk, 300, NULL, 0);
 	while (send(signal_fd, junk, sizeof(junk), MSG_DONTWAIT) > 0)
 		;
 	assert_int_equal(errno, EAGAIN);
@@ -422,7 +447,6 @@ static void test_guest_misuses_a_port(void **state)
 	assert_true(quiet(port));
 	close(signal_fd);
 	close(fd);
-	close(any);
 	end_await(&host, &host.gone, 2);
 	partition_unlisten(port);
 }
@@ -568,6 +592,8 @@ static const struct CMUnitTest tests[] = {
 	TEST(test_leaves_before_welcome),
 	TEST(test_memory_that_could_shrink),
 	TEST(test_memory_that_is_none),
+	cmocka_unit_test_setup_teardown(test_memory_beyond_the_limit, setup_low, teardown),
+	TEST(test_memory_beyond_the_default),
 	TEST(test_memory_of_huge_pages),
 	TEST(test_descriptors_out_of_number),
 	TEST(test_silent_visitors_hold_nobody_up),

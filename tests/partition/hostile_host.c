@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -120,10 +121,57 @@ static void test_refusals(void **state)
 
 static void test_closes_without_an_answer(void **state)
 {
-	int fd = begin();
+	struct pollfd more = { .fd = listener, .events = POLLIN };
 
-	close(fd);
+	close(begin());
+	/* It may be the next host that listens: until it has no more patience. */
+	while (poll(&more, 1, 1000) == 1)
+		close(accept4(listener, NULL, NULL, SOCK_CLOEXEC));
 	expect_open(-ECONNREFUSED, "without an answer");
+}
+
+static void test_the_next_host_answers(void **state)
+{
+	uint8_t bytes[64];
+	int fd;
+
+	close(begin());
+	close(accept_hello());
+	fd = accept_hello();
+	raw_send(fd, bytes, raw_welcome(bytes), NULL, 0);
+	expect_open(0, "");
+	end_await(&guest, &guest.came, 1);
+	end_close(&guest);
+	end_free_ram(&guest);
+	close(fd);
+}
+
+/* More visitors than the host has room for, at the moment. */
+static void test_the_hosts_queue_is_full(void **state)
+{
+	int waiting[16], fd, count = 0;
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+
+	strcpy(address.sun_path, raw_path(uri));
+	for (;;) {
+		fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+		if (connect(fd, (struct sockaddr *)&address, sizeof(address)))
+			break;
+		assert_true(count < 16);
+		waiting[count++] = fd;
+	}
+	assert_int_equal(errno, EAGAIN);
+	close(fd);
+	assert_int_equal(pthread_create(&opener, NULL, open_guest, NULL), 0);
+	for (int i = 0; i < count; i++) {
+		close(accept4(listener, NULL, NULL, SOCK_CLOEXEC));
+		close(waiting[i]);
+	}
+	fd = accept_hello();
+	close(listener);
+	listener = -1;
+	close(fd);
+	expect_open(-ECONNREFUSED, "nobody listens");
 }
 
 static void test_does_not_answer(void **state)
@@ -226,6 +274,8 @@ static const struct CMUnitTest tests[] = {
 	TEST(test_answer_wrong),
 	TEST(test_refusals),
 	TEST(test_closes_without_an_answer),
+	TEST(test_the_next_host_answers),
+	TEST(test_the_hosts_queue_is_full),
 	TEST(test_does_not_answer),
 	TEST(test_nobody_listens),
 	TEST(test_socket_of_another_kind),

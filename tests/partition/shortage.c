@@ -149,7 +149,7 @@ static void test_port_is_announced_later(void **state)
 	close(raw_guest(uri));
 	end_await(&host, &host.gone, 1);
 
-	fd = connect_short(1);
+	fd = connect_short(2); /* its connection and its relay */
 	raw_send(fd, bytes, raw_hello(bytes, 1, 0), NULL, 0);
 	assert_int_equal(raw_receive(fd).bytes[0], 2);
 	end_await(&host, &host.came, 2);

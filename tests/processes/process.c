@@ -3,6 +3,8 @@
 #include "process.h"
 #include "traffic.h"
 
+#include "../temporary.h"
+
 #include "nt/nt.h"
 
 #include <dirent.h>
@@ -233,11 +235,33 @@ unsigned process_rounds(unsigned standard)
 	return (unsigned)rounds;
 }
 
+/* Whoever was killed last left a socket and a lock. */
+static unsigned uris;
+
+static void uri_at(char *uri, size_t size, unsigned serial)
+{
+	snprintf(uri, size, "unix:%s/kmcl-processes-%d-%u", temporary_directory(), (int)getpid(),
+	         serial);
+}
+
+static void remove_uris(void)
+{
+	char uri[128], lock[140];
+
+	for (unsigned i = 0; i < uris; i++) {
+		uri_at(uri, sizeof(uri), i);
+		snprintf(lock, sizeof(lock), "%s.lock", uri);
+		unlink(uri + strlen("unix:"));
+		unlink(lock + strlen("unix:"));
+	}
+}
+
 const char *process_new_uri(void)
 {
-	static char uri[64];
-	static unsigned serial;
+	static char uri[128];
 
-	snprintf(uri, sizeof(uri), "unix:/tmp/kmcl-processes-%d-%u", (int)getpid(), serial++);
+	if (!uris)
+		atexit(remove_uris);
+	uri_at(uri, sizeof(uri), uris++);
 	return uri;
 }

@@ -372,7 +372,7 @@ static const struct vector vectors[] = {
 	HOST(response_6_0, response_6_0, 0, 0),
 	HOST(response_pages, response_pages, 0, 0),
 	GUEST(unload, unload, V(0_13), 0),
-	HOST(unload_complete, unload_complete, V(1_1), 0),
+	HOST(unload_complete, unload_complete, V(0_13), 0),
 	GUEST(open_reserved, open_reserved, V(4_0), 0),
 	GUEST(close_reserved, close_reserved, 0, 0),
 	HOST(close_reserved_response, close_reserved_response, V(4_0), 0),

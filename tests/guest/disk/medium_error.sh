@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Sectors that the host cannot read or write are EIO in the guest, and nothing else.
+# What the host lost from its cache it does not forget until the operator says so.
 # seconds: 20
+
+control=control
 
 # The device mapper makes 8 sectors fail: those from 2048.
 bad_disk()
@@ -15,6 +18,11 @@ bad_disk()
 	T
 	dmsetup mknodes
 	[ -b /dev/mapper/bad ]
+}
+
+disk_is_lost()
+{
+	ctl disk list | grep -q '^0:1 .* lost data'
 }
 
 # fails_with TEXT COMMAND...
@@ -34,7 +42,12 @@ guest()
 		check 'what the host cannot write fails when it is flushed' \
 			fails_with 'Remote I/O error\|Input/output error' \
 			dd if=/dev/zero of="$d" bs=4k count=1 seek=256 oflag=direct conv=fsync
-		check 'other sectors are written and flushed' \
+		check 'and so does what is flushed after it' \
+			fails_with 'Remote I/O error\|Input/output error' \
+			dd if=/dev/zero of="$d" bs=4k count=1 seek=300 oflag=direct conv=fsync
+		tell lost
+		hear healed
+		check 'until the disk is healed: other sectors are written and flushed' \
 			dd if=/dev/zero of="$d" bs=4k count=1 seek=300 oflag=direct conv=fsync
 		return
 	fi
@@ -66,7 +79,13 @@ host()
 	boot --disk /dev/mapper/bad,direct
 	as=cached
 	append=kmcl.cached
-	boot --disk /dev/mapper/bad
+	start --disk /dev/mapper/bad
+	await lost
+	check 'disk list tells of it' disk_is_lost
+	check 'disk heal' ctl disk heal 1
+	refused 'after which it does not' disk_is_lost
+	tell healed
+	finish
 	dmsetup remove bad
 	losetup -d "$loop"
 }

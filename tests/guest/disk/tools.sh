@@ -28,6 +28,10 @@ guest()
 	check 'sg_unmap' sg_unmap --lba=0 --num=128 --force "$d"
 	check 'and what was unmapped reads as zeros' sh -c "head -c 65536 /dev/zero | cmp - $d -n 65536"
 	check 'sg_write_same' sg_write_same --in=/tmp/block --xferlen=512 --lba=256 --num=8 "$d"
+	check 'sg_start stops it' sg_start --stop "$d"
+	refused 'stopped, it does not read' sg_raw -r 512 "$d" 28 00 00 00 00 00 00 00 01 00
+	check 'sg_start starts it' sg_start --start "$d"
+	check 'and it reads again' sg_raw -r 512 "$d" 28 00 00 00 00 00 00 00 01 00
 	check 'sg_logs is answered, well or with a sense code' sh -c "sg_logs $d 2>&1 | grep -qi 'page\|not supported\|illegal'"
 }
 
