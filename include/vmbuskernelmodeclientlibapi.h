@@ -12,8 +12,10 @@
  *
  * Unless a comment says otherwise a function may be called from any thread, lengths are bytes, and
  * what the caller passes in stays the caller's. P: at PASSIVE_LEVEL only. D: at DISPATCH_LEVEL or
- * lower. A call at a higher IRQL, or one that a state forbids and that returns no status, is
- * misuse: it stops the process in a debug build and is logged and ignored in a release build.
+ * lower. The annotations are the public header's; where one says _In_ and the comment that NULL
+ * will do, it will do here. A call at a higher IRQL, or one that a state forbids and that returns
+ * no status, is misuse: it stops the process in a debug build and is logged and ignored in a
+ * release build.
  */
 
 #include <ntddk.h>
@@ -68,26 +70,31 @@ DECLARE_HANDLE(VMBPACKETCOMPLETION); /* an incoming packet that is still to be c
 
 /* P. The guest opened the channel, or the awaited offer came and was opened. A failure status rolls
  * the opening back: no traffic flows, and the opener is told. */
-typedef _IRQL_requires_(PASSIVE_LEVEL) NTSTATUS EVT_VMB_CHANNEL_OPENED(_In_ VMBCHANNEL Channel);
+typedef _Function_class_(EVT_VMB_CHANNEL_OPENED) _IRQL_requires_(PASSIVE_LEVEL) NTSTATUS
+	EVT_VMB_CHANNEL_OPENED(_In_ VMBCHANNEL Channel);
 typedef EVT_VMB_CHANNEL_OPENED *PFN_VMB_CHANNEL_OPENED;
 
 /* P. The channel closed, whichever end wanted it: the driver deletes its GPADLs here. Afterwards a
  * server's channel is closed or disabled, a client's is disabled. */
-typedef _IRQL_requires_(PASSIVE_LEVEL) VOID EVT_VMB_CHANNEL_CLOSED(_In_ VMBCHANNEL Channel);
+typedef _Function_class_(EVT_VMB_CHANNEL_CLOSED) _IRQL_requires_(PASSIVE_LEVEL) VOID
+	EVT_VMB_CHANNEL_CLOSED(_In_ VMBCHANNEL Channel);
 typedef EVT_VMB_CHANNEL_CLOSED *PFN_VMB_CHANNEL_CLOSED;
 
 /* P. No EvtVmbChannelProcessPacket runs or will run before the next EvtVmbChannelStarted. The
  * driver owes the completion of every packet it still holds; the library waits for them. */
-typedef _IRQL_requires_(PASSIVE_LEVEL) VOID EVT_VMB_CHANNEL_SUSPEND(_In_ VMBCHANNEL Channel);
+typedef _Function_class_(EVT_VMB_CHANNEL_SUSPEND) _IRQL_requires_(PASSIVE_LEVEL) VOID
+	EVT_VMB_CHANNEL_SUSPEND(_In_ VMBCHANNEL Channel);
 typedef EVT_VMB_CHANNEL_SUSPEND *PFN_VMB_CHANNEL_SUSPEND;
 
 /* P. Open and started; nothing has been delivered yet. May queue sends, must not wait for anything
  * incoming, completions included. */
-typedef _IRQL_requires_(PASSIVE_LEVEL) VOID EVT_VMB_CHANNEL_STARTED(_In_ VMBCHANNEL Channel);
+typedef _Function_class_(EVT_VMB_CHANNEL_STARTED) _IRQL_requires_(PASSIVE_LEVEL) VOID
+	EVT_VMB_CHANNEL_STARTED(_In_ VMBCHANNEL Channel);
 typedef EVT_VMB_CHANNEL_STARTED *PFN_VMB_CHANNEL_STARTED;
 
 /* P. Packets are being received. May wait: this is where protocols negotiate. */
-typedef _IRQL_requires_(PASSIVE_LEVEL) VOID EVT_VMB_CHANNEL_POST_STARTED(_In_ VMBCHANNEL Channel);
+typedef _Function_class_(EVT_VMB_CHANNEL_POST_STARTED) _IRQL_requires_(PASSIVE_LEVEL) VOID
+	EVT_VMB_CHANNEL_POST_STARTED(_In_ VMBCHANNEL Channel);
 typedef EVT_VMB_CHANNEL_POST_STARTED *PFN_VMB_CHANNEL_POST_STARTED;
 
 /*
@@ -98,7 +105,7 @@ typedef EVT_VMB_CHANNEL_POST_STARTED *PFN_VMB_CHANNEL_POST_STARTED;
  * VmbChannelPacketComplete (or ...Fail,
  * ...DeferToPassive). Calls for one channel never overlap.
  */
-typedef _IRQL_requires_max_(DISPATCH_LEVEL) VOID
+typedef _Function_class_(EVT_VMB_CHANNEL_PROCESS_PACKET) _IRQL_requires_max_(DISPATCH_LEVEL) VOID
 	EVT_VMB_CHANNEL_PROCESS_PACKET(_In_ VMBCHANNEL Channel, _In_ VMBPACKETCOMPLETION Packet,
                                        _In_reads_bytes_(BufferLength) PVOID Buffer,
                                        _In_ UINT32 BufferLength, _In_ UINT32 Flags);
@@ -107,27 +114,31 @@ typedef EVT_VMB_CHANNEL_PROCESS_PACKET *PFN_VMB_CHANNEL_PROCESS_PACKET;
 /* D, or P where ProcessPacket is. Delivery pauses, after PacketCount packets: each time the ring
  * has gone empty, after the last ProcessPacket, and when the quota or the channel's end stops it. A
  * packet that was deferred counts when it has come again. */
-typedef _IRQL_requires_max_(DISPATCH_LEVEL) VOID
+typedef _Function_class_(EVT_VMB_CHANNEL_PROCESSING_COMPLETE)
+	_IRQL_requires_max_(DISPATCH_LEVEL) VOID
 	EVT_VMB_CHANNEL_PROCESSING_COMPLETE(_In_ VMBCHANNEL Channel, _In_ UINT32 PacketCount);
 typedef EVT_VMB_CHANNEL_PROCESSING_COMPLETE *PFN_VMB_CHANNEL_PROCESSING_COMPLETE;
 
 /* P. The awaited device was found, but connecting to it failed with FailureStatus. */
-typedef _IRQL_requires_(PASSIVE_LEVEL) VOID
+typedef _Function_class_(EVT_VMB_CHANNEL_PNP_FAILURE) _IRQL_requires_(PASSIVE_LEVEL) VOID
 	EVT_VMB_CHANNEL_PNP_FAILURE(_In_ VMBCHANNEL Channel, _In_ NTSTATUS FailureStatus);
 typedef EVT_VMB_CHANNEL_PNP_FAILURE *PFN_VMB_CHANNEL_PNP_FAILURE;
 
 /* P. Saves what the driver knows of a packet in use. First called with SaveBufSize 0: success means
  * there is nothing to save; a failure with *BytesNeeded set brings a second call with that much. */
-typedef _IRQL_requires_(PASSIVE_LEVEL) NTSTATUS
+typedef _Function_class_(EVT_VMB_CHANNEL_SAVE_PACKET) _IRQL_requires_(PASSIVE_LEVEL) NTSTATUS
 	EVT_VMB_CHANNEL_SAVE_PACKET(_In_ VMBCHANNEL Channel, _In_ VMBPACKET Packet,
                                     _Out_writes_bytes_(SaveBufSize) PVOID SaveBuf,
                                     _In_ UINT32 SaveBufSize, _Out_ PUINT32 BytesNeeded);
 typedef EVT_VMB_CHANNEL_SAVE_PACKET *PFN_VMB_CHANNEL_SAVE_PACKET;
 
 /* P. Restores such a packet: allocate one, hand LibBuf to VmbPacketRestore, take SaveBuf back. */
-typedef _IRQL_requires_(PASSIVE_LEVEL) NTSTATUS EVT_VMB_CHANNEL_RESTORE_PACKET(
-	_In_ VMBCHANNEL Channel, _In_reads_bytes_(LibBufSize) PVOID LibBuf, _In_ UINT32 LibBufSize,
-	_In_reads_bytes_(SaveBufSize) PVOID SaveBuf, _In_ UINT32 SaveBufSize);
+typedef _Function_class_(EVT_VMB_CHANNEL_RESTORE_PACKET) _IRQL_requires_(PASSIVE_LEVEL) NTSTATUS
+	EVT_VMB_CHANNEL_RESTORE_PACKET(_In_ VMBCHANNEL Channel,
+                                       _In_reads_bytes_(LibBufSize) PVOID LibBuf,
+                                       _In_ UINT32 LibBufSize,
+                                       _In_reads_bytes_(SaveBufSize) PVOID SaveBuf,
+                                       _In_ UINT32 SaveBufSize);
 typedef EVT_VMB_CHANNEL_RESTORE_PACKET *PFN_VMB_CHANNEL_RESTORE_PACKET;
 
 /*
@@ -135,9 +146,9 @@ typedef EVT_VMB_CHANNEL_RESTORE_PACKET *PFN_VMB_CHANNEL_RESTORE_PACKET;
  * what it answered (valid during the call); without, it is in the ring. Status: STATUS_SUCCESS, or
  * STATUS_CANCELLED when the channel closed first. The packet may be freed or sent again from here.
  */
-typedef _IRQL_requires_max_(DISPATCH_LEVEL) VOID
+typedef _Function_class_(EVT_VMB_PACKET_COMPLETION_ROUTINE) _IRQL_requires_max_(DISPATCH_LEVEL) VOID
 	EVT_VMB_PACKET_COMPLETION_ROUTINE(_In_ VMBPACKET Packet, _In_ NTSTATUS Status,
-                                          _In_reads_bytes_(BufferLength) PVOID Buffer,
+                                          _In_reads_bytes_opt_(BufferLength) PVOID Buffer,
                                           _In_ UINT32 BufferLength);
 typedef EVT_VMB_PACKET_COMPLETION_ROUTINE *PFN_VMB_PACKET_COMPLETION_ROUTINE;
 
@@ -181,12 +192,13 @@ VMB_CHANNEL_STATE_CHANGE_CALLBACKS_INIT(_Out_ PVMB_CHANNEL_STATE_CHANGE_CALLBACK
  * device; STATUS_NO_SUCH_DEVICE: the process is no guest; STATUS_AMBIGUOUS_SYSTEM_DEVICE: it is one
  * of several hosts, and the device is attached to none of their buses; STATUS_INVALID_PARAMETER_3;
  * STATUS_INSUFFICIENT_RESOURCES. */
-NTKERNELAPI NTSTATUS VmbChannelAllocate(_In_ PDEVICE_OBJECT ParentDeviceObject,
-                                        _In_ BOOLEAN IsServer, _Out_ VMBCHANNEL *Channel);
+_IRQL_requires_(PASSIVE_LEVEL) NTKERNELAPI NTSTATUS
+	VmbChannelAllocate(_In_ PDEVICE_OBJECT ParentDeviceObject, _In_ BOOLEAN IsServer,
+                           _Out_ _At_(*Channel, __drv_allocatesMem(Mem)) VMBCHANNEL *Channel);
 
 /* P. Frees it. The channel is disabled and all its packets are freed. Calls of other threads that
  * are about to return are waited for. */
-NTKERNELAPI VOID VmbChannelCleanup(_In_ VMBCHANNEL Channel);
+NTKERNELAPI VOID VmbChannelCleanup(_In_ __drv_freesMem(Mem) VMBCHANNEL Channel);
 
 /*
  * The Init functions: any IRQL up to D, while the channel is disabled; otherwise, or with a handle
@@ -196,15 +208,15 @@ NTKERNELAPI VOID VmbChannelCleanup(_In_ VMBCHANNEL Channel);
 /* The longest payload that VmbPacketSend will be given and ProcessPacket will take; default 4096.
  * Ring sizes follow from it. STATUS_INVALID_PARAMETER_2: 0 or more than 256 KiB. */
 NTKERNELAPI NTSTATUS VmbChannelInitSetMaximumPacketSize(_In_ VMBCHANNEL Channel,
-                                                        _In_ UINT32 PacketSize);
+                                                        _In_range_(>, 0) UINT32 PacketSize);
 
 /* The most external data one packet refers to, and in how many MDLs; default 1 MiB, 32. A client's
  * rings are made so that such a packet fits, in whatever order the Init functions are called; a
  * server's are its client's. STATUS_INVALID_PARAMETER_2, _3: 0 or past what a packet holds.
  */
 NTKERNELAPI NTSTATUS VmbChannelInitSetMaximumExternalData(_In_ VMBCHANNEL Channel,
-                                                          _In_ UINT32 DataSize,
-                                                          _In_ UINT32 ChainLength);
+                                                          _In_range_(>, 0) UINT32 DataSize,
+                                                          _In_range_(>, 0) UINT32 ChainLength);
 
 /* ContextSize bytes of driver context on every incoming packet, zeroed for each; see
  * VmbChannelPacketGetClientContext. STATUS_INVALID_PARAMETER_2: more than 1 MiB. */
@@ -233,15 +245,18 @@ NTKERNELAPI NTSTATUS VmbChannelInitSetFlags(_In_ VMBCHANNEL Channel, _In_ UINT32
  * FORCE_NEW_CHANNEL: after a save and restore the guest is to have a new channel, and what was sent
  * on the old one is given up. An offer after a restore always is a new channel; with the flag
  * VmbChannelRestoreFromBuffer checks its bytes, but restores no packet and does not call
- * EvtVmbChannelRestorePacket. Of the others, OFFER_AS_PIPE, ENUMERATE_DEVICE_INTERFACE and
- * TLNPI_PROVIDER_OFFER go into the offer, as does LOOPBACK_OFFER.
+ * EvtVmbChannelRestorePacket.
+ * LOOPBACK_OFFER: a channel without a VMBus handle is offered to this process itself, on a
+ * partition of its own: clients of any of its buses find it as they find their host's offers, and
+ * before those. It waits while the process is no guest. With a handle the flag only goes into the
+ * offer, as do OFFER_AS_PIPE, ENUMERATE_DEVICE_INTERFACE and TLNPI_PROVIDER_OFFER.
  */
 NTKERNELAPI NTSTATUS VmbServerChannelInitSetFlags(_In_ VMBCHANNEL Channel, _In_ UINT32 Flags);
 
 /* Server. MMIO space the guest shall reserve, in MiB, and how much more it may; both go into the
  * offer. STATUS_INVALID_PARAMETER: both are 0. */
 NTKERNELAPI NTSTATUS VmbServerChannelInitSetMmioMegabytes(_In_ VMBCHANNEL Channel,
-                                                          _In_ UINT16 MmioMegabytes,
+                                                          _In_range_(>, 0) UINT16 MmioMegabytes,
                                                           _In_ UINT16 MmioMegabytesOptional);
 
 /* Server. What is offered: the protocol and which instance of it. */
@@ -256,8 +271,8 @@ NTKERNELAPI NTSTATUS VmbServerChannelInitSetTargetVtl(_In_ VMBCHANNEL Channel,
 
 /* Server. Called for each packet in use at save and restore; both may be NULL. */
 NTKERNELAPI NTSTATUS VmbServerChannelInitSetSaveRestorePacketCallbacks(
-	_In_ VMBCHANNEL Channel, _In_opt_ PFN_VMB_CHANNEL_SAVE_PACKET SavePacketCallback,
-	_In_opt_ PFN_VMB_CHANNEL_RESTORE_PACKET RestorePacketCallback);
+	_In_ VMBCHANNEL Channel, _In_ PFN_VMB_CHANNEL_SAVE_PACKET SavePacketCallback,
+	_In_ PFN_VMB_CHANNEL_RESTORE_PACKET RestorePacketCallback);
 
 /* Server. The guest to offer it to. The channel keeps a reference of its own.
  * STATUS_INVALID_PARAMETER_2: not a handle from VmbConvertVmbusHandleToKernelHandle. */
@@ -284,8 +299,9 @@ NTKERNELAPI NTSTATUS VmbClientChannelInitSetTargetPnp(
 	_In_opt_ PFN_VMB_CHANNEL_PNP_FAILURE PnpFailureCallback);
 
 /* D. A pointer of the driver's. */
-NTKERNELAPI VOID VmbChannelSetPointer(_In_ VMBCHANNEL Channel, _In_opt_ PVOID Pointer);
-NTKERNELAPI PVOID VmbChannelGetPointer(_In_ VMBCHANNEL Channel);
+NTKERNELAPI VOID FASTCALL VmbChannelSetPointer(_In_ VMBCHANNEL Channel,
+                                               _In_opt_ __drv_aliasesMem PVOID Pointer);
+NTKERNELAPI PVOID FASTCALL VmbChannelGetPointer(_In_ VMBCHANNEL Channel);
 
 /* D. The active instance: what the server set, or what the client found; zeroes before that. */
 NTKERNELAPI VOID VmbChannelGetInterfaceInstance(_In_ VMBCHANNEL Channel,
@@ -311,8 +327,8 @@ NTKERNELAPI VOID VmbChannelSetTransactionQuota(_In_ VMBCHANNEL Channel, _In_ UIN
 /* D. Client, opened channel with monitored interrupts: how long a signal to the host may be held
  * back, in 100 ns. STATUS_INVALID_PARAMETER_1: a server's channel; STATUS_INVALID_DEVICE_STATE: not
  * open; STATUS_NOT_SUPPORTED: no monitored interrupts. */
-NTKERNELAPI NTSTATUS VmbChannelSetInterruptLatency(_In_ VMBCHANNEL Channel, _In_ UINT16 Latency,
-                                                   _Out_opt_ PUINT16 OriginalLatency);
+_Must_inspect_result_ NTKERNELAPI NTSTATUS VmbChannelSetInterruptLatency(
+	_In_ VMBCHANNEL Channel, _In_ UINT16 Latency, _Out_ PUINT16 OriginalLatency);
 
 /* D. What VmbPacketInitialize needs; fixed once the channel is configured. */
 NTKERNELAPI UINT32 VmbChannelSizeofPacket(_In_ VMBCHANNEL Channel);
@@ -324,10 +340,11 @@ NTKERNELAPI UINT32 VmbChannelSizeofPacket(_In_ VMBCHANNEL Channel);
  * that it waits for. An offer that is taken back before it is open is not the end of it: the client
  * waits for the next one. STATUS_INVALID_PARAMETER_1: not disabled; so inside Closed, of either
  * end, and inside PnpFailure while another thread is in Disable; STATUS_INVALID_DEVICE_STATE: not
- * configured (no ProcessPacket callback, no target, no VMBus handle); STATUS_OBJECT_NAME_COLLISION:
+ * configured (no ProcessPacket callback, no target, neither VMBus handle nor LOOPBACK_OFFER);
+ * STATUS_OBJECT_NAME_COLLISION:
  * that type and instance is offered already; STATUS_INSUFFICIENT_RESOURCES; STATUS_QUOTA_EXCEEDED.
  */
-NTKERNELAPI NTSTATUS VmbChannelEnable(_In_ VMBCHANNEL Channel);
+_Must_inspect_result_ NTKERNELAPI NTSTATUS VmbChannelEnable(_In_ VMBCHANNEL Channel);
 
 /* P. Server: revokes the offer; client: closes the channel. Returns when all of it is torn down and
  * Suspend and Closed, or PnpFailure, have run; also when another thread has enabled it again since.
@@ -363,38 +380,47 @@ NTKERNELAPI VOID VmbChannelPause(_In_ VMBCHANNEL Channel);
  * STATUS_INVALID_PARAMETER_1 to _7 (a size that is no multiple of 8 too);
  * STATUS_INSUFFICIENT_RESOURCES.
  */
-NTKERNELAPI NTSTATUS VmbChannelSendSynchronousRequest(
-	_In_ VMBCHANNEL Channel, _In_reads_bytes_(BufferSize) PVOID Buffer, _In_ UINT32 BufferSize,
-	_In_opt_ PMDL ExternalDataMdl, _In_ UINT32 Flags,
-	_Out_writes_bytes_opt_(*CompletionBufferSize) PVOID CompletionBuffer,
-	_Inout_opt_ PUINT32 CompletionBufferSize, _In_opt_ PLARGE_INTEGER Timeout);
+_When_(Timeout == NULL || Timeout->QuadPart != 0 ||
+               (Flags & VMBUS_CHANNEL_FORMAT_FLAG_WAIT_FOR_COMPLETION) != 0,
+       _IRQL_requires_(PASSIVE_LEVEL))
+	_When_(Timeout != NULL && Timeout->QuadPart == 0 &&
+                       (Flags & VMBUS_CHANNEL_FORMAT_FLAG_WAIT_FOR_COMPLETION) == 0,
+               _IRQL_requires_max_(DISPATCH_LEVEL)) NTKERNELAPI NTSTATUS
+	VmbChannelSendSynchronousRequest(
+		_In_ VMBCHANNEL Channel, _In_reads_bytes_(BufferSize) PVOID Buffer,
+		_In_ UINT32 BufferSize, _In_opt_ PMDL ExternalDataMdl, _In_ UINT32 Flags,
+		_Out_writes_bytes_to_opt_(*CompletionBufferSize, *CompletionBufferSize)
+			PVOID CompletionBuffer,
+		_Inout_opt_ _Pre_satisfies_(*_Curr_ % 8 == 0) PUINT32 CompletionBufferSize,
+		_In_opt_ PLARGE_INTEGER Timeout);
 
 /* ---- outgoing packets ---- */
 
 /* D. A packet from the channel's lookaside list, or NULL. Sent without a completion routine of the
  * driver's it frees itself; otherwise VmbPacketFree. */
-NTKERNELAPI VMBPACKET VmbPacketAllocate(_In_ VMBCHANNEL Channel);
+__drv_allocatesMem(Mem) NTKERNELAPI VMBPACKET VmbPacketAllocate(_In_ VMBCHANNEL Channel);
 
 /* D. Makes a packet of the caller's memory, 8-aligned, ByteCount >= VmbChannelSizeofPacket(); it
  * stays the caller's, which may use it for something else, or initialize it again, whenever it is
  * not being sent. The library follows what is in it: a guest that does not trust its host takes
  * memory that the host cannot write (see nt/wdm/pool.h). A completion routine must be set before it
  * is sent. STATUS_INVALID_PARAMETER_2; STATUS_INVALID_PARAMETER_3: too small. */
-NTKERNELAPI NTSTATUS VmbPacketInitialize(_In_ VMBCHANNEL Channel, _In_ VMBPACKET VmbPacket,
+NTKERNELAPI NTSTATUS VmbPacketInitialize(_In_ VMBCHANNEL Channel,
+                                         _Out_writes_bytes_(ByteCount) VMBPACKET VmbPacket,
                                          _In_ UINT32 ByteCount);
 
 /* D. Of a packet from VmbPacketAllocate, not while it is being sent. For one in the caller's memory
  * it is not needed, and only says that this is no packet any more. */
-NTKERNELAPI VOID VmbPacketFree(_In_ VMBPACKET VmbPacket);
+NTKERNELAPI VOID VmbPacketFree(_In_ __drv_freesMem(Mem) VMBPACKET VmbPacket);
 
 /* D. A pointer of the driver's; the packet's channel. */
-NTKERNELAPI VOID VmbPacketSetPointer(_In_ VMBPACKET PacketObject, _In_opt_ PVOID Pointer);
-NTKERNELAPI PVOID VmbPacketGetPointer(_In_ VMBPACKET PacketObject);
-NTKERNELAPI VMBCHANNEL VmbPacketGetChannel(_In_ VMBPACKET PacketObject);
+NTKERNELAPI VOID FASTCALL VmbPacketSetPointer(_In_ VMBPACKET PacketObject, _In_opt_ PVOID Pointer);
+NTKERNELAPI PVOID FASTCALL VmbPacketGetPointer(_In_ VMBPACKET PacketObject);
+NTKERNELAPI VMBCHANNEL FASTCALL VmbPacketGetChannel(_In_ VMBPACKET PacketObject);
 
 /* D. Not while it is being sent. NULL: the packet frees itself when done. */
 NTKERNELAPI VOID VmbPacketSetCompletionRoutine(
-	_In_ VMBPACKET PacketObject, _In_opt_ PFN_VMB_PACKET_COMPLETION_ROUTINE CompletionRoutine);
+	_In_ VMBPACKET PacketObject, _In_ PFN_VMB_PACKET_COMPLETION_ROUTINE CompletionRoutine);
 
 /*
  * D. Sends Buffer, and a reference to the memory that the MDL chain describes. Buffer may be reused
@@ -409,7 +435,7 @@ NTKERNELAPI VOID VmbPacketSetCompletionRoutine(
  * STATUS_INSUFFICIENT_RESOURCES: memory for a bounced buffer, or more packets in flight than a
  * channel has transactions for (65536, of which each packet from VmbPacketAllocate has one).
  */
-NTKERNELAPI NTSTATUS VmbPacketSend(_In_ VMBPACKET PacketObject,
+NTKERNELAPI NTSTATUS VmbPacketSend(_In_ __drv_aliasesMem VMBPACKET PacketObject,
                                    _In_reads_bytes_(BufferLength) PVOID Buffer,
                                    _In_ UINT32 BufferLength, _In_opt_ PMDL ExternalDataMdl,
                                    _In_ UINT32 Flags);
@@ -418,14 +444,14 @@ NTKERNELAPI NTSTATUS VmbPacketSend(_In_ VMBPACKET PacketObject,
  * WAIT is required. FORCE_MDL_LENGTH: only the first MDL counts, 0 means to its end, and MdlLength
  * may pass its ByteCount up to the end of its last page. STATUS_INVALID_PARAMETER_4: no MDL; _5,
  * _6: offset or length outside the chain. */
-NTKERNELAPI NTSTATUS VmbPacketSendWithExternalMdl(_In_ VMBPACKET PacketObject,
+NTKERNELAPI NTSTATUS VmbPacketSendWithExternalMdl(_In_ __drv_aliasesMem VMBPACKET PacketObject,
                                                   _In_reads_bytes_(BufferLength) PVOID Buffer,
                                                   _In_ UINT32 BufferLength,
                                                   _In_ PMDL ExternalDataMdl, _In_ UINT32 MdlOffset,
                                                   _In_ UINT32 MdlLength, _In_ UINT32 Flags);
 
 /* D. Likewise, with PfnLength whole pages. WAIT is required. */
-NTKERNELAPI NTSTATUS VmbPacketSendWithExternalPfns(_In_ VMBPACKET PacketObject,
+NTKERNELAPI NTSTATUS VmbPacketSendWithExternalPfns(_In_ __drv_aliasesMem VMBPACKET PacketObject,
                                                    _In_reads_bytes_(BufferLength) PVOID Buffer,
                                                    _In_ UINT32 BufferLength,
                                                    _In_reads_(PfnLength)
@@ -435,7 +461,7 @@ NTKERNELAPI NTSTATUS VmbPacketSendWithExternalPfns(_In_ VMBPACKET PacketObject,
 /* P, from EvtVmbChannelRestorePacket. Brings the packet back to what the save said: queued, or
  * waiting for its completion; then it goes on as if sent. STATUS_INVALID_PARAMETER_1 to _3;
  * STATUS_REVISION_MISMATCH, STATUS_CRC_ERROR: not what a save wrote. */
-NTKERNELAPI NTSTATUS VmbPacketRestore(_In_ VMBPACKET PacketObject,
+NTKERNELAPI NTSTATUS VmbPacketRestore(_In_ __drv_aliasesMem VMBPACKET PacketObject,
                                       _In_reads_bytes_(BufferSize) PVOID Buffer,
                                       _In_ ULONG BufferSize);
 
@@ -451,11 +477,12 @@ NTKERNELAPI VOID VmbChannelPacketComplete(_In_ VMBPACKETCOMPLETION PacketComplet
 
 /* D, inside ProcessPacket only: the packet is delivered again, at PASSIVE_LEVEL, before any later
  * one. */
-NTKERNELAPI VOID VmbChannelPacketDeferToPassive(_In_ VMBPACKETCOMPLETION PacketCompletionContext);
+NTKERNELAPI VOID FASTCALL
+VmbChannelPacketDeferToPassive(_In_ VMBPACKETCOMPLETION PacketCompletionContext);
 
 /* D. The packet cannot be understood: it is given up unanswered and the channel's incoming queue
  * stops until the channel is closed. */
-NTKERNELAPI VOID VmbChannelPacketFail(_In_ VMBPACKETCOMPLETION PacketCompletionContext);
+NTKERNELAPI VOID FASTCALL VmbChannelPacketFail(_In_ VMBPACKETCOMPLETION PacketCompletionContext);
 
 /*
  * D. Server. The guest memory that the packet refers to: locked, not mapped, gone with the packet's
@@ -464,8 +491,9 @@ NTKERNELAPI VOID VmbChannelPacketFail(_In_ VMBPACKETCOMPLETION PacketCompletionC
  * it refers to none; STATUS_INVALID_PARAMETER_2, _3; STATUS_ACCESS_VIOLATION: pages the guest has
  * not; STATUS_INSUFFICIENT_RESOURCES.
  */
-NTKERNELAPI NTSTATUS VmbChannelPacketGetExternalData(
-	_In_ VMBPACKETCOMPLETION PacketCompletionContext, _In_ UINT32 Flags, _Out_ PMDL *Mdl);
+_Success_(return == STATUS_SUCCESS) NTKERNELAPI NTSTATUS
+	VmbChannelPacketGetExternalData(_In_ VMBPACKETCOMPLETION PacketCompletionContext,
+                                        _In_ UINT32 Flags, _Out_ PMDL *Mdl);
 
 /* D. The packet's context area, 16-aligned; NULL where its size is 0. (On Windows from version 2 of
  * the interface on.) */
@@ -485,7 +513,8 @@ NTKERNELAPI NTSTATUS VmbChannelCreateGpadlFromMdl(_In_ VMBCHANNEL Channel, _In_ 
                                                   _In_ UINT32 DataLengthWithinMdl,
                                                   _Out_ PUINT32 GpadlHandle);
 NTKERNELAPI NTSTATUS VmbChannelCreateGpadlFromBuffer(_In_ VMBCHANNEL Channel, _In_ UINT32 Flags,
-                                                     _In_ PVOID Buffer, _In_ UINT32 ByteCount,
+                                                     _In_reads_bytes_(ByteCount) PVOID Buffer,
+                                                     _In_ UINT32 ByteCount,
                                                      _Out_ PUINT32 GpadlHandle);
 
 /* P, client. Waits while the host has it mapped. */
@@ -502,24 +531,25 @@ NTKERNELAPI VOID VmbChannelUnmapGpadl(_In_ VMBCHANNEL Channel, _In_ UINT32 Gpadl
 
 /* The channel is paused. From here to SaveEnd it stays as it is: what the other end asks for, an
  * open or a close, waits. STATUS_INVALID_DEVICE_STATE: not paused, or being saved already. */
-NTKERNELAPI NTSTATUS VmbChannelSaveBegin(_In_ VMBCHANNEL Channel);
+_Must_inspect_result_ NTKERNELAPI NTSTATUS VmbChannelSaveBegin(_In_ VMBCHANNEL Channel);
 
 /* Writes whole chunks. STATUS_SUCCESS: that was all; STATUS_BUFFER_OVERFLOW: *BytesFilled were
  * written, there is more; STATUS_BUFFER_TOO_SMALL: *BytesRequired are needed to go on; or what the
  * driver's save callback answered. STATUS_INVALID_DEVICE_STATE: not between Begin and End;
  * STATUS_INVALID_PARAMETER_1, _2, _4, _5. */
-NTKERNELAPI NTSTATUS VmbChannelSaveContinue(_In_ VMBCHANNEL Channel,
-                                            _Out_writes_bytes_(SaveBufferSize) PVOID SaveBuffer,
-                                            _In_ ULONG SaveBufferSize, _Out_ PULONG BytesFilled,
-                                            _Out_ PULONG BytesRequired);
+_Must_inspect_result_ NTKERNELAPI NTSTATUS VmbChannelSaveContinue(
+	_In_ VMBCHANNEL Channel,
+	_Out_writes_bytes_to_(SaveBufferSize, *BytesFilled) PVOID SaveBuffer,
+	_In_ ULONG SaveBufferSize, _Out_ PULONG BytesFilled, _Out_ PULONG BytesRequired);
 NTKERNELAPI VOID VmbChannelSaveEnd(_In_ VMBCHANNEL Channel);
 
 /* Takes whole chunks into an enabled channel. STATUS_MORE_PROCESSING_REQUIRED until the last one,
  * then STATUS_SUCCESS. STATUS_REVISION_MISMATCH, STATUS_CRC_ERROR, STATUS_INVALID_PARAMETER_2, _3,
  * STATUS_OBJECT_TYPE_MISMATCH (another channel's): the channel is as it was. */
-NTKERNELAPI NTSTATUS VmbChannelRestoreFromBuffer(_In_ VMBCHANNEL Channel,
-                                                 _In_reads_bytes_(BufferSize) PVOID Buffer,
-                                                 _In_ ULONG BufferSize);
+_Must_inspect_result_ NTKERNELAPI NTSTATUS VmbChannelRestoreFromBuffer(_In_ VMBCHANNEL Channel,
+                                                                       _In_reads_bytes_(BufferSize)
+                                                                               PVOID Buffer,
+                                                                       _In_ ULONG BufferSize);
 
 /* ---- the function types, and the tables through which newer drivers reach the functions ---- */
 

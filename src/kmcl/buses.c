@@ -74,3 +74,14 @@ NTSTATUS buses_find(PDEVICE_OBJECT device, struct guest **guest)
 	pthread_mutex_unlock(&lock);
 	return status;
 }
+
+struct channel *buses_take_waiting(void)
+{
+	struct channel *list = NULL;
+
+	pthread_mutex_lock(&lock);
+	for (struct bus *bus = buses; bus; bus = bus->next)
+		list = guest_take_waiting(bus->guest, list);
+	pthread_mutex_unlock(&lock);
+	return list;
+}

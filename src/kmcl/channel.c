@@ -145,7 +145,8 @@ static NTSTATUS channel_check_configured(const struct channel *ch)
 {
 	if (!ch->config.process || !ch->config.has_target)
 		return STATUS_INVALID_DEVICE_STATE;
-	if (ch->server && !ch->host)
+	if (ch->server && !ch->host &&
+	    !(ch->config.server_flags & VMBUS_SERVER_CHANNEL_INIT_FLAG_LOOPBACK_OFFER))
 		return STATUS_INVALID_DEVICE_STATE;
 	return STATUS_SUCCESS;
 }

@@ -318,8 +318,9 @@ struct channel {
 
 	/* the bus */
 	struct host *host;
-	struct guest *guest;
-	HANDLE vmbus; /* server: keeps the host open */
+	struct guest *bus;   /* client: where it waits; */
+	struct guest *guest; /* whose offer it has or had last */
+	HANDLE vmbus;        /* server: keeps the host open */
 	struct server_channel *offer;
 	struct guest_offer *guest_offer;
 	struct bus_offer bus_offer;
@@ -591,11 +592,21 @@ struct guest *guest_of(PDEVICE_OBJECT bus);
 /* The guest that a driver's device belongs to: the bus's itself, one attached above it, or any
  * other where the process has but one bus. */
 NTSTATUS buses_find(PDEVICE_OBJECT device, struct guest **guest);
+/* Those who wait for an offer on any bus, which they do no more; through ch->next. */
+struct channel *buses_take_waiting(void);
+
+/* loopback.c: what this process offers itself */
+
+/* Server: the channel has no VMBus handle, and is to be offered here. */
+NTSTATUS loopback_join(struct channel *ch);
+struct guest *loopback_guest(void); /* NULL: nothing was offered yet */
 
 /* guest.c: the guest end */
 
 extern uint32_t guest_answer_timeout_ms; /* for tests, too */
 
+NTSTATUS guest_open_loopback(const char *partition, struct guest **guest);
+struct channel *guest_take_waiting(struct guest *guest, struct channel *list);
 NTSTATUS guest_wait_for_offer(struct channel *ch);
 /* Gives up waiting for an offer; false: it has got one. */
 bool guest_stop_waiting(struct channel *ch);

@@ -44,6 +44,7 @@ NTSTATUS VmbChannelAllocate(PDEVICE_OBJECT ParentDeviceObject, BOOLEAN IsServer,
 	memset(ch, 0, sizeof(*ch));
 	ch->magic = CHANNEL_MAGIC;
 	ch->server = IsServer;
+	ch->bus = guest;
 	ch->guest = guest;
 	config_defaults(&ch->config);
 	pthread_mutex_init(&ch->lock, NULL);

@@ -72,6 +72,7 @@ struct guest_offer {
 
 struct guest {
 	struct bus bus;
+	bool loopback; /* of this process to itself; its offers are for channels of all buses */
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	struct partition *partition;
@@ -241,9 +242,18 @@ static void guest_match_offer(struct guest *guest, struct guest_offer *offer)
 	}
 }
 
-NTSTATUS guest_wait_for_offer(struct channel *ch)
+/* Serialises those who begin and end to wait, on whatever bus; taken before any guest's lock. */
+static pthread_mutex_t waiting_lock = PTHREAD_MUTEX_INITIALIZER;
+
+/* Without an offer of the process's own it stays the same, and is not written. */
+static void guest_set(struct channel *ch, struct guest *guest)
 {
-	struct guest *guest = ch->guest;
+	if (ch->guest != guest)
+		ch->guest = guest;
+}
+
+static bool guest_take_offer(struct guest *guest, struct channel *ch)
+{
 	struct guest_offer *offer;
 
 	guest_enter(guest);
@@ -251,22 +261,75 @@ NTSTATUS guest_wait_for_offer(struct channel *ch)
 		if (guest_offer_is_free(offer) && guest_matches(ch, &offer->offer))
 			break;
 	if (offer) {
+		guest_set(ch, guest);
 		guest_give(guest, offer, ch);
-	} else {
-		ch->next = guest->waiting;
-		guest->waiting = ch;
 	}
 	guest_leave(guest);
+	return offer != NULL;
+}
+
+/* An offer of the channel's own bus, or of this process itself; or it waits at its bus. */
+static void guest_wait_locked(struct channel *ch)
+{
+	struct guest *loopback = loopback_guest(), *bus = ch->bus;
+
+	if (loopback && guest_take_offer(loopback, ch))
+		return;
+	if (guest_take_offer(bus, ch))
+		return;
+	guest_set(ch, bus);
+	guest_enter(bus);
+	ch->next = bus->waiting;
+	bus->waiting = ch;
+	for (struct guest_offer *offer = bus->offers; offer; offer = offer->next)
+		guest_match_offer(bus, offer); /* that came in between */
+	guest_leave(bus);
+}
+
+NTSTATUS guest_wait_for_offer(struct channel *ch)
+{
+	pthread_mutex_lock(&waiting_lock);
+	guest_wait_locked(ch);
+	pthread_mutex_unlock(&waiting_lock);
 	return STATUS_SUCCESS;
+}
+
+struct channel *guest_take_waiting(struct guest *guest, struct channel *list)
+{
+	struct channel *ch;
+
+	guest_enter(guest);
+	while ((ch = guest->waiting) != NULL) {
+		guest->waiting = ch->next;
+		ch->next = list;
+		list = ch;
+	}
+	guest_leave(guest);
+	return list;
+}
+
+/* The process has something to offer itself: all who wait look again. Without a guest's lock. */
+static void guest_look_again(void)
+{
+	struct channel *next;
+
+	pthread_mutex_lock(&waiting_lock);
+	for (struct channel *ch = buses_take_waiting(); ch; ch = next) {
+		next = ch->next;
+		guest_wait_locked(ch);
+	}
+	pthread_mutex_unlock(&waiting_lock);
 }
 
 bool guest_stop_waiting(struct channel *ch)
 {
 	bool waiting;
 
-	guest_enter(ch->guest);
-	waiting = guest_list_remove(&ch->guest->waiting, ch);
-	guest_leave(ch->guest);
+	pthread_mutex_lock(&waiting_lock);
+	guest_enter(ch->bus);
+	waiting = guest_list_remove(&ch->bus->waiting, ch);
+	guest_leave(ch->bus);
+	pthread_mutex_unlock(&waiting_lock);
 	return waiting;
 }
 
@@ -289,6 +352,8 @@ void guest_release_channel(struct channel *ch)
 		}
 	}
 	guest_leave(guest);
+	if (guest->loopback)
+		guest_look_again();
 }
 
 /* ---- what the machine says ---- */
@@ -555,6 +620,8 @@ static void guest_on_message(void *context, uint32_t id, const void *payload, si
 	guest_enter(guest);
 	client_message(guest->client, payload, size);
 	guest_leave(guest);
+	if (guest->loopback)
+		guest_look_again();
 }
 
 static void guest_on_writable(void *context)
@@ -1083,6 +1150,32 @@ static bool guest_options_good(const struct kmcl_guest_options *options)
 	return wire_version_known(version);
 }
 
+static NTSTATUS guest_open(const char *partition, const struct kmcl_guest_options *options,
+                           uint32_t timeout_ms, bool of_itself, struct guest **opened)
+{
+	struct guest *guest = guest_create();
+	NTSTATUS status;
+
+	if (!guest)
+		return STATUS_INSUFFICIENT_RESOURCES;
+	guest->loopback = of_itself;
+	guest_fill_contact(guest, options);
+	status = guest_open_partition(guest, partition);
+	if (NT_SUCCESS(status))
+		status = guest_wait_connected(guest, timeout_ms);
+	if (!NT_SUCCESS(status)) {
+		guest_destroy(guest);
+		return status;
+	}
+	*opened = guest;
+	return STATUS_SUCCESS;
+}
+
+NTSTATUS guest_open_loopback(const char *partition, struct guest **guest)
+{
+	return guest_open(partition, NULL, GUEST_OPEN_TIMEOUT_MS, true, guest);
+}
+
 NTSTATUS kmcl_guest_open_ex(const char *partition, const struct kmcl_guest_options *options,
                             PDEVICE_OBJECT *bus)
 {
@@ -1102,17 +1195,9 @@ NTSTATUS kmcl_guest_open_ex(const char *partition, const struct kmcl_guest_optio
 		return STATUS_INVALID_DEVICE_STATE;
 	if (!bus_prepare(partition))
 		return STATUS_INSUFFICIENT_RESOURCES;
-	guest = guest_create();
-	if (!guest)
-		return STATUS_INSUFFICIENT_RESOURCES;
-	guest_fill_contact(guest, options);
-	status = guest_open_partition(guest, partition);
-	if (NT_SUCCESS(status))
-		status = guest_wait_connected(guest, timeout);
-	if (!NT_SUCCESS(status)) {
-		guest_destroy(guest);
+	status = guest_open(partition, options, timeout, false, &guest);
+	if (!NT_SUCCESS(status))
 		return status;
-	}
 	buses_add(&guest->bus);
 	*bus = &guest->bus.device;
 	return STATUS_SUCCESS;

@@ -689,10 +689,13 @@ static void host_fill_offer(const struct channel *ch, struct bus_offer *offer)
 
 NTSTATUS host_offer(struct channel *ch)
 {
+	NTSTATUS status = ch->host ? STATUS_SUCCESS : loopback_join(ch);
 	struct host *host = ch->host;
 	struct bus_offer offer;
 	int rc;
 
+	if (!NT_SUCCESS(status))
+		return status;
 	host_fill_offer(ch, &offer);
 	host_enter(host);
 	rc = server_offer(host->server, &offer, ch, &ch->offer);
