@@ -121,6 +121,7 @@ static void the_next_host_is_found(void **state)
 	}
 }
 
+/* covers: kmcl_guest_open_ex */
 static void nobody_comes(void **state)
 {
 	for (enum dies stage = BEFORE_WELCOME; stage < STAGES; stage++) {
@@ -131,6 +132,7 @@ static void nobody_comes(void **state)
 	}
 }
 
+/* covers: kmcl_guest_open, kmcl_host_open */
 static void no_directory(void **state)
 {
 	PDEVICE_OBJECT bus;
