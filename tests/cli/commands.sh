@@ -86,6 +86,7 @@ done
 look 'the host says that it listens' grep -q "^listening on unix:$dir/bus$" "$dir/host.out"
 check 'an image has one host' 1 timeout 20 "$kmcl" host --listen "unix:$dir/y" --disk "$dir/b.img"
 check 'ls' 0 guest ls -vv
+look 'no channel is monitored by default' sh -c "! grep -q monitored $dir/out"
 look 'ls names the controller' grep -q 'Synthetic SCSI Controller' "$dir/out"
 check 'ls as JSON' 0 guest --json ls
 look 'which is JSON' python3 -m json.tool "$dir/out" "$dir/json"
@@ -119,6 +120,21 @@ wait "$host"
 report 'the host ends well' 0 $? "$dir/host.err"
 look 'and says what it did' grep -q 'requests: ' "$dir/host.out"
 look 'without an error' test ! -s "$dir/host.err"
+host=
+"$kmcl" host --listen "unix:$dir/bus" --disk "$dir/b.img" --echo --ic --monitored \
+	>"$dir/host.out" 2>"$dir/host.err" &
+host=$!
+for _ in $(seq 100); do
+	grep -q '^listening on ' "$dir/host.out" && break
+	sleep 0.1
+done
+check 'ls of a monitored host' 0 guest ls -vv
+look 'but the integration components all are' sh -c \
+	"test \$(grep -c ', monitored,' $dir/out) = 2 && test \$(grep -c VMBUS.ID $dir/out) -gt 2"
+check 'disk read through the monitor page' 0 guest disk read "$dir/copy"
+look 'reads the image' cmp "$dir/b.img" "$dir/copy"
+kill "$host"
+wait "$host"
 host=
 check 'demo' 0 env TMPDIR="$dir" timeout 60 "$kmcl" demo --size 8M --json
 look 'whose figures are JSON' python3 -m json.tool "$dir/out" "$dir/json"
