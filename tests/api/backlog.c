@@ -68,7 +68,8 @@ static void unread_answers_are_bounded_without_a_quota(void **state)
 }
 
 /* A guest reads on, so that two ends that send more than they can answer never wait for each
- * other. covers: VmbPacketSend, VmbChannelSetTransactionQuota */
+ * other. */
+/* covers: VmbPacketSend, VmbChannelSetTransactionQuota */
 static void both_ends_flood(void **state)
 {
 	struct pair *pair = pair_create();
@@ -84,8 +85,8 @@ static void both_ends_flood(void **state)
 	pair_destroy(pair);
 }
 
-/* And they do not keep a channel from being paused or closed.
- * covers: VmbChannelPause, VmbChannelDisable */
+/* And they do not keep a channel from being paused or closed. */
+/* covers: VmbChannelPause, VmbChannelDisable */
 static void unread_answers_hold_nobody_up(void **state)
 {
 	struct pair *pair = pair_create();

@@ -81,6 +81,7 @@ static void become_passive(struct pair_end *end, VMBPACKETCOMPLETION packet, voi
 
 /* The driver wants PASSIVE_LEVEL from its last packet on; so is the batch's end.
  * covers: VmbChannelSetIncomingProcessingAtPassive */
+/* covers: EVT_VMB_CHANNEL_PROCESSING_COMPLETE */
 static void batches_that_become_passive(void **state)
 {
 	struct pair *pair = batch_open();
@@ -145,6 +146,7 @@ static void keep(struct pair_end *end, VMBPACKETCOMPLETION packet, void *buffer,
 
 /* The quota stops delivery, which is a pause, and a completion starts it again.
  * covers: VmbChannelSetTransactionQuota */
+/* covers: EVT_VMB_CHANNEL_PROCESSING_COMPLETE */
 static void batches_under_a_quota(void **state)
 {
 	struct pair *pair = batch_open();
@@ -182,6 +184,7 @@ static void answer_after_packets(struct pair_end *end, VMBPACKETCOMPLETION packe
 
 /* Who waits for an answer delivers in the dispatcher's place.
  * covers: VmbChannelSendSynchronousRequest */
+/* covers: EVT_VMB_CHANNEL_PROCESSING_COMPLETE */
 static void batches_beside_a_synchronous_request(void **state)
 {
 	struct pair *pair = batch_open();

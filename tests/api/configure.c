@@ -454,6 +454,7 @@ static void expect_rings(struct pair *pair, uint32_t in_pages, uint32_t out_page
  * kmcl_server_channel_get_open_data, VmbClientChannelInitSetTargetPnp,
  * VmbServerChannelInitSetSaveRestorePacketCallbacks, VmbChannelInitSetProcessPacketCallbacks,
  * VmbChannelSetPointer, VmbPacketSetPointer, VmbPacketSend, VmbChannelSetInterruptLatency */
+/* covers: VmbChannelInitSetProcessPacketCallbacks */
 static void optional_pointers(void **state)
 {
 	struct pair *pair = pair_create();

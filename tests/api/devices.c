@@ -66,7 +66,7 @@ static void a_device_is_on_the_only_bus(void **state)
 	pair_destroy(pair);
 }
 
-/* covers: VmbChannelAllocate, IoAttachDeviceToDeviceStack, IoDetachDevice */
+/* covers: VmbChannelAllocate */
 static void of_several_buses_it_is_the_one_below(void **state)
 {
 	struct pair *one = serving_pair(), *two = serving_pair();

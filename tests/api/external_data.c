@@ -238,6 +238,7 @@ static void forced_length_is_of_the_first_mdl(void **state)
 
 /* A part of an MDL of 4 GiB, most of which nobody has touched.
  * covers: VmbPacketSendWithExternalMdl */
+/* covers: VmbPacketSendWithExternalMdl */
 static void parts_of_a_huge_mdl(void **state)
 {
 	const size_t most = ((size_t)4 << 30) - PAGE_SIZE;

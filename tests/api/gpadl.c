@@ -51,6 +51,7 @@ static void host_maps_the_guests_buffer(void **state)
 
 /* As many pages as the wire has words for, less one for the range.
  * covers: VmbChannelCreateGpadlFromBuffer, VmbChannelCreateGpadlFromMdl */
+/* covers: VmbChannelCreateGpadlFromMdl */
 static void as_large_as_the_wire_can_say(void **state)
 {
 	enum { MOST = 8190 * PAGE_SIZE };

@@ -325,6 +325,7 @@ static void the_maximum_is_the_longest(void **state)
 
 /* The same for the end that is answered.
  * covers: EVT_VMB_PACKET_COMPLETION_ROUTINE */
+/* covers: VmbChannelPacketComplete */
 static void an_answer_is_at_most_the_maximum(void **state)
 {
 	static const uint8_t bytes[1024] = { 1, 2, 3 };

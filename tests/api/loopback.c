@@ -98,6 +98,7 @@ static void it_is_offered_to_this_process(void **state)
 
 /* A client that waits may give up, and one has it after the other.
  * covers: VmbChannelDisable */
+/* covers: VmbServerChannelInitSetFlags, VmbChannelEnable */
 static void clients_take_turns(void **state)
 {
 	VMBCHANNEL server = own_server(VMBUS_SERVER_CHANNEL_INIT_FLAG_LOOPBACK_OFFER);

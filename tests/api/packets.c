@@ -138,6 +138,7 @@ static VOID one_slot_completed(VMBPACKET packet, NTSTATUS status, PVOID buffer, 
 
 /* With one transaction left, whoever does not give it back is found out.
  * covers: VmbPacketInitialize, VmbPacketAllocate */
+/* covers: VmbPacketInitialize, VmbPacketSend */
 static void each_end_of_a_send_gives_its_transaction_back(void **state)
 {
 	struct pair *pair = pair_create();
@@ -221,6 +222,7 @@ static void *make_packets(void *context)
 	return NULL;
 }
 
+/* covers: VmbPacketAllocate */
 static void packets_are_made_while_the_channel_closes(void **state)
 {
 	for (int round = 0; round < 15; round++) {
@@ -242,6 +244,7 @@ static void packets_are_made_while_the_channel_closes(void **state)
 
 /* What waits for a client's channel that is not open waits until that is opened or disabled.
  * covers: VmbChannelDisable, VmbPacketSend */
+/* covers: VmbChannelDisable, VmbPacketSend */
 static void disabling_a_client_ends_what_waits(void **state)
 {
 	struct pair *pair = pair_create();
