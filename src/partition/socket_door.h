@@ -9,10 +9,13 @@
  * go of them by exiting, where TCP does not linger; if a file system makes even that wait, only
  * that process waits.
  *
- *   the doorman   one a host: accepts connections and makes the others; never touches what they
- * sent a porter      one a connection: hears its HELLO, checks what comes with it, announces it to
- * the host, and from then on passes on what the guest says, each frame checked an undertaker exits
- * with descriptors that the host has done with
+ * The doorman, one a host, accepts connections and makes the others; it never touches what they
+ * sent.
+ *
+ * A porter, one a connection, hears its HELLO, checks what comes with it, announces it to the host,
+ * and from then on passes on what the guest says, each frame checked.
+ *
+ * An undertaker exits with descriptors that the host has done with.
  *
  * The host talks to the doorman, and porters announce guests, on one socketpair, the door. A porter
  * and the host have another one, the relay. All of these processes are forks that never exec: they

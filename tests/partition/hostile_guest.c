@@ -46,7 +46,7 @@ static int teardown(void **state)
 		partition_post(guest.partition, (struct partition_address){ .id = 1 }, "x", 1), 0);
 	end_await(&host, &host.messages, 1);
 	end_close_both(&host, &guest);
-	for (int i = 0; i < 100 && count_descriptors() != descriptors_before; i++)
+	for (int i = 0; i < 500 && count_descriptors() != descriptors_before; i++)
 		usleep(20000); /* some are closed by processes of their own */
 	assert_int_equal(count_descriptors(), descriptors_before);
 	return 0;
