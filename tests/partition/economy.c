@@ -132,28 +132,28 @@ static void come_and_go(const char *uri, unsigned int round)
 
 static void test_guest_reconnects_leave_nothing(void **state)
 {
-	unsigned int descriptors_unopened = count_descriptors(), descriptors, maps;
+	unsigned int descriptors_unopened = settled_descriptors(), descriptors, maps;
 	const char *uri = end_new_uri();
 	struct partition_port *port;
 
 	end_open(&host, PARTITION_HOST, uri, 0);
 	assert_int_equal(partition_listen(host.partition, 4, &port), 0);
 	come_and_go(uri, 1);
-	descriptors = count_descriptors();
+	descriptors = settled_descriptors();
 	maps = mappings();
 	for (unsigned int round = 2; round <= 200; round++)
 		come_and_go(uri, round);
-	assert_int_equal(count_descriptors(), descriptors);
+	assert_int_equal(settled_descriptors(), descriptors);
 	assert_int_equal(mappings(), maps);
 	assert_int_equal(maps, 0);
 	partition_unlisten(port);
 	end_close(&host);
-	assert_int_equal(count_descriptors(), descriptors_unopened);
+	assert_int_equal(settled_descriptors(), descriptors_unopened);
 }
 
 static void test_host_restarts_leave_nothing(void **state)
 {
-	unsigned int descriptors = count_descriptors();
+	unsigned int descriptors = settled_descriptors();
 	struct partition_port *port;
 	char uri[128];
 
@@ -180,7 +180,7 @@ static void test_host_restarts_leave_nothing(void **state)
 	partition_unlisten(port);
 	end_close(&guest);
 	end_free_ram(&guest);
-	assert_int_equal(count_descriptors(), descriptors);
+	assert_int_equal(settled_descriptors(), descriptors);
 	assert_int_equal(mappings(), 0);
 }
 

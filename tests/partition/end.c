@@ -314,3 +314,18 @@ unsigned int count_descriptors(void)
 	closedir(d);
 	return count;
 }
+
+unsigned int settled_descriptors(void)
+{
+	unsigned int count = count_descriptors(), same = 0;
+
+	for (int i = 0; i < 500 && same < 10; i++) {
+		unsigned int now;
+
+		usleep(20000);
+		now = count_descriptors();
+		same = now == count ? same + 1 : 0;
+		count = now;
+	}
+	return count;
+}

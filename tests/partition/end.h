@@ -86,6 +86,8 @@ bool port_readable(const struct partition_port *port, int ms);
 long cpu_ms(void);
 /* Open descriptors of this process. */
 unsigned int count_descriptors(void);
+/* Once it changes no more: some are closed by processes of their own, in their own time. */
+unsigned int settled_descriptors(void);
 
 struct partition_ram ram_new(size_t pages);
 void ram_free(struct partition_ram *ram);

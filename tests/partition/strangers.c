@@ -261,7 +261,7 @@ static void expect_service(unsigned int ms)
 
 static void the_host_serves(bool passrights)
 {
-	unsigned int descriptors = count_descriptors();
+	unsigned int descriptors = settled_descriptors();
 	struct partition_visitors visitors;
 	struct partition_port *port;
 	pthread_t dispatcher;
@@ -299,7 +299,7 @@ static void the_host_serves(bool passrights)
 	assert_in_range(now_ms() - start, 0, AT_ONCE_MS);
 	while (unread_count)
 		close(unread[--unread_count]);
-	assert_int_equal(count_descriptors(), descriptors);
+	assert_int_equal(settled_descriptors(), descriptors);
 }
 
 static void test_descriptors_that_wait(void **state)
