@@ -233,6 +233,7 @@ struct incoming {
 	_Atomic(uint64_t)
 		owed; /* completions: that the driver owes, that wait for room; and who waits */
 	uint32_t unsent_max; /* of those that wait for room */
+	uint32_t items;      /* allocated; the deliverer's */
 	_Atomic(uint32_t) quota;
 	_Atomic(bool) passive; /* deliver at PASSIVE only */
 	_Atomic(bool) passive_queued;
@@ -248,6 +249,8 @@ struct incoming {
 /* The memory of answers that wait for an other end that does not read. */
 #define INCOMING_UNSENT_BYTES (16u << 20)
 #define INCOMING_UNSENT_LEAST 16u
+/* Incoming packets that a channel may have whatever its guest's others have. */
+#define INCOMING_ITEMS_LEAST 16u
 
 /* One ring as mapped here, its control page counted. */
 struct ring_map {
@@ -571,6 +574,12 @@ void host_close_done(struct channel *ch);
 NTSTATUS host_reference(HANDLE handle, HANDLE *mine, struct host **host);
 /* The channel's GPADL of that id; caller holds the host's lock. */
 struct host_gpadl *host_find_gpadl(struct channel *ch, uint32_t id);
+/* The account of a guest: what incoming packets of all its channels take of the host's memory. May
+ * it be more? And that it is more, or less. */
+bool host_may_hold(struct host *host, size_t bytes);
+void host_hold(struct host *host, size_t bytes);
+void host_let_go(struct host *host, size_t bytes);
+extern size_t host_items_max; /* 256 MiB, or less in tests */
 void host_enter(struct host *host);
 void host_leave(struct host *host); /* gives the bus the answers that are due */
 /* The bus is owed an answer about this one. */

@@ -33,8 +33,11 @@ struct host_due {
 /* GPADLs that the guest called read-only and has not described yet. */
 #define HOST_READ_ONLY_MAX 64u
 
+size_t host_items_max = (size_t)256 << 20;
+
 struct host {
-	void *object; /* behind its handles */
+	_Atomic(size_t) held; /* in incoming packets */
+	void *object;         /* behind its handles */
 	pthread_mutex_t lock;
 	struct partition *partition;
 	struct server *server;
@@ -119,6 +122,21 @@ static bool host_answer_one(struct host *host)
 		return false;
 	}
 	return true;
+}
+
+bool host_may_hold(struct host *host, size_t bytes)
+{
+	return atomic_load_explicit(&host->held, memory_order_relaxed) + bytes <= host_items_max;
+}
+
+void host_hold(struct host *host, size_t bytes)
+{
+	atomic_fetch_add_explicit(&host->held, bytes, memory_order_relaxed);
+}
+
+void host_let_go(struct host *host, size_t bytes)
+{
+	atomic_fetch_sub_explicit(&host->held, bytes, memory_order_relaxed);
 }
 
 void host_enter(struct host *host)

@@ -95,18 +95,30 @@ static struct incoming_packet *incoming_allocate(struct channel *ch)
 	packet->payload = p + l.payload;
 	packet->header = p + l.header;
 	packet->mdls = p + l.mdls;
+	ch->in.items++;
+	if (ch->server)
+		host_hold(ch->host, packet->size);
 	return packet;
+}
+
+/* Is there an item to use, or may one more be made? Items of a guest's channels are in its account;
+ * one that has none left waits for a completion of its own. */
+static bool incoming_has_item(struct channel *ch)
+{
+	struct incoming *in = &ch->in;
+
+	if (!in->free_local)
+		in->free_local =
+			atomic_exchange_explicit(&in->free_remote, NULL, memory_order_acquire);
+	return in->free_local || !ch->server || in->items < INCOMING_ITEMS_LEAST ||
+	       host_may_hold(ch->host, incoming_layout(ch).end);
 }
 
 static struct incoming_packet *incoming_take(struct channel *ch)
 {
 	struct incoming *in = &ch->in;
-	struct incoming_packet *packet;
+	struct incoming_packet *packet = in->free_local;
 
-	if (!in->free_local)
-		in->free_local =
-			atomic_exchange_explicit(&in->free_remote, NULL, memory_order_acquire);
-	packet = in->free_local;
 	if (!packet)
 		return incoming_allocate(ch);
 	in->free_local = packet->next;
@@ -140,6 +152,8 @@ static void incoming_free_list(struct incoming_packet *packet)
 	while (packet) {
 		struct incoming_packet *next = packet->next;
 
+		if (packet->channel->server)
+			host_let_go(packet->channel->host, packet->size);
 		packet->magic = 0;
 		free(packet);
 		packet = next;
@@ -171,6 +185,7 @@ void incoming_release(struct channel *ch)
 	incoming_free_list(atomic_exchange(&in->free_remote, NULL));
 	in->deferred = NULL;
 	in->free_local = NULL;
+	in->items = 0;
 	free(in->scratch);
 	in->scratch = NULL;
 }
@@ -200,7 +215,7 @@ static bool incoming_within_quota(struct channel *ch)
 	struct incoming *in = &ch->in;
 	uint64_t owed = atomic_load_explicit(&in->owed, memory_order_relaxed);
 
-	while (incoming_quota_reached(in, owed)) {
+	while (incoming_quota_reached(in, owed) || !incoming_has_item(ch)) {
 		if (!atomic_compare_exchange_weak(&in->owed, &owed, owed | INCOMING_OWED_BLOCKED))
 			continue;
 		counter_add(&ch->statistics.quota_stops, 1);

@@ -4,6 +4,8 @@
 
 #include "pair.h"
 
+#include "kmcl/channel.h"
+
 #define WAIT VMBUS_CHANNEL_FORMAT_FLAG_WAIT_FOR_COMPLETION
 
 #define FLOOD     12000u
@@ -85,6 +87,80 @@ static void both_ends_flood(void **state)
 	pair_destroy(pair);
 }
 
+#define CHANNELS 4u
+#define EACH     3000u
+
+static VMBPACKETCOMPLETION held[CHANNELS * EACH];
+static uint32_t held_count;
+static bool holding;
+
+static void hold(struct pair_end *end, VMBPACKETCOMPLETION packet, void *buffer, uint32_t size,
+                 uint32_t flags)
+{
+	bool keep;
+
+	pair_lock();
+	keep = holding;
+	if (keep)
+		held[held_count++] = packet;
+	pair_unlock();
+	if (!keep)
+		VmbChannelPacketComplete(packet, NULL, 0);
+}
+
+static uint32_t arrived(const struct pair_end *servers)
+{
+	uint32_t sum = 0;
+
+	for (uint32_t i = 0; i < CHANNELS; i++)
+		sum += servers[i].packets;
+	return sum;
+}
+
+/* Whatever the driver holds, of all channels of a guest together.
+ * covers: EVT_VMB_CHANNEL_PROCESS_PACKET, VmbChannelPacketComplete */
+static void channels_of_a_guest_share_an_account(void **state)
+{
+	static struct pair_end servers[CHANNELS], clients[CHANNELS];
+	struct pair *pair = pair_create();
+	size_t before = host_items_max;
+
+	host_items_max = 8u << 20;
+	holding = true;
+	for (uint32_t i = 0; i < CHANNELS; i++) {
+		GUID instance = { .Data1 = i + 1 };
+
+		pair_add_server(pair, &servers[i], &instance);
+		pair_add_client(pair, &clients[i], &instance);
+		servers[i].process = hold;
+		assert_int_equal(VmbChannelEnable(servers[i].channel), STATUS_SUCCESS);
+		VmbChannelStart(servers[i].channel);
+		assert_int_equal(VmbChannelEnable(clients[i].channel), STATUS_SUCCESS);
+		pair_wait(pair_traced(&clients[i], "OSP") && pair_traced(&servers[i], "OSP"));
+	}
+	for (uint64_t n = 0; n < EACH; n++)
+		for (uint32_t i = 0; i < CHANNELS; i++)
+			assert_int_equal(pair_send(&clients[i], &n, sizeof(n), 0), STATUS_SUCCESS);
+	for (uint32_t i = 0; i < CHANNELS; i++)
+		for (int wait = 0; quota_stops(&servers[i]) == 0 && wait < 1000; wait++)
+			KeStallExecutionProcessor(10000);
+	KeStallExecutionProcessor(50000);
+	pair_lock();
+	assert_in_range(arrived(servers), CHANNELS * INCOMING_ITEMS_LEAST,
+	                host_items_max / 4096 + CHANNELS * (INCOMING_ITEMS_LEAST + 1));
+	holding = false;
+	pair_unlock();
+	for (uint32_t i = 0; i < held_count; i++)
+		VmbChannelPacketComplete(held[i], NULL, 0);
+	pair_wait(arrived(servers) == CHANNELS * EACH);
+	for (uint32_t i = 0; i < CHANNELS; i++) {
+		pair_remove(&clients[i]);
+		pair_remove(&servers[i]);
+	}
+	host_items_max = before;
+	pair_destroy(pair);
+}
+
 /* And they do not keep a channel from being paused or closed. */
 /* covers: VmbChannelPause, VmbChannelDisable */
 static void unread_answers_hold_nobody_up(void **state)
@@ -127,6 +203,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(unread_answers_count_against_the_quota),
 		cmocka_unit_test(unread_answers_are_bounded_without_a_quota),
 		cmocka_unit_test(both_ends_flood),
+		cmocka_unit_test(channels_of_a_guest_share_an_account),
 		cmocka_unit_test(unread_answers_hold_nobody_up),
 	};
 
