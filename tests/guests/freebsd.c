@@ -218,7 +218,7 @@ static void heartbeat_beats(void **state)
 		persona_ic_receive(&ic);
 		/* vmbus_heartbeat_cb: less than 8 bytes after the header are an error. */
 		assert_true(ic.size >= 8 + sizeof(struct ic_header) + 8);
-		(*(uint64_t *)persona_ic_body(&ic))++;
+		persona_ic_count(&ic);
 		persona_ic_answer(&ic, ic.size);
 	}
 	persona_ic_receive(&ic);

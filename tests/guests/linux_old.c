@@ -246,7 +246,7 @@ static void beat(struct persona_ic *ic)
 {
 	persona_ic_receive(ic);
 	assert_int_equal(persona_ic_header(ic)->type, IC_HEARTBEAT);
-	(*(uint64_t *)persona_ic_body(ic))++;
+	persona_ic_count(ic);
 	persona_ic_answer(ic, ic->size);
 }
 

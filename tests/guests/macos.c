@@ -98,7 +98,7 @@ static void heartbeat_beats(void **state)
 	assert_int_equal(persona_ic_negotiate(&ic, frameworks, versions).major, 3);
 	for (int i = 0; i < 3; i++) {
 		persona_ic_receive(&ic);
-		(*(uint64_t *)persona_ic_body(&ic))++;
+		persona_ic_count(&ic);
 		persona_ic_answer(&ic, ic.size);
 	}
 	persona_ic_receive(&ic);

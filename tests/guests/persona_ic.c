@@ -31,6 +31,15 @@ uint8_t *persona_ic_body(struct persona_ic *ic)
 	return ic->message + sizeof(struct wire_pipe_header) + sizeof(struct ic_header);
 }
 
+void persona_ic_count(struct persona_ic *ic)
+{
+	uint64_t number;
+
+	memcpy(&number, persona_ic_body(ic), sizeof(number));
+	number++;
+	memcpy(persona_ic_body(ic), &number, sizeof(number));
+}
+
 void persona_ic_answer(struct persona_ic *ic, uint32_t size)
 {
 	persona_ic_header(ic)->flags = IC_TRANSACTION | IC_RESPONSE;

@@ -20,6 +20,8 @@ void persona_ic_receive(struct persona_ic *ic);
 /* The component's header of the message, and the body after it. */
 struct ic_header *persona_ic_header(struct persona_ic *ic);
 uint8_t *persona_ic_body(struct persona_ic *ic);
+/* A heartbeat's answer: the number at the body's begin is one more. */
+void persona_ic_count(struct persona_ic *ic);
 /* Answers with the message as it is now, by its packet's transaction, in-band, `size` bytes. */
 void persona_ic_answer(struct persona_ic *ic, uint32_t size);
 
