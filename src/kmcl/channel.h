@@ -579,7 +579,7 @@ struct host_gpadl *host_find_gpadl(struct channel *ch, uint32_t id);
 bool host_may_hold(struct host *host, size_t bytes);
 void host_hold(struct host *host, size_t bytes);
 void host_let_go(struct host *host, size_t bytes);
-extern size_t host_items_max; /* 256 MiB, or less in tests */
+extern _Atomic(size_t) host_items_max; /* 256 MiB, or less in tests */
 void host_enter(struct host *host);
 void host_leave(struct host *host); /* gives the bus the answers that are due */
 /* The bus is owed an answer about this one. */

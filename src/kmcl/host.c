@@ -33,7 +33,7 @@ struct host_due {
 /* GPADLs that the guest called read-only and has not described yet. */
 #define HOST_READ_ONLY_MAX 64u
 
-size_t host_items_max = (size_t)256 << 20;
+_Atomic(size_t) host_items_max = (size_t)256 << 20;
 
 struct host {
 	_Atomic(size_t) held; /* in incoming packets */

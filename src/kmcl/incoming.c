@@ -167,8 +167,11 @@ NTSTATUS incoming_prepare(struct channel *ch)
 	in->scratch = malloc(align16(ch->config.packet_max));
 	if (!in->scratch)
 		return STATUS_INSUFFICIENT_RESOURCES;
+	/* Somebody may still be on his way out of polling the rings before. */
+	incoming_enter_waiting(ch);
 	in->batch = 0;
 	in->polled = false;
+	incoming_leave(ch);
 	in->unsent_max = (uint32_t)(INCOMING_UNSENT_BYTES / incoming_layout(ch).end);
 	if (in->unsent_max < INCOMING_UNSENT_LEAST)
 		in->unsent_max = INCOMING_UNSENT_LEAST;

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-size_t messages_max = (size_t)16 << 20;
+_Atomic(size_t) messages_max = (size_t)16 << 20;
 
 void messages_init(struct messages *m)
 {

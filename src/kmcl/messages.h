@@ -19,7 +19,7 @@ struct message_read_only {
 
 /* What is kept for an end that does not read, in bytes: 16 MiB, or less in tests. The largest burst
  * that makes sense, GPADLs of 2^20 pages, is some 11 MiB. */
-extern size_t messages_max;
+extern _Atomic(size_t) messages_max;
 
 struct message {
 	struct message *next;
