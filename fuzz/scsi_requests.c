@@ -31,12 +31,15 @@ static void check_range(const struct scsi_disk *disk, uint64_t offset, uint64_t 
 	CHECK(offset % disk->block_size == 0 && length % disk->block_size == 0);
 }
 
-static void perform(const struct scsi_disk *disk, const struct scsi_command *c,
+static void perform(struct scsi_disk *disk, const struct scsi_command *c,
                     const struct scsi_outcome *out)
 {
 	uint8_t *memory;
 	uint32_t i;
 
+	if (out->kind == SCSI_DO_READ || out->kind == SCSI_DO_WRITE || out->kind == SCSI_DO_ZERO ||
+	    out->kind == SCSI_DO_FILL || out->kind == SCSI_DO_DISCARD)
+		CHECK(!disk->stopped);
 	switch (out->kind) {
 	case SCSI_DONE:
 		CHECK(out->length <= c->data_in && out->length <= SCSI_DATA_MAX);
@@ -76,6 +79,10 @@ static void perform(const struct scsi_disk *disk, const struct scsi_command *c,
 		break;
 	case SCSI_DO_FLUSH:
 		CHECK(!disk->read_only);
+		break;
+	case SCSI_DO_START:
+	case SCSI_DO_STOP:
+		disk->stopped = out->kind == SCSI_DO_STOP;
 		break;
 	default:
 		abort();
