@@ -218,6 +218,9 @@ static bool incoming_within_quota(struct channel *ch)
 	struct incoming *in = &ch->in;
 	uint64_t owed = atomic_load_explicit(&in->owed, memory_order_relaxed);
 
+	/* As a rule nobody waits for anything, and that is a small number. */
+	if (in->free_local && owed < atomic_load_explicit(&in->quota, memory_order_relaxed))
+		return true;
 	while (incoming_quota_reached(in, owed) || !incoming_has_item(ch)) {
 		if (!atomic_compare_exchange_weak(&in->owed, &owed, owed | INCOMING_OWED_BLOCKED))
 			continue;

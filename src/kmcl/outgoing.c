@@ -244,7 +244,7 @@ NTSTATUS outgoing_send(struct channel *ch, struct packet *packet, bool now_only)
 
 	packet->item.done = packet_item_done;
 	spin_lock(&out->lock);
-	if (!packet_reserve_flight_locked(packet)) {
+	if (waits && !packet_reserve_flight_locked(packet)) {
 		spin_unlock(&out->lock);
 		return STATUS_INSUFFICIENT_RESOURCES;
 	}

@@ -511,7 +511,8 @@ static bool packet_serve_caller(struct packet *packet)
 	       atomic_compare_exchange_strong(&packet->caller, &waits, PACKET_CALLER_SERVED);
 }
 
-static void packet_unreserve_flight(struct packet *packet)
+/* Out of line: few packets are in their caller's memory. */
+static __attribute__((noinline)) void packet_unreserve_flight(struct packet *packet)
 {
 	struct channel *ch = packet->channel;
 
