@@ -5,6 +5,7 @@
  * test, on the partition below: it knows messages and nothing else.
  */
 
+#include "../temporary.h"
 #include "pair.h"
 
 #include "bus/bus.h"
@@ -221,8 +222,9 @@ static int setup(void **state)
 	memset(&host, 0, sizeof(host));
 	host.pair = pair;
 	guest_answer_timeout_ms = 10000;
-	snprintf(pair->uri, sizeof(pair->uri), "%s:%skmcl-hostile-%d-%d", pair_scheme,
-	         strcmp(pair_scheme, "unix") == 0 ? "/tmp/" : "", (int)getpid(), serial++);
+	snprintf(pair->uri, sizeof(pair->uri), "%s:%s%skmcl-hostile-%d-%d", pair_scheme,
+	         strcmp(pair_scheme, "unix") == 0 ? temporary_directory() : "",
+	         strcmp(pair_scheme, "unix") == 0 ? "/" : "", (int)getpid(), serial++);
 	assert_int_equal(partition_open(pair->uri, &settings, &host.partition, why, sizeof(why)),
 	                 0);
 	assert_int_equal(kmcl_guest_open_ex(pair->uri, &guest, &pair->bus), 0);

@@ -21,12 +21,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../temporary.h"
 #include "disk_image.h"
 
 #define SIZE (8u << 20)
 
 struct fixture {
-	char directory[64], image[128], mount[128], loop[32];
+	char directory[TEMPORARY_PATH_MAX], image[160], mount[160], loop[32];
 	int image_fd;
 	bool mounted;
 	char why[1024];
@@ -73,7 +74,7 @@ static int setup(void **state)
 	struct fixture *f = calloc(1, sizeof(*f));
 
 	*state = f;
-	strcpy(f->directory, "/tmp/kmcl-claim-XXXXXX");
+	temporary_path(f->directory, sizeof(f->directory), "kmcl-claim-XXXXXX");
 	if (!mkdtemp(f->directory))
 		return -1;
 	snprintf(f->image, sizeof(f->image), "%s/image", f->directory);
@@ -85,7 +86,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	struct fixture *f = *state;
-	char command[128];
+	char command[TEMPORARY_PATH_MAX + 16];
 	int fd;
 
 	if (f->mounted)
@@ -278,7 +279,7 @@ static void a_loop_device_over_an_image_in_use_is_refused(void **state)
 
 static bool mount_loop(struct fixture *f)
 {
-	char command[128];
+	char command[TEMPORARY_PATH_MAX + 16];
 
 	/* Nobody else sees the mount. */
 	if (unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL))

@@ -18,6 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../temporary.h"
 #include "disk_image.h"
 #include "scsi.h"
 #include "storvsc.h"
@@ -49,7 +50,7 @@ struct block {
 };
 
 struct fixture {
-	char uri[128], path[64];
+	char uri[128], path[TEMPORARY_PATH_MAX];
 	HANDLE vmbus;
 	PDEVICE_OBJECT bus;
 	struct storvsp *host;
@@ -96,7 +97,7 @@ static void make_image(struct fixture *f)
 {
 	int fd;
 
-	strcpy(f->path, "/tmp/kmcl-power-XXXXXX");
+	temporary_path(f->path, sizeof(f->path), "kmcl-power-XXXXXX");
 	fd = mkstemp(f->path);
 	assert_true(fd >= 0);
 	assert_int_equal(ftruncate(fd, BLOCKS * BLOCK), 0);
@@ -590,7 +591,7 @@ int main(int argc, char **argv)
 	const char *given = getenv("KMCL_TEST_SEED");
 
 	if (argc > 1)
-		uri_pattern = argv[1];
+		uri_pattern = temporary_uri(argv[1]);
 	seed = given ? strtoull(given, NULL, 0) : (uint64_t)time(NULL);
 	printf("# KMCL_TEST_SEED=%llu\n", (unsigned long long)seed);
 	return cmocka_run_group_tests(tests, NULL, NULL);

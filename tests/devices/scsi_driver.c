@@ -14,6 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../temporary.h"
 #include "odd_host.h"
 #include "scsi.h"
 #include "storvsc.h"
@@ -508,6 +509,6 @@ int main(int argc, char **argv)
 	};
 
 	if (argc > 1)
-		uri_pattern = argv[1];
+		uri_pattern = temporary_uri(argv[1]);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

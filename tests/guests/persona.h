@@ -9,6 +9,7 @@
  * test, with what came.
  */
 
+#include "../temporary.h"
 #include "partition/partition.h"
 #include "ring/ring.h"
 #include "wire/wire.h"
@@ -178,7 +179,7 @@ extern const char *persona_pattern;
 	int main(int argc, char **argv)                             \
 	{                                                           \
 		if (argc > 1)                                       \
-			persona_pattern = argv[1];                  \
+			persona_pattern = temporary_uri(argv[1]);   \
 		return cmocka_run_group_tests((tests), NULL, NULL); \
 	}
 

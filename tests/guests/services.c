@@ -154,7 +154,7 @@ static void make_image(char *path)
 	uint8_t block[512];
 	int fd;
 
-	strcpy(path, "/tmp/kmcl-persona-XXXXXX");
+	temporary_path(path, TEMPORARY_PATH_MAX, "kmcl-persona-XXXXXX");
 	fd = mkstemp(path);
 	assert_true(fd >= 0);
 	for (uint32_t i = 0; i < SERVICES_DISK_SIZE / sizeof(block); i++) {

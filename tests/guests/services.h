@@ -4,6 +4,8 @@
 
 /* The host that personas meet: ours, with all of its services. */
 
+#include "../temporary.h"
+
 #include "heartbeat.h"
 #include "ic_protocol.h"
 #include "kvp.h"
@@ -32,7 +34,7 @@ struct mirror;
 
 struct services {
 	HANDLE vmbus;
-	char image[64];
+	char image[TEMPORARY_PATH_MAX];
 	struct storvsp *scsi;
 	struct netvsp *net;
 	struct mirror *mirror;
