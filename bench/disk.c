@@ -9,8 +9,8 @@
 
 #include "bench.h"
 
-#include "storvsc.h"
-#include "storvsp.h"
+#include "scsi/storvsc.h"
+#include "scsi/storvsp.h"
 
 #include <ntddk.h>
 #include <kmcl/kmcl.h>

@@ -4,9 +4,9 @@
  * guest, reads it whole, writes it to a second disk, verifies both, and says what that took.
  */
 #include "cli.h"
-#include "echo.h"
+#include "echo/echo.h"
 #include "pump.h"
-#include "storvsc.h"
+#include "scsi/storvsc.h"
 
 #include <errno.h>
 #include <fcntl.h>

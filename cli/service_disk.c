@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "service.h"
-#include "storvsp.h"
+#include "scsi/storvsp.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "echo.h"
+#include "echo/echo.h"
 #include "service.h"
 
 static bool wanted;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The integration components: heartbeat, shutdown, time, key-value pairs. */
-#include "heartbeat.h"
-#include "kvp.h"
+#include "ic/heartbeat.h"
+#include "ic/kvp.h"
 #include "service.h"
-#include "shutdown.h"
-#include "timesync.h"
+#include "ic/shutdown.h"
+#include "ic/timesync.h"
 
 #include <string.h>
 

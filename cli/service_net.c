@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* A network adapter. */
-#include "netvsp.h"
+#include "net/netvsp.h"
 #include "service.h"
 
 #include <string.h>

@@ -6,8 +6,8 @@
  *
  * Input: one byte: the component; then steps: one byte of what to do, two of length, and a message.
  */
-#include "ic_session.h"
-#include "kvp_message.h"
+#include "ic/ic_session.h"
+#include "ic/kvp_message.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -7,9 +7,9 @@
  * Input: steps, a byte that says which and what belongs to it; see step().
  */
 #include "channel.h"
-#include "netvsc_protocol.h"
-#include "netvsp.h"
-#include "rndis.h"
+#include "net/netvsc_protocol.h"
+#include "net/netvsp.h"
+#include "net/rndis.h"
 
 #include <stdlib.h>
 #include <string.h>

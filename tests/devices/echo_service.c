@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "echo.h"
+#include "echo/echo.h"
 
 #include "../temporary.h"
 

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "heartbeat.h"
+#include "ic/heartbeat.h"
 #include "ic_guest.h"
 
 #include "../temporary.h"

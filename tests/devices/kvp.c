@@ -13,7 +13,7 @@
 #include <string.h>
 
 #include "ic_guest.h"
-#include "kvp_message.h"
+#include "ic/kvp_message.h"
 
 #include "../temporary.h"
 

@@ -16,9 +16,9 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "netvsc_protocol.h"
-#include "netvsp.h"
-#include "rndis.h"
+#include "net/netvsc_protocol.h"
+#include "net/netvsp.h"
+#include "net/rndis.h"
 
 #define NET_GUEST_WAIT_MS  10000u
 #define NET_GUEST_TAG      0x74736574u

@@ -19,11 +19,11 @@
 #include <unistd.h>
 
 #include "../temporary.h"
-#include "disk_image.h"
-#include "scsi.h"
-#include "storvsc.h"
-#include "storvsc_protocol.h"
-#include "storvsp.h"
+#include "scsi/disk_image.h"
+#include "scsi/scsi.h"
+#include "scsi/storvsc.h"
+#include "scsi/storvsc_protocol.h"
+#include "scsi/storvsp.h"
 #include "volatile_file.h"
 
 #define BLOCK   VOLATILE_BLOCK

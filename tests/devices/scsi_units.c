@@ -16,10 +16,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "scsi.h"
-#include "storvsc.h"
-#include "storvsc_protocol.h"
-#include "storvsp.h"
+#include "scsi/scsi.h"
+#include "scsi/storvsc.h"
+#include "scsi/storvsc_protocol.h"
+#include "scsi/storvsp.h"
 
 #include "../temporary.h"
 

@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "ic_guest.h"
-#include "shutdown.h"
+#include "ic/shutdown.h"
 
 #include "../temporary.h"
 

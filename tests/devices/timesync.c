@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "ic_guest.h"
-#include "timesync.h"
+#include "ic/timesync.h"
 
 #include "../temporary.h"
 

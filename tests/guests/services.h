@@ -6,17 +6,17 @@
 
 #include "../temporary.h"
 
-#include "heartbeat.h"
-#include "ic_protocol.h"
-#include "kvp.h"
-#include "netvsc_protocol.h"
-#include "netvsp.h"
-#include "rndis_protocol.h"
-#include "scsi.h"
-#include "shutdown.h"
-#include "storvsc_protocol.h"
-#include "storvsp.h"
-#include "timesync.h"
+#include "ic/heartbeat.h"
+#include "ic/ic_protocol.h"
+#include "ic/kvp.h"
+#include "net/netvsc_protocol.h"
+#include "net/netvsp.h"
+#include "net/rndis_protocol.h"
+#include "scsi/scsi.h"
+#include "ic/shutdown.h"
+#include "scsi/storvsc_protocol.h"
+#include "scsi/storvsp.h"
+#include "ic/timesync.h"
 
 #include <kmcl/kmcl.h>
 

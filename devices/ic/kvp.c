@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "ic/kvp.h"
+
+#include "ic/kvp_message.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* 1.0 is Windows Server 2008's, 3.0 that of 2008 R2, 4.0 of 2012 (Linux); 5.0: OpenVMM. */
+static const struct ic_version versions[] = { { 1, 0 }, { 3, 0 }, { 4, 0 }, { 5, 0 } };
+
+/* Linux learned the IP messages together with 4.0, and its older driver takes what it does not know
+ * for an enumeration. */
+#define IP_SINCE IC_VERSION(4, 0)
+
+struct kvp {
+	struct ic *ic;
+};
+
+/* a9a0f4e7-5a45-4d96-b827-8a841e8c03e6, 242ff919-07db-4180-9c2e-b86cb68c8c55: OpenVMM, Linux */
+static const struct ic_kind kind = {
+	.name = "kvp",
+	.type = { 0xa9a0f4e7, 0x5a45, 0x4d96, { 0xb8, 0x27, 0x8a, 0x84, 0x1e, 0x8c, 0x03, 0xe6 } },
+	.instance = { 0x242ff919,
+	              0x07db,
+	              0x4180,
+	              { 0x9c, 0x2e, 0xb8, 0x6c, 0xb6, 0x8c, 0x8c, 0x55 } },
+	.message = IC_KVP,
+	.packet_max = 8192,
+	.versions = versions,
+	.version_count = sizeof(versions) / sizeof(versions[0]),
+};
+
+static_assert(sizeof(struct ic_header) + IC_KVP_IP_BYTES <= 8192, "");
+
+NTSTATUS kvp_create(HANDLE vmbus, const struct ic_options *options, struct kvp **kvp)
+{
+	struct kvp *k = calloc(1, sizeof(*k));
+	NTSTATUS status;
+
+	if (!k)
+		return STATUS_INSUFFICIENT_RESOURCES;
+	status = ic_create(vmbus, &kind, options, k, &k->ic);
+	if (NT_SUCCESS(status))
+		*kvp = k;
+	else
+		free(k);
+	return status;
+}
+
+void kvp_destroy(struct kvp *k)
+{
+	ic_destroy(k->ic);
+	free(k);
+}
+
+/* One request, and the same message as its answer. */
+struct exchange {
+	struct kvp *kvp;
+	struct ic_deadline deadline;
+	uint32_t version;
+	union kvp_message message;
+	uint32_t size; /* of the answer */
+};
+
+static void begin(struct exchange *x, struct kvp *kvp, uint32_t timeout_ms)
+{
+	x->kvp = kvp;
+	x->deadline = ic_deadline(timeout_ms);
+}
+
+static NTSTATUS run(struct exchange *x, uint32_t size)
+{
+	uint32_t status;
+
+	return ic_call(x->kvp->ic, x->version, x->deadline, &x->message, size, &x->message,
+	               sizeof(x->message), &x->size, &status);
+}
+
+/* Pairs look the same in each version. */
+static NTSTATUS run_pair(struct exchange *x)
+{
+	NTSTATUS status = ic_wait_ready(x->kvp->ic, x->deadline, &x->version);
+
+	return NT_SUCCESS(status) ? run(x, sizeof(struct ic_kvp)) : status;
+}
+
+static NTSTATUS nonsense(struct exchange *x, const struct kvp_fault *fault)
+{
+	ic_complain(x->kvp->ic, fault->what, fault->expected, fault->actual);
+	return STATUS_DATA_ERROR;
+}
+
+/* ---- pairs ---- */
+
+NTSTATUS kvp_set(struct kvp *kvp, enum kvp_pool pool, const char *key,
+                 const struct kvp_value *value, uint32_t timeout_ms)
+{
+	struct exchange x;
+
+	if (pool >= KVP_POOLS)
+		return STATUS_INVALID_PARAMETER_2;
+	begin(&x, kvp, timeout_ms);
+	if (!kvp_message_key(&x.message, IC_KVP_SET, (uint8_t)pool, key))
+		return STATUS_INVALID_PARAMETER_3;
+	if (!kvp_message_value(&x.message, value))
+		return STATUS_INVALID_PARAMETER_4;
+	return run_pair(&x);
+}
+
+static NTSTATUS not_found(NTSTATUS status)
+{
+	return status == STATUS_NO_MORE_ENTRIES ? STATUS_NOT_FOUND : status;
+}
+
+NTSTATUS kvp_delete(struct kvp *kvp, enum kvp_pool pool, const char *key, uint32_t timeout_ms)
+{
+	struct exchange x;
+
+	if (pool >= KVP_POOLS)
+		return STATUS_INVALID_PARAMETER_2;
+	begin(&x, kvp, timeout_ms);
+	if (!kvp_message_key(&x.message, IC_KVP_DELETE, (uint8_t)pool, key))
+		return STATUS_INVALID_PARAMETER_3;
+	return not_found(run_pair(&x));
+}
+
+static NTSTATUS enumerate(struct exchange *x, enum kvp_pool pool, uint32_t index,
+                          struct kvp_entry *entry)
+{
+	struct kvp_fault fault;
+	NTSTATUS status;
+
+	kvp_message_enumerate(&x->message, (uint8_t)pool, index);
+	status = run_pair(x);
+	if (!NT_SUCCESS(status))
+		return status;
+	return kvp_answer_entry(&x->message, x->size, entry, &fault) ? STATUS_SUCCESS
+	                                                             : nonsense(x, &fault);
+}
+
+NTSTATUS kvp_enumerate(struct kvp *kvp, enum kvp_pool pool, uint32_t index, struct kvp_entry *entry,
+                       uint32_t timeout_ms)
+{
+	struct exchange x;
+
+	if (pool >= KVP_POOLS)
+		return STATUS_INVALID_PARAMETER_2;
+	begin(&x, kvp, timeout_ms);
+	return enumerate(&x, pool, index, entry);
+}
+
+static NTSTATUS ask(struct exchange *x, struct kvp_value *value)
+{
+	struct kvp_fault fault;
+	NTSTATUS status = run_pair(x);
+
+	if (!NT_SUCCESS(status))
+		return status;
+	return kvp_answer_value(&x->message, x->size, value, &fault) ? STATUS_SUCCESS
+	                                                             : nonsense(x, &fault);
+}
+
+/* The deadline ends it, if the guest does not. */
+static NTSTATUS look_through(struct exchange *x, enum kvp_pool pool, const char *key,
+                             struct kvp_value *value)
+{
+	struct kvp_entry *entry = malloc(sizeof(*entry));
+	NTSTATUS status = entry ? STATUS_SUCCESS : STATUS_INSUFFICIENT_RESOURCES;
+	uint32_t index;
+
+	for (index = 0; NT_SUCCESS(status); index++) {
+		status = enumerate(x, pool, index, entry);
+		if (NT_SUCCESS(status) && !strcmp(entry->key, key)) {
+			*value = entry->value;
+			break;
+		}
+	}
+	free(entry);
+	return not_found(status);
+}
+
+/* Whether an answer to a get may not be the truth: see kvp_get(). */
+static bool is_doubtful(NTSTATUS status, const struct kvp_value *value)
+{
+	if (status == STATUS_NOT_SUPPORTED)
+		return true;
+	return NT_SUCCESS(status) && !value->text[0] &&
+	       (value->type == IC_KVP_STRING || value->type == IC_KVP_EXPAND_STRING);
+}
+
+NTSTATUS kvp_get(struct kvp *kvp, enum kvp_pool pool, const char *key, struct kvp_value *value,
+                 uint32_t timeout_ms)
+{
+	struct exchange x;
+	NTSTATUS status;
+
+	if (pool >= KVP_POOLS)
+		return STATUS_INVALID_PARAMETER_2;
+	begin(&x, kvp, timeout_ms);
+	if (!kvp_message_key(&x.message, IC_KVP_GET, (uint8_t)pool, key))
+		return STATUS_INVALID_PARAMETER_3;
+	if (pool == KVP_POOL_AUTO)
+		return look_through(&x, pool, key, value);
+	status = ask(&x, value);
+	if (is_doubtful(status, value))
+		return look_through(&x, pool, key, value);
+	return not_found(status);
+}
+
+/* ---- network adapters ---- */
+
+static NTSTATUS begin_adapter(struct exchange *x, enum ic_kvp_operation operation,
+                              const char *adapter)
+{
+	NTSTATUS status;
+
+	/* Whether the adapter's name is right is the same in each version. */
+	if (!kvp_message_adapter(&x->message, operation, IP_SINCE, adapter))
+		return STATUS_INVALID_PARAMETER_2;
+	status = ic_wait_ready(x->kvp->ic, x->deadline, &x->version);
+	if (!NT_SUCCESS(status))
+		return status;
+	if (x->version < IP_SINCE)
+		return STATUS_NOT_SUPPORTED;
+	kvp_message_adapter(&x->message, operation, x->version, adapter);
+	return STATUS_SUCCESS;
+}
+
+NTSTATUS kvp_get_ip(struct kvp *kvp, const char *adapter, struct kvp_ip_info *info,
+                    uint32_t timeout_ms)
+{
+	struct kvp_fault fault;
+	struct exchange x;
+	NTSTATUS status;
+
+	begin(&x, kvp, timeout_ms);
+	status = begin_adapter(&x, IC_KVP_GET_IP, adapter);
+	if (NT_SUCCESS(status))
+		status = run(&x, IC_KVP_IP_BYTES);
+	if (!NT_SUCCESS(status))
+		return status;
+	return kvp_answer_ip(&x.message, x.size, x.version, info, &fault) ? STATUS_SUCCESS
+	                                                                  : nonsense(&x, &fault);
+}
+
+NTSTATUS kvp_set_ip(struct kvp *kvp, const char *adapter, const struct kvp_ip_info *info,
+                    uint32_t timeout_ms)
+{
+	struct exchange x;
+	NTSTATUS status;
+
+	begin(&x, kvp, timeout_ms);
+	status = begin_adapter(&x, IC_KVP_SET_IP, adapter);
+	if (!NT_SUCCESS(status))
+		return status;
+	if (!kvp_message_ip(&x.message, x.version, info))
+		return STATUS_INVALID_PARAMETER_3;
+	return run(&x, IC_KVP_IP_BYTES);
+}
+
+void kvp_statistics(struct kvp *kvp, struct ic_statistics *statistics)
+{
+	ic_statistics(kvp->ic, statistics);
+}
