@@ -96,7 +96,8 @@ static void poll_always(void)
 
 static void host_main(const char *uri, const char *path)
 {
-	struct kmcl_scsi_options options = { .size = sizeof(options), .instance = instance };
+	struct kmcl_scsi_options options = { .size = sizeof(options),
+		                             .instance = kmcl_guid_of_nt(instance) };
 	struct kmcl_scsi *controller;
 	char why[256] = "";
 	HANDLE vmbus;

@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "echo/echo.h"
 
+#include "common/channel_name.h"
+#include "common/guid.h"
 #include "common/monitored.h"
 
+#include <errno.h>
+#include <kmcl/echo.h>
+#include <kmcl/options.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,14 +21,6 @@
 
 static const GUID interface_type = ECHO_INTERFACE_TYPE;
 
-static NTSTATUS set_name(VMBCHANNEL vmb, const WCHAR *text)
-{
-	UNICODE_STRING name;
-
-	RtlInitUnicodeString(&name, text);
-	return VmbChannelInitSetFriendlyName(vmb, &name);
-}
-
 static NTSTATUS set_sizes(VMBCHANNEL vmb)
 {
 	NTSTATUS status = VmbChannelInitSetMaximumPacketSize(vmb, ECHO_MAX_PAYLOAD);
@@ -35,7 +32,7 @@ static NTSTATUS set_sizes(VMBCHANNEL vmb)
 
 /* ---- host ---- */
 
-struct echo_service {
+struct kmcl_echo {
 	VMBCHANNEL vmb;
 };
 
@@ -89,14 +86,14 @@ static VOID serve(VMBCHANNEL vmb, VMBPACKETCOMPLETION completion, PVOID buffer, 
 	}
 }
 
-static NTSTATUS configure_service(struct echo_service *s, HANDLE vmbus,
-                                  const struct echo_service_options *options)
+static NTSTATUS configure_service(struct kmcl_echo *s, HANDLE vmbus,
+                                  const struct kmcl_echo_options *options)
 {
 	NTSTATUS status = VmbServerChannelInitSetVmbusHandle(s->vmb, vmbus);
+	GUID instance = kmcl_guid_to_nt(guid_or_name(options->instance, "echo"));
 
 	if (NT_SUCCESS(status))
-		status = VmbServerChannelInitSetTargetInterfaceId(s->vmb, interface_type,
-		                                                  options->instance);
+		status = VmbServerChannelInitSetTargetInterfaceId(s->vmb, interface_type, instance);
 	if (NT_SUCCESS(status))
 		status = monitored_configure(s->vmb, options->monitored);
 	if (NT_SUCCESS(status))
@@ -104,46 +101,57 @@ static NTSTATUS configure_service(struct echo_service *s, HANDLE vmbus,
 	if (NT_SUCCESS(status))
 		status = VmbChannelInitSetProcessPacketCallbacks(s->vmb, serve, NULL);
 	if (NT_SUCCESS(status))
-		status = set_name(s->vmb, L"echo");
+		status = channel_name(s->vmb, "echo", 0);
 	VmbChannelSetTransactionQuota(s->vmb, QUOTA);
 	return status;
 }
 
-NTSTATUS echo_service_create(HANDLE vmbus, const struct echo_service_options *options,
-                             struct echo_service **service)
+static NTSTATUS offer(struct kmcl_echo *s, HANDLE vmbus, const struct kmcl_echo_options *options)
 {
-	struct echo_service *s = calloc(1, sizeof(*s));
-	HANDLE kernel_handle;
-	NTSTATUS status;
+	NTSTATUS status = VmbChannelAllocate(NULL, TRUE, &s->vmb);
 
-	if (!s)
-		return STATUS_INSUFFICIENT_RESOURCES;
-	status = VmbConvertVmbusHandleToKernelHandle(vmbus, &kernel_handle);
 	if (!NT_SUCCESS(status))
-		goto free;
-	status = VmbChannelAllocate(NULL, TRUE, &s->vmb);
-	if (!NT_SUCCESS(status))
-		goto close;
-	status = configure_service(s, kernel_handle, options);
+		return status;
+	status = configure_service(s, vmbus, options);
 	if (NT_SUCCESS(status))
 		status = VmbChannelEnable(s->vmb);
-	if (!NT_SUCCESS(status)) {
+	if (NT_SUCCESS(status))
+		VmbChannelStart(s->vmb);
+	else
 		VmbChannelCleanup(s->vmb);
-		goto close;
-	}
-	VmbChannelStart(s->vmb);
-	ZwClose(kernel_handle); /* the channel has its own reference */
-	*service = s;
-	return STATUS_SUCCESS;
-close:
-	ZwClose(kernel_handle);
-free:
-	free(s);
 	return status;
 }
 
-void echo_service_destroy(struct echo_service *s)
+int kmcl_echo_create(struct kmcl_host *host, const struct kmcl_echo_options *options,
+                     struct kmcl_echo **echo)
 {
+	struct kmcl_echo *s = calloc(1, sizeof(*s));
+	struct kmcl_echo_options own;
+	HANDLE kernel_handle;
+	NTSTATUS status;
+	int error = s ? kmcl_options_take(&own, sizeof(own), options) : -ENOMEM;
+
+	if (error)
+		goto free;
+	status = VmbConvertVmbusHandleToKernelHandle(kmcl_host_handle(host), &kernel_handle);
+	if (NT_SUCCESS(status)) {
+		status = offer(s, kernel_handle, &own);
+		ZwClose(kernel_handle); /* the channel has its own reference */
+	}
+	error = kmcl_errno(status);
+	if (error)
+		goto free;
+	*echo = s;
+	return 0;
+free:
+	free(s);
+	return error;
+}
+
+void kmcl_echo_destroy(struct kmcl_echo *s)
+{
+	if (!s)
+		return;
 	VmbChannelDisable(s->vmb);
 	VmbChannelCleanup(s->vmb);
 	free(s);
@@ -213,7 +221,7 @@ static NTSTATUS configure_client(struct echo *e, LPCGUID instance)
 	if (NT_SUCCESS(status))
 		status = VmbChannelInitSetStateChangeCallbacks(e->vmb, &callbacks);
 	if (NT_SUCCESS(status))
-		status = set_name(e->vmb, L"echo");
+		status = channel_name(e->vmb, "echo", 0);
 	if (NT_SUCCESS(status))
 		status = VmbClientChannelInitSetTargetPnp(e->vmb, &interface_type, instance,
 		                                          pnp_failure);

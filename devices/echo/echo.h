@@ -3,8 +3,8 @@
 #define DEVICES_ECHO_ECHO_H
 
 /*
- * A service that answers each packet with its own payload, and the driver that measures what a
- * channel does with it. kmcl's own protocol: Hyper-V has none like it.
+ * The protocol of the echo service (kmcl/echo.h), and the driver that measures what a channel does
+ * with it.
  *
  * All functions are P (PASSIVE_LEVEL).
  */
@@ -35,19 +35,6 @@ enum echo_operation {
 	ECHO_INVERT = 3, /* each bit of the external data is inverted in place; answered with the
 	                    header */
 };
-
-/* ---- host ---- */
-
-struct echo_service;
-
-struct echo_service_options {
-	GUID instance;
-	bool monitored; /* the channel is offered with the monitor page */
-};
-
-NTSTATUS echo_service_create(HANDLE vmbus, const struct echo_service_options *options,
-                             struct echo_service **service);
-void echo_service_destroy(struct echo_service *service);
 
 /* ---- guest ---- */
 

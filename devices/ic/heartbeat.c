@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "ic/heartbeat.h"
+#include "ic/ic.h"
 
+#include <errno.h>
+#include <kmcl/options.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,9 +11,9 @@
 
 static const struct ic_version versions[] = { { 1, 0 }, { 3, 0 } };
 
-struct heartbeat {
+struct kmcl_heartbeat {
 	struct ic *ic;
-	struct heartbeat_options options;
+	struct kmcl_heartbeat_options options;
 	KTIMER timer;
 	KDPC tick;
 	KSPIN_LOCK lock;
@@ -23,11 +25,11 @@ struct heartbeat {
 		uint64_t sequence, sent;
 	} asked[256];  /* by transaction */
 	uint64_t last; /* answer; 0: none */
-	struct heartbeat_info info;
+	struct kmcl_heartbeat_info info;
 	/* The callback. */
 	WORK_QUEUE_ITEM report;
 	bool reporting;
-	enum heartbeat_state told;
+	enum kmcl_heartbeat_state told;
 	EX_RUNDOWN_REF reports; /* held by the one that is queued or runs */
 };
 
@@ -35,8 +37,8 @@ struct heartbeat {
 
 static void report(PVOID context)
 {
-	struct heartbeat *h = context;
-	enum heartbeat_state state;
+	struct kmcl_heartbeat *h = context;
+	enum kmcl_heartbeat_state state;
 	KIRQL irql;
 
 	for (;;) {
@@ -53,9 +55,9 @@ static void report(PVOID context)
 	ExReleaseRundownProtection(&h->reports);
 }
 
-static void enter_locked(struct heartbeat *h, enum heartbeat_state state)
+static void enter_locked(struct kmcl_heartbeat *h, enum kmcl_heartbeat_state state)
 {
-	if (state == HEARTBEAT_LOST && h->info.state != HEARTBEAT_LOST)
+	if (state == KMCL_HEARTBEAT_LOST && h->info.state != KMCL_HEARTBEAT_LOST)
 		h->info.lost++;
 	h->info.state = state;
 	if (!h->options.changed || h->ending || h->reporting || state == h->told ||
@@ -67,7 +69,7 @@ static void enter_locked(struct heartbeat *h, enum heartbeat_state state)
 
 /* ---- asking ---- */
 
-static void ask(struct heartbeat *h)
+static void ask(struct kmcl_heartbeat *h)
 {
 	struct ic_heartbeat body = { 0 };
 	uint8_t transaction;
@@ -86,12 +88,12 @@ static void ask(struct heartbeat *h)
 
 static void tick(PRKDPC dpc, PVOID context, PVOID arg1, PVOID arg2)
 {
-	struct heartbeat *h = context;
+	struct kmcl_heartbeat *h = context;
 	KIRQL irql;
 
 	KeAcquireSpinLock(&h->lock, &irql);
 	if (h->present && !h->heard && ++h->info.missed >= h->options.missed)
-		enter_locked(h, HEARTBEAT_LOST);
+		enter_locked(h, KMCL_HEARTBEAT_LOST);
 	h->heard = false;
 	KeReleaseSpinLock(&h->lock, irql);
 	ask(h);
@@ -101,7 +103,7 @@ static void tick(PRKDPC dpc, PVOID context, PVOID arg1, PVOID arg2)
 
 static void ready(void *context, uint32_t version)
 {
-	struct heartbeat *h = context;
+	struct kmcl_heartbeat *h = context;
 	LARGE_INTEGER due = { .QuadPart = -10000ll * h->options.interval_ms };
 	KIRQL irql;
 
@@ -118,20 +120,20 @@ static void ready(void *context, uint32_t version)
 
 static void closed(void *context)
 {
-	struct heartbeat *h = context;
+	struct kmcl_heartbeat *h = context;
 	KIRQL irql;
 
 	KeAcquireSpinLock(&h->lock, &irql);
 	KeCancelTimer(&h->timer);
 	h->present = false;
 	h->last = 0;
-	h->info.health = IC_HEALTH_UNKNOWN;
+	h->info.health = KMCL_HEARTBEAT_UNKNOWN;
 	h->info.missed = 0;
-	enter_locked(h, HEARTBEAT_NO_CONTACT);
+	enter_locked(h, KMCL_HEARTBEAT_NO_CONTACT);
 	KeReleaseSpinLock(&h->lock, irql);
 }
 
-static void alive(struct heartbeat *h, uint8_t transaction, uint32_t health)
+static void alive(struct kmcl_heartbeat *h, uint8_t transaction, uint32_t health)
 {
 	KIRQL irql;
 
@@ -140,13 +142,13 @@ static void alive(struct heartbeat *h, uint8_t transaction, uint32_t health)
 	h->last = KeQueryInterruptTime();
 	h->info.missed = 0;
 	h->info.round_trip_us = (h->last - h->asked[transaction].sent) / 10;
-	h->info.health =
-		health <= IC_HEALTH_STOPPED ? (enum ic_heartbeat_health)health : IC_HEALTH_UNKNOWN;
-	enter_locked(h, HEARTBEAT_OK);
+	h->info.health = health <= KMCL_HEARTBEAT_STOPPED ? (enum kmcl_heartbeat_health)health
+	                                                  : KMCL_HEARTBEAT_UNKNOWN;
+	enter_locked(h, KMCL_HEARTBEAT_OK);
 	KeReleaseSpinLock(&h->lock, irql);
 }
 
-static uint64_t expected_sequence(struct heartbeat *h, uint8_t transaction)
+static uint64_t expected_sequence(struct kmcl_heartbeat *h, uint8_t transaction)
 {
 	uint64_t sequence;
 	KIRQL irql;
@@ -160,7 +162,7 @@ static uint64_t expected_sequence(struct heartbeat *h, uint8_t transaction)
 /* A guest that answers anything else than asked is not known to be well. */
 static void answer(void *context, const struct ic_answer *a)
 {
-	struct heartbeat *h = context;
+	struct kmcl_heartbeat *h = context;
 	uint64_t expected = expected_sequence(h, a->transaction);
 	struct ic_heartbeat body = { 0 };
 
@@ -193,15 +195,19 @@ static const struct ic_kind kind = {
 	.closed = closed,
 };
 
-NTSTATUS heartbeat_create(HANDLE vmbus, const struct heartbeat_options *options,
-                          struct heartbeat **heartbeat)
+int kmcl_heartbeat_create(struct kmcl_host *host, const struct kmcl_heartbeat_options *options,
+                          struct kmcl_heartbeat **heartbeat)
 {
-	struct heartbeat *h = calloc(1, sizeof(*h));
-	NTSTATUS status;
+	struct kmcl_heartbeat *h = calloc(1, sizeof(*h));
+	int error;
 
 	if (!h)
-		return STATUS_INSUFFICIENT_RESOURCES;
-	h->options = *options;
+		return -ENOMEM;
+	error = kmcl_options_take(&h->options, sizeof(h->options), options);
+	if (error) {
+		free(h);
+		return error;
+	}
 	if (!h->options.interval_ms)
 		h->options.interval_ms = DEFAULT_INTERVAL_MS;
 	if (!h->options.missed)
@@ -211,18 +217,20 @@ NTSTATUS heartbeat_create(HANDLE vmbus, const struct heartbeat_options *options,
 	KeInitializeDpc(&h->tick, tick, h);
 	ExInitializeRundownProtection(&h->reports);
 	ExInitializeWorkItem(&h->report, report, h);
-	status = ic_create(vmbus, &kind, &h->options.ic, h, &h->ic);
-	if (NT_SUCCESS(status))
-		*heartbeat = h;
-	else
+	error = ic_create(host, &kind, &h->options.ic, h, &h->ic);
+	if (error)
 		free(h);
-	return status;
+	else
+		*heartbeat = h;
+	return error;
 }
 
-void heartbeat_destroy(struct heartbeat *h)
+void kmcl_heartbeat_destroy(struct kmcl_heartbeat *h)
 {
 	KIRQL irql;
 
+	if (!h)
+		return;
 	KeAcquireSpinLock(&h->lock, &irql);
 	h->ending = true;
 	h->present = false;
@@ -234,14 +242,20 @@ void heartbeat_destroy(struct heartbeat *h)
 	free(h);
 }
 
-void heartbeat_info(struct heartbeat *h, struct heartbeat_info *info)
+int kmcl_heartbeat_query(struct kmcl_heartbeat *h, struct kmcl_heartbeat_info *info)
 {
 	uint64_t now = KeQueryInterruptTime();
+	struct kmcl_heartbeat_info all;
 	KIRQL irql;
 
 	KeAcquireSpinLock(&h->lock, &irql);
-	*info = h->info;
-	info->last_ms = !h->last ? UINT64_MAX : now > h->last ? (now - h->last) / 10000 : 0;
+	all = h->info;
+	all.last_ms = !h->last ? UINT64_MAX : now > h->last ? (now - h->last) / 10000 : 0;
 	KeReleaseSpinLock(&h->lock, irql);
-	ic_statistics(h->ic, &info->ic);
+	return kmcl_options_give(info, &all, sizeof(all));
+}
+
+int kmcl_heartbeat_statistics(struct kmcl_heartbeat *h, struct kmcl_ic_statistics *statistics)
+{
+	return ic_statistics(h->ic, statistics);
 }

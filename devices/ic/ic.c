@@ -3,6 +3,8 @@
 
 #include "common/channel_name.h"
 
+#include <errno.h>
+#include <kmcl/options.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,7 +31,7 @@ struct ic {
 	struct ic_session session;
 	struct ic_call *call;
 	bool complained;
-	struct ic_statistics statistics;
+	struct kmcl_ic_statistics statistics;
 };
 
 /* ---- time ---- */
@@ -344,17 +346,24 @@ static NTSTATUS configure_channel(struct ic *ic, HANDLE vmbus, const GUID *insta
 	return status;
 }
 
-static NTSTATUS offer(struct ic *ic, HANDLE vmbus, const struct ic_options *options)
+static GUID instance_of(const struct ic_kind *kind, const struct kmcl_ic_options *options)
 {
-	static const GUID zeros;
-	const GUID *instance =
-		IsEqualGUID(&options->instance, &zeros) ? &ic->kind->instance : &options->instance;
+	static const struct kmcl_guid zeros;
+
+	return memcmp(&options->instance, &zeros, sizeof(zeros))
+	               ? kmcl_guid_to_nt(options->instance)
+	               : kind->instance;
+}
+
+static NTSTATUS offer(struct ic *ic, HANDLE vmbus, const struct kmcl_ic_options *options)
+{
+	GUID instance = instance_of(ic->kind, options);
 	NTSTATUS status = VmbChannelAllocate(NULL, TRUE, &ic->vmb);
 
 	if (!NT_SUCCESS(status))
 		return status;
 	VmbChannelSetPointer(ic->vmb, ic);
-	status = configure_channel(ic, vmbus, instance);
+	status = configure_channel(ic, vmbus, &instance);
 	if (NT_SUCCESS(status))
 		status = VmbChannelEnable(ic->vmb);
 	if (NT_SUCCESS(status))
@@ -374,19 +383,12 @@ static uint32_t count_versions(const struct ic_kind *kind, uint32_t max)
 	return n;
 }
 
-NTSTATUS ic_create(HANDLE vmbus, const struct ic_kind *kind, const struct ic_options *options,
-                   void *context, struct ic **out)
+static struct ic *allocate(const struct ic_kind *kind, uint32_t versions, void *context)
 {
-	uint32_t versions = count_versions(kind, options->version_max);
-	HANDLE kernel_handle;
-	struct ic *ic;
-	NTSTATUS status;
+	struct ic *ic = calloc(1, sizeof(*ic));
 
-	if (!versions)
-		return STATUS_INVALID_PARAMETER_2;
-	ic = calloc(1, sizeof(*ic));
 	if (!ic)
-		return STATUS_INSUFFICIENT_RESOURCES;
+		return NULL;
 	ic->kind = kind;
 	ic->context = context;
 	ic->session.type = kind->message;
@@ -395,15 +397,31 @@ NTSTATUS ic_create(HANDLE vmbus, const struct ic_kind *kind, const struct ic_opt
 	KeInitializeMutex(&ic->turn, 0);
 	KeInitializeEvent(&ic->settled, NotificationEvent, FALSE);
 	KeInitializeSpinLock(&ic->lock);
+	return ic;
+}
+
+int ic_create(struct kmcl_host *host, const struct ic_kind *kind,
+              const struct kmcl_ic_options *options, void *context, struct ic **out)
+{
+	uint32_t versions = count_versions(kind, options->version_max);
+	HANDLE kernel_handle;
+	struct ic *ic;
+	NTSTATUS status;
+
+	if (!versions)
+		return -EINVAL;
+	ic = allocate(kind, versions, context);
+	if (!ic)
+		return -ENOMEM;
 	*out = ic; /* the component's callbacks may run before this returns */
-	status = VmbConvertVmbusHandleToKernelHandle(vmbus, &kernel_handle);
+	status = VmbConvertVmbusHandleToKernelHandle(kmcl_host_handle(host), &kernel_handle);
 	if (NT_SUCCESS(status)) {
 		status = offer(ic, kernel_handle, options);
 		ZwClose(kernel_handle); /* the channel has its own reference */
 	}
 	if (!NT_SUCCESS(status))
 		free(ic);
-	return status;
+	return kmcl_errno(status);
 }
 
 void ic_destroy(struct ic *ic)
@@ -413,13 +431,15 @@ void ic_destroy(struct ic *ic)
 	free(ic);
 }
 
-void ic_statistics(struct ic *ic, struct ic_statistics *statistics)
+int ic_statistics(struct ic *ic, struct kmcl_ic_statistics *statistics)
 {
+	struct kmcl_ic_statistics all;
 	KIRQL irql;
 
 	KeAcquireSpinLock(&ic->lock, &irql);
-	*statistics = ic->statistics;
-	statistics->framework = ic_version_number(ic->session.framework);
-	statistics->version = ic_version_number(ic->session.agreed);
+	all = ic->statistics;
+	all.framework = ic_version_number(ic->session.framework);
+	all.version = ic_version_number(ic->session.agreed);
 	KeReleaseSpinLock(&ic->lock, irql);
+	return kmcl_options_give(statistics, &all, sizeof(all));
 }

@@ -17,26 +17,10 @@
 
 #include "ic/ic_session.h"
 
+#include <kmcl/ic.h>
 #include <kmcl/kmcl.h>
 
 #define IC_DEFAULT_TIMEOUT_MS 5000u
-
-/* What all components' options begin with. */
-struct ic_options {
-	GUID instance;        /* zeros: that of a real host */
-	uint32_t version_max; /* IC_VERSION(); the newest message version offered; 0: the latest */
-};
-
-struct ic_statistics {
-	uint64_t opens;     /* times that a guest opened the channel */
-	uint64_t requests;  /* sent */
-	uint64_t answers;   /* that belonged to a request */
-	uint64_t late;      /* of these: after their caller had given up */
-	uint64_t wrong;     /* messages that made no sense, or that nobody had asked for */
-	uint64_t unsent;    /* requests that were not sent, as the guest owes too many answers */
-	uint32_t framework; /* IC_VERSION(); 0: not agreed */
-	uint32_t version;
-};
 
 struct ic;
 
@@ -56,9 +40,9 @@ struct ic_kind {
 	void (*closed)(void *context);
 };
 
-/* P. Offers it. STATUS_INVALID_PARAMETER_2: version_max is older than all versions. */
-NTSTATUS ic_create(HANDLE vmbus, const struct ic_kind *kind, const struct ic_options *options,
-                   void *context, struct ic **ic);
+/* P. Offers it. 0 or -errno; -EINVAL: version_max is older than all versions. */
+int ic_create(struct kmcl_host *host, const struct ic_kind *kind,
+              const struct kmcl_ic_options *options, void *context, struct ic **ic);
 /* P. No other call is running or follows. */
 void ic_destroy(struct ic *ic);
 
@@ -101,7 +85,7 @@ NTSTATUS ic_status(uint32_t hresult);
  * the guest may send more. Counts it as wrong. */
 void ic_complain(struct ic *ic, const char *what, uint64_t expected, uint64_t actual);
 
-/* D. */
-void ic_statistics(struct ic *ic, struct ic_statistics *statistics);
+/* D. -EINVAL: the size. */
+int ic_statistics(struct ic *ic, struct kmcl_ic_statistics *statistics);
 
 #endif

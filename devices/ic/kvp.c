@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "ic/kvp.h"
-
+#include "ic/ic.h"
 #include "ic/kvp_message.h"
 
+#include <errno.h>
+#include <kmcl/options.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,7 +14,7 @@ static const struct ic_version versions[] = { { 1, 0 }, { 3, 0 }, { 4, 0 }, { 5,
  * for an enumeration. */
 #define IP_SINCE IC_VERSION(4, 0)
 
-struct kvp {
+struct kmcl_kvp {
 	struct ic *ic;
 };
 
@@ -33,37 +34,46 @@ static const struct ic_kind kind = {
 
 static_assert(sizeof(struct ic_header) + IC_KVP_IP_BYTES <= 8192, "");
 
-NTSTATUS kvp_create(HANDLE vmbus, const struct ic_options *options, struct kvp **kvp)
-{
-	struct kvp *k = calloc(1, sizeof(*k));
-	NTSTATUS status;
+static_assert(KMCL_KVP_KEY_MAX == UTF16_UTF8_MAX(IC_KVP_KEY_BYTES / 2), "");
+static_assert(KMCL_KVP_VALUE_MAX == UTF16_UTF8_MAX(IC_KVP_VALUE_BYTES / 2), "");
+static_assert((int)KMCL_KVP_STRING == (int)IC_KVP_STRING &&
+                      (int)KMCL_KVP_EXPAND_STRING == (int)IC_KVP_EXPAND_STRING &&
+                      (int)KMCL_KVP_U32 == (int)IC_KVP_U32 && (int)KMCL_KVP_U64 == (int)IC_KVP_U64,
+              "");
 
-	if (!k)
-		return STATUS_INSUFFICIENT_RESOURCES;
-	status = ic_create(vmbus, &kind, options, k, &k->ic);
-	if (NT_SUCCESS(status))
-		*kvp = k;
-	else
+int kmcl_kvp_create(struct kmcl_host *host, const struct kmcl_ic_options *options,
+                    struct kmcl_kvp **kvp)
+{
+	struct kmcl_kvp *k = calloc(1, sizeof(*k));
+	struct kmcl_ic_options own;
+	int error = k ? kmcl_options_take(&own, sizeof(own), options) : -ENOMEM;
+
+	if (!error)
+		error = ic_create(host, &kind, &own, k, &k->ic);
+	if (error)
 		free(k);
-	return status;
+	else
+		*kvp = k;
+	return error;
 }
 
-void kvp_destroy(struct kvp *k)
+void kmcl_kvp_destroy(struct kmcl_kvp *k)
 {
-	ic_destroy(k->ic);
+	if (k)
+		ic_destroy(k->ic);
 	free(k);
 }
 
 /* One request, and the same message as its answer. */
 struct exchange {
-	struct kvp *kvp;
+	struct kmcl_kvp *kvp;
 	struct ic_deadline deadline;
 	uint32_t version;
 	union kvp_message message;
 	uint32_t size; /* of the answer */
 };
 
-static void begin(struct exchange *x, struct kvp *kvp, uint32_t timeout_ms)
+static void begin(struct exchange *x, struct kmcl_kvp *kvp, uint32_t timeout_ms)
 {
 	x->kvp = kvp;
 	x->deadline = ic_deadline(timeout_ms);
@@ -93,19 +103,19 @@ static NTSTATUS nonsense(struct exchange *x, const struct kvp_fault *fault)
 
 /* ---- pairs ---- */
 
-NTSTATUS kvp_set(struct kvp *kvp, enum kvp_pool pool, const char *key,
-                 const struct kvp_value *value, uint32_t timeout_ms)
+int kmcl_kvp_set(struct kmcl_kvp *kvp, enum kmcl_kvp_pool pool, const char *key,
+                 const struct kmcl_kvp_value *value, uint32_t timeout_ms)
 {
 	struct exchange x;
 
-	if (pool >= KVP_POOLS)
-		return STATUS_INVALID_PARAMETER_2;
+	if (pool >= KMCL_KVP_POOLS)
+		return -EINVAL;
 	begin(&x, kvp, timeout_ms);
 	if (!kvp_message_key(&x.message, IC_KVP_SET, (uint8_t)pool, key))
-		return STATUS_INVALID_PARAMETER_3;
+		return -EINVAL;
 	if (!kvp_message_value(&x.message, value))
-		return STATUS_INVALID_PARAMETER_4;
-	return run_pair(&x);
+		return -EINVAL;
+	return kmcl_errno(run_pair(&x));
 }
 
 static NTSTATUS not_found(NTSTATUS status)
@@ -113,20 +123,21 @@ static NTSTATUS not_found(NTSTATUS status)
 	return status == STATUS_NO_MORE_ENTRIES ? STATUS_NOT_FOUND : status;
 }
 
-NTSTATUS kvp_delete(struct kvp *kvp, enum kvp_pool pool, const char *key, uint32_t timeout_ms)
+int kmcl_kvp_delete(struct kmcl_kvp *kvp, enum kmcl_kvp_pool pool, const char *key,
+                    uint32_t timeout_ms)
 {
 	struct exchange x;
 
-	if (pool >= KVP_POOLS)
-		return STATUS_INVALID_PARAMETER_2;
+	if (pool >= KMCL_KVP_POOLS)
+		return -EINVAL;
 	begin(&x, kvp, timeout_ms);
 	if (!kvp_message_key(&x.message, IC_KVP_DELETE, (uint8_t)pool, key))
-		return STATUS_INVALID_PARAMETER_3;
-	return not_found(run_pair(&x));
+		return -EINVAL;
+	return kmcl_errno(not_found(run_pair(&x)));
 }
 
-static NTSTATUS enumerate(struct exchange *x, enum kvp_pool pool, uint32_t index,
-                          struct kvp_entry *entry)
+static NTSTATUS enumerate(struct exchange *x, enum kmcl_kvp_pool pool, uint32_t index,
+                          struct kmcl_kvp_entry *entry)
 {
 	struct kvp_fault fault;
 	NTSTATUS status;
@@ -139,18 +150,18 @@ static NTSTATUS enumerate(struct exchange *x, enum kvp_pool pool, uint32_t index
 	                                                             : nonsense(x, &fault);
 }
 
-NTSTATUS kvp_enumerate(struct kvp *kvp, enum kvp_pool pool, uint32_t index, struct kvp_entry *entry,
-                       uint32_t timeout_ms)
+int kmcl_kvp_enumerate(struct kmcl_kvp *kvp, enum kmcl_kvp_pool pool, uint32_t index,
+                       struct kmcl_kvp_entry *entry, uint32_t timeout_ms)
 {
 	struct exchange x;
 
-	if (pool >= KVP_POOLS)
-		return STATUS_INVALID_PARAMETER_2;
+	if (pool >= KMCL_KVP_POOLS)
+		return -EINVAL;
 	begin(&x, kvp, timeout_ms);
-	return enumerate(&x, pool, index, entry);
+	return kmcl_errno(enumerate(&x, pool, index, entry));
 }
 
-static NTSTATUS ask(struct exchange *x, struct kvp_value *value)
+static NTSTATUS ask(struct exchange *x, struct kmcl_kvp_value *value)
 {
 	struct kvp_fault fault;
 	NTSTATUS status = run_pair(x);
@@ -162,10 +173,10 @@ static NTSTATUS ask(struct exchange *x, struct kvp_value *value)
 }
 
 /* The deadline ends it, if the guest does not. */
-static NTSTATUS look_through(struct exchange *x, enum kvp_pool pool, const char *key,
-                             struct kvp_value *value)
+static NTSTATUS look_through(struct exchange *x, enum kmcl_kvp_pool pool, const char *key,
+                             struct kmcl_kvp_value *value)
 {
-	struct kvp_entry *entry = malloc(sizeof(*entry));
+	struct kmcl_kvp_entry *entry = malloc(sizeof(*entry));
 	NTSTATUS status = entry ? STATUS_SUCCESS : STATUS_INSUFFICIENT_RESOURCES;
 	uint32_t index;
 
@@ -180,32 +191,32 @@ static NTSTATUS look_through(struct exchange *x, enum kvp_pool pool, const char 
 	return not_found(status);
 }
 
-/* Whether an answer to a get may not be the truth: see kvp_get(). */
-static bool is_doubtful(NTSTATUS status, const struct kvp_value *value)
+/* Whether an answer to a get may not be the truth: see kmcl_kvp_get(). */
+static bool is_doubtful(NTSTATUS status, const struct kmcl_kvp_value *value)
 {
 	if (status == STATUS_NOT_SUPPORTED)
 		return true;
 	return NT_SUCCESS(status) && !value->text[0] &&
-	       (value->type == IC_KVP_STRING || value->type == IC_KVP_EXPAND_STRING);
+	       (value->type == KMCL_KVP_STRING || value->type == KMCL_KVP_EXPAND_STRING);
 }
 
-NTSTATUS kvp_get(struct kvp *kvp, enum kvp_pool pool, const char *key, struct kvp_value *value,
-                 uint32_t timeout_ms)
+int kmcl_kvp_get(struct kmcl_kvp *kvp, enum kmcl_kvp_pool pool, const char *key,
+                 struct kmcl_kvp_value *value, uint32_t timeout_ms)
 {
 	struct exchange x;
 	NTSTATUS status;
 
-	if (pool >= KVP_POOLS)
-		return STATUS_INVALID_PARAMETER_2;
+	if (pool >= KMCL_KVP_POOLS)
+		return -EINVAL;
 	begin(&x, kvp, timeout_ms);
 	if (!kvp_message_key(&x.message, IC_KVP_GET, (uint8_t)pool, key))
-		return STATUS_INVALID_PARAMETER_3;
-	if (pool == KVP_POOL_AUTO)
-		return look_through(&x, pool, key, value);
+		return -EINVAL;
+	if (pool == KMCL_KVP_POOL_AUTO)
+		return kmcl_errno(look_through(&x, pool, key, value));
 	status = ask(&x, value);
 	if (is_doubtful(status, value))
-		return look_through(&x, pool, key, value);
-	return not_found(status);
+		return kmcl_errno(look_through(&x, pool, key, value));
+	return kmcl_errno(not_found(status));
 }
 
 /* ---- network adapters ---- */
@@ -227,7 +238,7 @@ static NTSTATUS begin_adapter(struct exchange *x, enum ic_kvp_operation operatio
 	return STATUS_SUCCESS;
 }
 
-NTSTATUS kvp_get_ip(struct kvp *kvp, const char *adapter, struct kvp_ip_info *info,
+int kmcl_kvp_get_ip(struct kmcl_kvp *kvp, const char *adapter, struct kmcl_kvp_ip_info *info,
                     uint32_t timeout_ms)
 {
 	struct kvp_fault fault;
@@ -239,12 +250,13 @@ NTSTATUS kvp_get_ip(struct kvp *kvp, const char *adapter, struct kvp_ip_info *in
 	if (NT_SUCCESS(status))
 		status = run(&x, IC_KVP_IP_BYTES);
 	if (!NT_SUCCESS(status))
-		return status;
-	return kvp_answer_ip(&x.message, x.size, x.version, info, &fault) ? STATUS_SUCCESS
-	                                                                  : nonsense(&x, &fault);
+		return kmcl_errno(status);
+	return kmcl_errno(kvp_answer_ip(&x.message, x.size, x.version, info, &fault)
+	                          ? STATUS_SUCCESS
+	                          : nonsense(&x, &fault));
 }
 
-NTSTATUS kvp_set_ip(struct kvp *kvp, const char *adapter, const struct kvp_ip_info *info,
+int kmcl_kvp_set_ip(struct kmcl_kvp *kvp, const char *adapter, const struct kmcl_kvp_ip_info *info,
                     uint32_t timeout_ms)
 {
 	struct exchange x;
@@ -253,13 +265,13 @@ NTSTATUS kvp_set_ip(struct kvp *kvp, const char *adapter, const struct kvp_ip_in
 	begin(&x, kvp, timeout_ms);
 	status = begin_adapter(&x, IC_KVP_SET_IP, adapter);
 	if (!NT_SUCCESS(status))
-		return status;
+		return kmcl_errno(status);
 	if (!kvp_message_ip(&x.message, x.version, info))
-		return STATUS_INVALID_PARAMETER_3;
-	return run(&x, IC_KVP_IP_BYTES);
+		return -EINVAL;
+	return kmcl_errno(run(&x, IC_KVP_IP_BYTES));
 }
 
-void kvp_statistics(struct kvp *kvp, struct ic_statistics *statistics)
+int kmcl_kvp_statistics(struct kmcl_kvp *kvp, struct kmcl_ic_statistics *statistics)
 {
-	ic_statistics(kvp->ic, statistics);
+	return ic_statistics(kvp->ic, statistics);
 }

@@ -42,22 +42,22 @@ bool kvp_message_key(union kvp_message *m, enum ic_kvp_operation operation, uint
 	return true;
 }
 
-bool kvp_message_value(union kvp_message *m, const struct kvp_value *value)
+bool kvp_message_value(union kvp_message *m, const struct kmcl_kvp_value *value)
 {
 	struct ic_kvp_value *v = &m->kvp.value;
 	uint32_t number = (uint32_t)value->number;
 
 	v->type = (uint32_t)value->type;
 	switch (value->type) {
-	case IC_KVP_STRING:
-	case IC_KVP_EXPAND_STRING:
+	case KMCL_KVP_STRING:
+	case KMCL_KVP_EXPAND_STRING:
 		v->value_size = 2 * utf16_from_utf8(value->text, v->text, VALUE_UNITS);
 		return v->value_size;
-	case IC_KVP_U32:
+	case KMCL_KVP_U32:
 		v->value_size = sizeof(number);
 		memcpy(v->bytes, &number, sizeof(number));
 		return number == value->number;
-	case IC_KVP_U64:
+	case KMCL_KVP_U64:
 		v->value_size = sizeof(value->number);
 		memcpy(v->bytes, &value->number, sizeof(value->number));
 		return true;
@@ -81,13 +81,13 @@ static bool take_string(const uint16_t *units, uint32_t bytes, uint32_t most, ch
 	return utf16_to_utf8(units, bytes / 2, text, capacity) || wrong(fault, text_what, bytes, 0);
 }
 
-static bool take_value(const struct ic_kvp_value *v, struct kvp_value *value,
+static bool take_value(const struct ic_kvp_value *v, struct kmcl_kvp_value *value,
                        struct kvp_fault *fault)
 {
 	uint32_t number;
 
 	memset(value, 0, sizeof(*value));
-	value->type = (enum ic_kvp_type)v->type;
+	value->type = (enum kmcl_kvp_type)v->type;
 	switch (v->type) {
 	case IC_KVP_STRING:
 	case IC_KVP_EXPAND_STRING:
@@ -111,7 +111,7 @@ static bool take_value(const struct ic_kvp_value *v, struct kvp_value *value,
 	}
 }
 
-bool kvp_answer_value(const union kvp_message *m, uint32_t size, struct kvp_value *value,
+bool kvp_answer_value(const union kvp_message *m, uint32_t size, struct kmcl_kvp_value *value,
                       struct kvp_fault *fault)
 {
 	const uint32_t least = offsetof(struct ic_kvp, value) + sizeof(m->kvp.value);
@@ -121,7 +121,7 @@ bool kvp_answer_value(const union kvp_message *m, uint32_t size, struct kvp_valu
 	return take_value(&m->kvp.value, value, fault);
 }
 
-bool kvp_answer_entry(const union kvp_message *m, uint32_t size, struct kvp_entry *entry,
+bool kvp_answer_entry(const union kvp_message *m, uint32_t size, struct kmcl_kvp_entry *entry,
                       struct kvp_fault *fault)
 {
 	const struct ic_kvp_value *v = &m->kvp.enumerate.value;
@@ -144,17 +144,17 @@ bool kvp_message_adapter(union kvp_message *m, enum ic_kvp_operation operation, 
                          const char *adapter)
 {
 	/* Linux reads the pool for nothing here; OpenVMM says the guest's. */
-	begin(m, operation, KVP_POOL_GUEST);
+	begin(m, operation, KMCL_KVP_POOL_GUEST);
 	return utf16_from_utf8(adapter, is_binary(version) ? m->binary.adapter : m->text.adapter,
 	                       IC_KVP_ADAPTER) > 1;
 }
 
-static uint8_t family_of(const struct kvp_ip_info *info)
+static uint8_t family_of(const struct kmcl_kvp_ip_info *info)
 {
 	return (uint8_t)((info->ipv4 ? IC_KVP_IPV4 : 0) | (info->ipv6 ? IC_KVP_IPV6 : 0));
 }
 
-static bool put_text(struct ic_kvp_ip_text *t, const struct kvp_ip_info *info)
+static bool put_text(struct ic_kvp_ip_text *t, const struct kmcl_kvp_ip_info *info)
 {
 	t->family = family_of(info);
 	t->dhcp = info->dhcp;
@@ -164,14 +164,14 @@ static bool put_text(struct ic_kvp_ip_text *t, const struct kvp_ip_info *info)
 	       utf16_from_utf8(info->dns, t->dns, IC_KVP_IP_TEXT);
 }
 
-static bool take_list(const uint16_t *units, uint32_t count, char text[KVP_IP_MAX],
+static bool take_list(const uint16_t *units, uint32_t count, char text[KMCL_KVP_IP_MAX],
                       struct kvp_fault *fault)
 {
-	return utf16_to_utf8(units, count, text, KVP_IP_MAX) ||
+	return utf16_to_utf8(units, count, text, KMCL_KVP_IP_MAX) ||
 	       wrong(fault, "list of addresses, of UTF-16 with a NUL in so many units", count, 0);
 }
 
-static bool take_text(const struct ic_kvp_ip_text *t, struct kvp_ip_info *info,
+static bool take_text(const struct ic_kvp_ip_text *t, struct kmcl_kvp_ip_info *info,
                       struct kvp_fault *fault)
 {
 	info->ipv4 = t->family & IC_KVP_IPV4;
@@ -251,7 +251,7 @@ static bool put_subnets(const char *list, struct ic_kvp_ip_binary *b)
 	return n4 == b->address_count[0] && n6 == b->address_count[1];
 }
 
-static bool put_binary(struct ic_kvp_ip_binary *b, const struct kvp_ip_info *info)
+static bool put_binary(struct ic_kvp_ip_binary *b, const struct kmcl_kvp_ip_info *info)
 {
 	uint32_t i;
 
@@ -270,16 +270,16 @@ static bool put_binary(struct ic_kvp_ip_binary *b, const struct kvp_ip_info *inf
 }
 
 /* The longest list: each item with its separator. */
-static_assert(IC_KVP_IP_ADDRESSES * (INET_ADDRSTRLEN + INET6_ADDRSTRLEN) <= KVP_IP_MAX, "");
+static_assert(IC_KVP_IP_ADDRESSES * (INET_ADDRSTRLEN + INET6_ADDRSTRLEN) <= KMCL_KVP_IP_MAX, "");
 
-static void append(char list[KVP_IP_MAX], const char *item)
+static void append(char list[KMCL_KVP_IP_MAX], const char *item)
 {
 	size_t n = strlen(list);
 
-	snprintf(list + n, KVP_IP_MAX - n, "%s%s", n ? ";" : "", item);
+	snprintf(list + n, KMCL_KVP_IP_MAX - n, "%s%s", n ? ";" : "", item);
 }
 
-static void append_address(char list[KVP_IP_MAX], int family, const void *address)
+static void append_address(char list[KMCL_KVP_IP_MAX], int family, const void *address)
 {
 	char item[INET6_ADDRSTRLEN];
 
@@ -287,7 +287,7 @@ static void append_address(char list[KVP_IP_MAX], int family, const void *addres
 }
 
 static void take_addresses(const uint8_t (*v4)[4], const uint8_t (*v6)[16], const uint32_t count[2],
-                           char list[KVP_IP_MAX])
+                           char list[KMCL_KVP_IP_MAX])
 {
 	uint32_t i;
 
@@ -298,7 +298,7 @@ static void take_addresses(const uint8_t (*v4)[4], const uint8_t (*v6)[16], cons
 		append_address(list, AF_INET6, v6[i]);
 }
 
-static void take_subnets(const struct ic_kvp_ip_binary *b, char list[KVP_IP_MAX])
+static void take_subnets(const struct ic_kvp_ip_binary *b, char list[KMCL_KVP_IP_MAX])
 {
 	char item[16];
 	uint32_t i;
@@ -319,7 +319,7 @@ static bool count_wrong(const uint32_t count[2], uint32_t most, struct kvp_fault
 	              count[0] > most ? count[0] : count[1]);
 }
 
-static bool take_binary(const struct ic_kvp_ip_binary *b, struct kvp_ip_info *info,
+static bool take_binary(const struct ic_kvp_ip_binary *b, struct kmcl_kvp_ip_info *info,
                         struct kvp_fault *fault)
 {
 	if (count_wrong(b->address_count, IC_KVP_IP_ADDRESSES, fault) ||
@@ -338,13 +338,13 @@ static bool take_binary(const struct ic_kvp_ip_binary *b, struct kvp_ip_info *in
 
 /* ---- network adapters ---- */
 
-bool kvp_message_ip(union kvp_message *m, uint32_t version, const struct kvp_ip_info *info)
+bool kvp_message_ip(union kvp_message *m, uint32_t version, const struct kmcl_kvp_ip_info *info)
 {
 	return is_binary(version) ? put_binary(&m->binary, info) : put_text(&m->text, info);
 }
 
 bool kvp_answer_ip(const union kvp_message *m, uint32_t size, uint32_t version,
-                   struct kvp_ip_info *info, struct kvp_fault *fault)
+                   struct kmcl_kvp_ip_info *info, struct kvp_fault *fault)
 {
 	uint32_t least = is_binary(version) ? sizeof(m->binary) : sizeof(m->text);
 

@@ -5,7 +5,10 @@
 /* Requests of the key-value component as bytes, and its guests' answers checked and taken apart.
  * Knows no bus. */
 
-#include "ic/kvp.h"
+#include "ic/ic_protocol.h"
+#include "ic/utf16.h"
+
+#include <kmcl/ic.h>
 
 union kvp_message {
 	struct ic_kvp kvp;
@@ -23,19 +26,19 @@ struct kvp_fault {
 /* false: ill-formed or too long. What they do not set is zeros. */
 bool kvp_message_key(union kvp_message *m, enum ic_kvp_operation operation, uint8_t pool,
                      const char *key);
-bool kvp_message_value(union kvp_message *m, const struct kvp_value *value);
+bool kvp_message_value(union kvp_message *m, const struct kmcl_kvp_value *value);
 void kvp_message_enumerate(union kvp_message *m, uint8_t pool, uint32_t index);
 /* `version`: IC_VERSION() of what is agreed on. */
 bool kvp_message_adapter(union kvp_message *m, enum ic_kvp_operation operation, uint32_t version,
                          const char *adapter);
-bool kvp_message_ip(union kvp_message *m, uint32_t version, const struct kvp_ip_info *info);
+bool kvp_message_ip(union kvp_message *m, uint32_t version, const struct kmcl_kvp_ip_info *info);
 
 /* Answers of `size` bytes. false: `fault`. */
-bool kvp_answer_value(const union kvp_message *m, uint32_t size, struct kvp_value *value,
+bool kvp_answer_value(const union kvp_message *m, uint32_t size, struct kmcl_kvp_value *value,
                       struct kvp_fault *fault);
-bool kvp_answer_entry(const union kvp_message *m, uint32_t size, struct kvp_entry *entry,
+bool kvp_answer_entry(const union kvp_message *m, uint32_t size, struct kmcl_kvp_entry *entry,
                       struct kvp_fault *fault);
 bool kvp_answer_ip(const union kvp_message *m, uint32_t size, uint32_t version,
-                   struct kvp_ip_info *info, struct kvp_fault *fault);
+                   struct kmcl_kvp_ip_info *info, struct kvp_fault *fault);
 
 #endif

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "ic/shutdown.h"
-
+#include "ic/ic.h"
 #include "ic/utf16.h"
 
+#include <errno.h>
+#include <kmcl/options.h>
 #include <stdlib.h>
 #include <string.h>
 
 static const struct ic_version versions[] = { { 1, 0 }, { 3, 0 }, { 3, 1 }, { 3, 2 } };
 
-struct shutdown {
+struct kmcl_shutdown {
 	struct ic *ic;
 };
 
@@ -26,36 +27,38 @@ static const struct ic_kind kind = {
 	.version_count = sizeof(versions) / sizeof(versions[0]),
 };
 
-NTSTATUS shutdown_create(HANDLE vmbus, const struct ic_options *options, struct shutdown **shutdown)
+int kmcl_shutdown_create(struct kmcl_host *host, const struct kmcl_ic_options *options,
+                         struct kmcl_shutdown **shutdown)
 {
-	struct shutdown *s = calloc(1, sizeof(*s));
-	NTSTATUS status;
+	struct kmcl_shutdown *s = calloc(1, sizeof(*s));
+	struct kmcl_ic_options own;
+	int error = s ? kmcl_options_take(&own, sizeof(own), options) : -ENOMEM;
 
-	if (!s)
-		return STATUS_INSUFFICIENT_RESOURCES;
-	status = ic_create(vmbus, &kind, options, s, &s->ic);
-	if (NT_SUCCESS(status))
-		*shutdown = s;
-	else
+	if (!error)
+		error = ic_create(host, &kind, &own, s, &s->ic);
+	if (error)
 		free(s);
-	return status;
+	else
+		*shutdown = s;
+	return error;
 }
 
-void shutdown_destroy(struct shutdown *s)
+void kmcl_shutdown_destroy(struct kmcl_shutdown *s)
 {
-	ic_destroy(s->ic);
+	if (s)
+		ic_destroy(s->ic);
 	free(s);
 }
 
 static const struct {
 	uint32_t flags, since;
 } actions[] = {
-	[SHUTDOWN_POWER_OFF] = { 0, IC_VERSION(1, 0) },
-	[SHUTDOWN_RESTART] = { IC_SHUTDOWN_RESTART, IC_VERSION(3, 1) },
-	[SHUTDOWN_HIBERNATE] = { IC_SHUTDOWN_HIBERNATE, IC_VERSION(3, 2) },
+	[KMCL_SHUTDOWN_POWER_OFF] = { 0, IC_VERSION(1, 0) },
+	[KMCL_SHUTDOWN_RESTART] = { IC_SHUTDOWN_RESTART, IC_VERSION(3, 1) },
+	[KMCL_SHUTDOWN_HIBERNATE] = { IC_SHUTDOWN_HIBERNATE, IC_VERSION(3, 2) },
 };
 
-static bool make_message(const struct shutdown_request *request, struct ic_shutdown *message)
+static bool make_message(const struct kmcl_shutdown_request *request, struct ic_shutdown *message)
 {
 	memset(message, 0, sizeof(*message));
 	if ((size_t)request->action >= sizeof(actions) / sizeof(actions[0]))
@@ -68,31 +71,35 @@ static bool make_message(const struct shutdown_request *request, struct ic_shutd
 	return !request->text || utf16_from_utf8(request->text, message->text, IC_SHUTDOWN_TEXT);
 }
 
-NTSTATUS shutdown_request(struct shutdown *s, const struct shutdown_request *request,
+int kmcl_shutdown_request(struct kmcl_shutdown *s, const struct kmcl_shutdown_request *request,
                           uint32_t timeout_ms, uint32_t *guest_status)
 {
 	struct ic_deadline deadline = ic_deadline(timeout_ms);
 	uint32_t version, status = 0, size;
+	struct kmcl_shutdown_request own;
 	struct ic_shutdown message;
 	NTSTATUS outcome;
+	int error = kmcl_options_take(&own, sizeof(own), request);
 
 	if (guest_status)
 		*guest_status = 0;
-	if (!make_message(request, &message))
-		return STATUS_INVALID_PARAMETER_2;
+	if (error)
+		return error;
+	if (!make_message(&own, &message))
+		return -EINVAL;
 	outcome = ic_wait_ready(s->ic, deadline, &version);
 	if (!NT_SUCCESS(outcome))
-		return outcome;
-	if (version < actions[request->action].since)
-		return STATUS_NOT_SUPPORTED;
+		return kmcl_errno(outcome);
+	if (version < actions[own.action].since)
+		return -ENOTSUP;
 	outcome = ic_call(s->ic, version, deadline, &message, sizeof(message), NULL, 0, &size,
 	                  &status);
 	if (guest_status)
 		*guest_status = status;
-	return outcome;
+	return kmcl_errno(outcome);
 }
 
-void shutdown_statistics(struct shutdown *s, struct ic_statistics *statistics)
+int kmcl_shutdown_statistics(struct kmcl_shutdown *s, struct kmcl_ic_statistics *statistics)
 {
-	ic_statistics(s->ic, statistics);
+	return ic_statistics(s->ic, statistics);
 }

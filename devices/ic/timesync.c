@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "ic/timesync.h"
+#include "ic/ic.h"
 
+#include <errno.h>
+#include <kmcl/options.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -12,9 +14,9 @@
 
 static const struct ic_version versions[] = { { 1, 0 }, { 3, 0 }, { 4, 0 } };
 
-struct timesync {
+struct kmcl_timesync {
 	struct ic *ic;
-	struct timesync_options options;
+	struct kmcl_timesync_options options;
 	uint64_t began;
 	KTIMER timer;
 	KDPC tick;
@@ -25,7 +27,7 @@ struct timesync {
 	int64_t offset;     /* of system time to reference time, when last told */
 	uint64_t sent[256]; /* when, by transaction */
 	uint64_t round_trip;
-	struct timesync_info info;
+	struct kmcl_timesync_info info;
 };
 
 /* ---- clocks ---- */
@@ -38,13 +40,13 @@ static uint64_t clock_units(clockid_t clock)
 	return (uint64_t)t.tv_sec * UNITS + (uint64_t)t.tv_nsec / 100;
 }
 
-static uint64_t system_time(const struct timesync *t)
+static uint64_t system_time(const struct kmcl_timesync *t)
 {
 	return t->options.system_time ? t->options.system_time(t->options.context)
 	                              : clock_units(CLOCK_REALTIME) + EPOCH * UNITS;
 }
 
-static uint64_t reference_time(const struct timesync *t)
+static uint64_t reference_time(const struct kmcl_timesync *t)
 {
 	return t->options.reference_time ? t->options.reference_time(t->options.context)
 	                                 : clock_units(CLOCK_MONOTONIC) - t->began;
@@ -56,7 +58,7 @@ struct moment {
 	uint64_t system, reference;
 };
 
-static struct moment now(const struct timesync *t)
+static struct moment now(const struct kmcl_timesync *t)
 {
 	struct moment m = { .reference = reference_time(t) };
 
@@ -64,7 +66,7 @@ static struct moment now(const struct timesync *t)
 	return m;
 }
 
-static NTSTATUS tell_locked(struct timesync *t, struct moment m, uint8_t flags)
+static NTSTATUS tell_locked(struct kmcl_timesync *t, struct moment m, uint8_t flags)
 {
 	struct ic_timesync_old old = { m.system, 0, t->round_trip, flags, { 0 } };
 	struct ic_timesync message = { .host = m.system, .reference = m.reference, .flags = flags };
@@ -88,7 +90,7 @@ static NTSTATUS tell_locked(struct timesync *t, struct moment m, uint8_t flags)
 	return status;
 }
 
-static bool was_set(const struct timesync *t, struct moment m)
+static bool was_set(const struct kmcl_timesync *t, struct moment m)
 {
 	int64_t drift = (int64_t)(m.system - m.reference) - t->offset;
 
@@ -98,7 +100,7 @@ static bool was_set(const struct timesync *t, struct moment m)
 /* A sample is of no use to a guest that has not taken the one before. */
 static void tick(PRKDPC dpc, PVOID context, PVOID arg1, PVOID arg2)
 {
-	struct timesync *t = context;
+	struct kmcl_timesync *t = context;
 	struct moment m = now(t);
 	KIRQL irql;
 
@@ -112,7 +114,7 @@ static void tick(PRKDPC dpc, PVOID context, PVOID arg1, PVOID arg2)
 	KeReleaseSpinLock(&t->lock, irql);
 }
 
-NTSTATUS timesync_set(struct timesync *t)
+int kmcl_timesync_set(struct kmcl_timesync *t)
 {
 	struct moment m = now(t);
 	NTSTATUS status;
@@ -121,14 +123,14 @@ NTSTATUS timesync_set(struct timesync *t)
 	KeAcquireSpinLock(&t->lock, &irql);
 	status = tell_locked(t, m, IC_TIME_SYNC);
 	KeReleaseSpinLock(&t->lock, irql);
-	return status;
+	return kmcl_errno(status);
 }
 
 /* ---- the guest ---- */
 
 static void ready(void *context, uint32_t version)
 {
-	struct timesync *t = context;
+	struct kmcl_timesync *t = context;
 	LARGE_INTEGER due = { .QuadPart = -10000ll * t->options.period_ms };
 	struct moment m = now(t);
 	KIRQL irql;
@@ -147,7 +149,7 @@ static void ready(void *context, uint32_t version)
 /* Whatever it says: only that it has taken the message counts. */
 static void answer(void *context, const struct ic_answer *a)
 {
-	struct timesync *t = context;
+	struct kmcl_timesync *t = context;
 	KIRQL irql;
 
 	if (a->status != IC_S_OK)
@@ -160,7 +162,7 @@ static void answer(void *context, const struct ic_answer *a)
 
 static void closed(void *context)
 {
-	struct timesync *t = context;
+	struct kmcl_timesync *t = context;
 	KIRQL irql;
 
 	KeAcquireSpinLock(&t->lock, &irql);
@@ -186,33 +188,39 @@ static const struct ic_kind kind = {
 	.closed = closed,
 };
 
-NTSTATUS timesync_create(HANDLE vmbus, const struct timesync_options *options,
-                         struct timesync **timesync)
+int kmcl_timesync_create(struct kmcl_host *host, const struct kmcl_timesync_options *options,
+                         struct kmcl_timesync **timesync)
 {
-	struct timesync *t = calloc(1, sizeof(*t));
-	NTSTATUS status;
+	struct kmcl_timesync *t = calloc(1, sizeof(*t));
+	int error;
 
 	if (!t)
-		return STATUS_INSUFFICIENT_RESOURCES;
-	t->options = *options;
+		return -ENOMEM;
+	error = kmcl_options_take(&t->options, sizeof(t->options), options);
+	if (error) {
+		free(t);
+		return error;
+	}
 	if (!t->options.period_ms)
 		t->options.period_ms = DEFAULT_PERIOD_MS;
 	t->began = clock_units(CLOCK_MONOTONIC);
 	KeInitializeSpinLock(&t->lock);
 	KeInitializeTimer(&t->timer);
 	KeInitializeDpc(&t->tick, tick, t);
-	status = ic_create(vmbus, &kind, &t->options.ic, t, &t->ic);
-	if (NT_SUCCESS(status))
-		*timesync = t;
-	else
+	error = ic_create(host, &kind, &t->options.ic, t, &t->ic);
+	if (error)
 		free(t);
-	return status;
+	else
+		*timesync = t;
+	return error;
 }
 
-void timesync_destroy(struct timesync *t)
+void kmcl_timesync_destroy(struct kmcl_timesync *t)
 {
 	KIRQL irql;
 
+	if (!t)
+		return;
 	KeAcquireSpinLock(&t->lock, &irql);
 	t->ending = true;
 	t->present = false;
@@ -223,13 +231,19 @@ void timesync_destroy(struct timesync *t)
 	free(t);
 }
 
-void timesync_info(struct timesync *t, struct timesync_info *info)
+int kmcl_timesync_query(struct kmcl_timesync *t, struct kmcl_timesync_info *info)
 {
+	struct kmcl_timesync_info all;
 	KIRQL irql;
 
 	KeAcquireSpinLock(&t->lock, &irql);
-	*info = t->info;
-	info->round_trip_us = t->round_trip / 10;
+	all = t->info;
+	all.round_trip_us = t->round_trip / 10;
 	KeReleaseSpinLock(&t->lock, irql);
-	ic_statistics(t->ic, &info->ic);
+	return kmcl_options_give(info, &all, sizeof(all));
+}
+
+int kmcl_timesync_statistics(struct kmcl_timesync *t, struct kmcl_ic_statistics *statistics)
+{
+	return ic_statistics(t->ic, statistics);
 }

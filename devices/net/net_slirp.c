@@ -3,9 +3,10 @@
  * User networking by libslirp, on a thread of its own: what the guest sends waits in a queue for
  * it, as libslirp is used by one thread at a time.
  */
-#include "net/net_backend.h"
-
 #include <kmcl/kmcl.h>
+#include <kmcl/net.h>
+#include <kmcl/net_backend.h>
+#include <kmcl/options.h>
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -45,8 +46,8 @@ struct timer {
 };
 
 struct net_slirp {
-	struct net_backend backend;
-	struct net_port *port;
+	struct kmcl_net_backend backend;
+	struct kmcl_net_port *port;
 	pthread_t thread;
 	bool started;
 	atomic_bool stop;
@@ -66,7 +67,7 @@ struct net_slirp {
 	size_t queue_bytes;
 };
 
-static struct net_slirp *slirp_of(struct net_backend *backend)
+static struct net_slirp *slirp_of(struct kmcl_net_backend *backend)
 {
 	return CONTAINING_RECORD(backend, struct net_slirp, backend);
 }
@@ -103,8 +104,8 @@ static void wake(struct net_slirp *n)
 
 /* ---- from the guest ---- */
 
-static enum net_result slirp_send(struct net_backend *backend, const struct net_frame *frame,
-                                  void *request)
+static enum kmcl_net_result slirp_send(struct kmcl_net_backend *backend,
+                                       const struct kmcl_net_frame *frame, void *request)
 {
 	struct net_slirp *n = slirp_of(backend);
 	struct waiting *w = malloc(sizeof(*w) + frame->length);
@@ -113,7 +114,7 @@ static enum net_result slirp_send(struct net_backend *backend, const struct net_
 	uint32_t i;
 
 	if (!w)
-		return NET_DROPPED;
+		return KMCL_NET_DROPPED;
 	w->request = request;
 	w->length = frame->length;
 	for (i = 0; i < frame->count; i++) {
@@ -132,7 +133,7 @@ static enum net_result slirp_send(struct net_backend *backend, const struct net_
 		wake(n);
 	if (!room)
 		free(w);
-	return room ? NET_LATER : NET_DROPPED;
+	return room ? KMCL_NET_LATER : KMCL_NET_DROPPED;
 }
 
 static struct waiting *queue_take_all(struct net_slirp *n)
@@ -168,13 +169,13 @@ static void drain_queue(struct net_slirp *n, bool use)
 static bool offer(struct net_slirp *n, const uint8_t *data, uint32_t length)
 {
 	/* libslirp makes every packet itself, and its checksums. */
-	const struct net_received frame = {
+	const struct kmcl_net_received frame = {
 		.data = data,
 		.length = length,
 		.checksum_valid = true,
 	};
 
-	return n->port->ops->receive(n->port, &frame) != NET_LATER;
+	return n->port->ops->receive(n->port, &frame) != KMCL_NET_LATER;
 }
 
 static void hold(struct net_slirp *n, const void *data, uint32_t length)
@@ -397,7 +398,7 @@ static void *slirp_thread(void *context)
 	return NULL;
 }
 
-static bool slirp_start(struct net_backend *backend, struct net_port *port)
+static bool slirp_start(struct kmcl_net_backend *backend, struct kmcl_net_port *port)
 {
 	struct net_slirp *n = slirp_of(backend);
 	int error;
@@ -411,12 +412,12 @@ static bool slirp_start(struct net_backend *backend, struct net_port *port)
 	return n->started;
 }
 
-static void slirp_resume(struct net_backend *backend)
+static void slirp_resume(struct kmcl_net_backend *backend)
 {
 	wake(slirp_of(backend));
 }
 
-static void slirp_destroy(struct net_backend *backend)
+static void slirp_destroy(struct kmcl_net_backend *backend)
 {
 	struct net_slirp *n = slirp_of(backend);
 
@@ -437,7 +438,7 @@ static void slirp_destroy(struct net_backend *backend)
 	free(n);
 }
 
-static const struct net_backend_ops slirp_ops = {
+static const struct kmcl_net_backend_ops slirp_ops = {
 	.name = "user",
 	.start = slirp_start,
 	.send = slirp_send,
@@ -448,7 +449,7 @@ static const struct net_backend_ops slirp_ops = {
 /* ---- making one ---- */
 
 /* The addresses that QEMU's user networking has too. */
-static void configure(const struct net_slirp_options *options, SlirpConfig *config)
+static void configure(const struct kmcl_net_user_options *options, SlirpConfig *config)
 {
 	config->version = 4;
 	config->restricted = options->restricted;
@@ -466,15 +467,22 @@ static void configure(const struct net_slirp_options *options, SlirpConfig *conf
 	config->vhostname = options->hostname ? options->hostname : "guest";
 }
 
-bool net_slirp_create(const struct net_slirp_options *options, struct net_backend **backend,
-                      char *why, size_t why_size)
+int kmcl_net_user_create(const struct kmcl_net_user_options *options,
+                         struct kmcl_net_backend **backend, char *why, size_t why_size)
 {
-	struct net_slirp *n = calloc(1, sizeof(*n));
+	struct kmcl_net_user_options own;
 	SlirpConfig config = { 0 };
+	struct net_slirp *n;
+	int error = kmcl_options_take(&own, sizeof(own), options);
 
+	if (error) {
+		snprintf(why, why_size, "the options are of a newer library, or have no size");
+		return error;
+	}
+	n = calloc(1, sizeof(*n));
 	if (!n) {
 		snprintf(why, why_size, "out of memory");
-		return false;
+		return -ENOMEM;
 	}
 	n->backend.ops = &slirp_ops;
 	list_init(&n->held);
@@ -484,16 +492,16 @@ bool net_slirp_create(const struct net_slirp_options *options, struct net_backen
 	n->fd_room = 64;
 	n->fds = calloc(n->fd_room, sizeof(*n->fds));
 	n->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	configure(options, &config);
+	configure(&own, &config);
 	if (n->fds && n->wake >= 0)
 		n->slirp = slirp_new(&config, &callbacks, n);
 	if (!n->slirp) {
 		snprintf(why, why_size, "libslirp %s did not start", slirp_version_string());
 		slirp_destroy(&n->backend);
-		return false;
+		return -ENOMEM;
 	}
 	*backend = &n->backend;
-	return true;
+	return 0;
 }
 
 /* ---- forwards ---- */
@@ -539,23 +547,25 @@ static bool parse_forward(const char *text, struct forward *f)
 	       parse_end(dash + 1, dash + strlen(dash), &f->guest, &f->guest_port);
 }
 
-bool net_slirp_forward(struct net_backend *backend, const char *text, char *why, size_t why_size)
+int kmcl_net_user_forward(struct kmcl_net_backend *backend, const char *text, char *why,
+                          size_t why_size)
 {
 	struct net_slirp *n = slirp_of(backend);
 	struct forward f;
-	int failed;
+	int error = 0;
 
 	if (!parse_forward(text, &f)) {
 		snprintf(why, why_size,
 		         "%s: expected tcp:[ADDRESS]:PORT-[ADDRESS]:PORT, or udp:", text);
-		return false;
+		return -EINVAL;
 	}
 	pthread_mutex_lock(&n->lock);
-	failed = slirp_add_hostfwd(n->slirp, f.udp, f.host, f.host_port, f.guest, f.guest_port);
+	if (slirp_add_hostfwd(n->slirp, f.udp, f.host, f.host_port, f.guest, f.guest_port))
+		error = errno ? -errno : -EADDRINUSE;
 	pthread_mutex_unlock(&n->lock);
 	wake(n);
-	if (failed)
+	if (error)
 		snprintf(why, why_size, "%s: the host's port cannot be had: %s", text,
-		         strerror(errno));
-	return !failed;
+		         strerror(-error));
+	return error;
 }

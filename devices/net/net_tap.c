@@ -3,13 +3,13 @@
  * A TAP interface of the host's: its kernel does what checksums and segmentation the guest left.
  * Source: Linux include/uapi/linux/if_tun.h, virtio_net.h; Documentation/networking/tuntap.rst.
  */
-#include "net/net_backend.h"
 #include "net/net_packet.h"
-
-#include <kmcl/kmcl.h>
 
 #include <errno.h>
 #include <fcntl.h>
+#include <kmcl/kmcl.h>
+#include <kmcl/net.h>
+#include <kmcl/net_backend.h>
 #include <linux/if.h>
 #include <linux/if_tun.h>
 #include <linux/virtio_net.h>
@@ -28,8 +28,8 @@
 #define TCP_CWR 0x80u
 
 struct net_tap {
-	struct net_backend backend;
-	struct net_port *port;
+	struct kmcl_net_backend backend;
+	struct kmcl_net_port *port;
 	pthread_t thread;
 	bool started;
 	atomic_bool stop;
@@ -40,14 +40,14 @@ struct net_tap {
 	uint32_t held; /* bytes of it, if the guest had no room for it; 0: none */
 };
 
-static struct net_tap *tap_of(struct net_backend *backend)
+static struct net_tap *tap_of(struct kmcl_net_backend *backend)
 {
 	return CONTAINING_RECORD(backend, struct net_tap, backend);
 }
 
 /* ---- from the guest ---- */
 
-static void describe(const struct net_frame *frame, struct virtio_net_hdr *h)
+static void describe(const struct kmcl_net_frame *frame, struct virtio_net_hdr *h)
 {
 	const uint8_t *head = frame->iov[0].iov_base;
 
@@ -66,19 +66,19 @@ static void describe(const struct net_frame *frame, struct virtio_net_hdr *h)
 	h->hdr_len = frame->header_size;
 }
 
-static enum net_result tap_send(struct net_backend *backend, const struct net_frame *frame,
-                                void *request)
+static enum kmcl_net_result tap_send(struct kmcl_net_backend *backend,
+                                     const struct kmcl_net_frame *frame, void *request)
 {
 	struct net_tap *n = tap_of(backend);
-	struct iovec iov[NET_FRAME_PIECES + 2];
+	struct iovec iov[KMCL_NET_FRAME_PIECES + 2];
 	struct virtio_net_hdr header;
 
-	if (frame->count > NET_FRAME_PIECES + 1)
-		return NET_DROPPED;
+	if (frame->count > KMCL_NET_FRAME_PIECES + 1)
+		return KMCL_NET_DROPPED;
 	describe(frame, &header);
 	iov[0] = (struct iovec){ &header, sizeof(header) };
 	memcpy(iov + 1, frame->iov, frame->count * sizeof(*iov));
-	return writev(n->fd, iov, (int)frame->count + 1) < 0 ? NET_DROPPED : NET_DONE;
+	return writev(n->fd, iov, (int)frame->count + 1) < 0 ? KMCL_NET_DROPPED : KMCL_NET_DONE;
 }
 
 /* ---- for the guest ---- */
@@ -87,7 +87,7 @@ static enum net_result tap_send(struct net_backend *backend, const struct net_fr
 static bool offer(struct net_tap *n, uint32_t length)
 {
 	const struct virtio_net_hdr *h = &n->header;
-	struct net_received received = {
+	struct kmcl_net_received received = {
 		.data = n->data,
 		.length = length,
 		.checksum_valid = h->flags & VIRTIO_NET_HDR_F_DATA_VALID,
@@ -97,7 +97,7 @@ static bool offer(struct net_tap *n, uint32_t length)
 		received.checksum_start = h->csum_start;
 		received.checksum_offset = h->csum_offset;
 	}
-	return n->port->ops->receive(n->port, &received) != NET_LATER;
+	return n->port->ops->receive(n->port, &received) != KMCL_NET_LATER;
 }
 
 static bool offer_held(struct net_tap *n)
@@ -142,7 +142,7 @@ static void *tap_thread(void *context)
 	return NULL;
 }
 
-static bool tap_start(struct net_backend *backend, struct net_port *port)
+static bool tap_start(struct kmcl_net_backend *backend, struct kmcl_net_port *port)
 {
 	struct net_tap *n = tap_of(backend);
 	int error;
@@ -156,12 +156,12 @@ static bool tap_start(struct net_backend *backend, struct net_port *port)
 	return n->started;
 }
 
-static void tap_resume(struct net_backend *backend)
+static void tap_resume(struct kmcl_net_backend *backend)
 {
 	eventfd_write(tap_of(backend)->wake, 1);
 }
 
-static void tap_destroy(struct net_backend *backend)
+static void tap_destroy(struct kmcl_net_backend *backend)
 {
 	struct net_tap *n = tap_of(backend);
 
@@ -177,9 +177,9 @@ static void tap_destroy(struct net_backend *backend)
 	free(n);
 }
 
-static const struct net_backend_ops tap_ops = {
+static const struct kmcl_net_backend_ops tap_ops = {
 	.name = "tap",
-	.offloads = NET_OFFLOAD_CHECKSUM | NET_OFFLOAD_SEGMENT,
+	.offloads = KMCL_NET_OFFLOAD_CHECKSUM | KMCL_NET_OFFLOAD_SEGMENT,
 	.start = tap_start,
 	.send = tap_send,
 	.resume = tap_resume,
@@ -201,28 +201,32 @@ static bool attach(struct net_tap *n, const char *name)
 	       ioctl(n->fd, TUNSETOFFLOAD, TUN_F_CSUM) == 0;
 }
 
-bool net_tap_create(const char *name, struct net_backend **backend, char *why, size_t why_size)
+int kmcl_net_tap_create(const char *name, struct kmcl_net_backend **backend, char *why,
+                        size_t why_size)
 {
-	struct net_tap *n = calloc(1, sizeof(*n));
+	struct net_tap *n;
+	int error;
 
+	if (strlen(name) >= IFNAMSIZ) {
+		snprintf(why, why_size, "%s: the name of an interface has at most %d characters",
+		         name, IFNAMSIZ - 1);
+		return -EINVAL;
+	}
+	n = calloc(1, sizeof(*n));
 	if (!n) {
 		snprintf(why, why_size, "out of memory");
-		return false;
+		return -ENOMEM;
 	}
 	n->backend.ops = &tap_ops;
 	n->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	n->fd = strlen(name) < IFNAMSIZ ? open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK)
-	                                : -1;
+	n->fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
 	if (n->wake >= 0 && n->fd >= 0 && attach(n, name)) {
 		*backend = &n->backend;
-		return true;
+		return 0;
 	}
-	if (strlen(name) >= IFNAMSIZ)
-		snprintf(why, why_size, "%s: the name of an interface has at most %d characters",
-		         name, IFNAMSIZ - 1);
-	else
-		snprintf(why, why_size, "%s: %s: %s", n->fd < 0 ? "/dev/net/tun" : "TAP interface",
-		         name, strerror(errno));
+	error = -errno;
+	snprintf(why, why_size, "%s: %s: %s", n->fd < 0 ? "/dev/net/tun" : "TAP interface", name,
+	         strerror(errno));
 	tap_destroy(&n->backend);
-	return false;
+	return error;
 }

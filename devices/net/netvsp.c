@@ -3,8 +3,11 @@
 #include "net/netvsp_private.h"
 
 #include "common/channel_name.h"
+#include "common/guid.h"
 #include "common/monitored.h"
 
+#include <errno.h>
+#include <kmcl/options.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +21,7 @@ static const GUID interface_type = NETVSC_INTERFACE_TYPE;
 
 /* ---- what is common ---- */
 
-void netvsp_refuse(struct netvsp *s, uint16_t channel, const char *what, uint64_t expected,
+void netvsp_refuse(struct kmcl_net *s, uint16_t channel, const char *what, uint64_t expected,
                    uint64_t actual)
 {
 	atomic_fetch_add_explicit(&s->refused, 1, memory_order_relaxed);
@@ -51,7 +54,7 @@ void netvsp_request_done(struct netvsp_request *r)
 
 /* ---- negotiation ---- */
 
-static bool version_known(const struct netvsp *s, uint32_t version)
+static bool version_known(const struct kmcl_net *s, uint32_t version)
 {
 	static const uint32_t known[] = { NVSP_VERSION_1, NVSP_VERSION_2, NVSP_VERSION_4,
 		                          NVSP_VERSION_5, NVSP_VERSION_6, NVSP_VERSION_61 };
@@ -64,14 +67,15 @@ static bool version_known(const struct netvsp *s, uint32_t version)
 	return false;
 }
 
-static void out_of_turn(struct netvsp *s, const struct nvsp_message *m)
+static void out_of_turn(struct kmcl_net *s, const struct nvsp_message *m)
 {
 	netvsp_refuse(s, 0, "message out of turn", s->state, m->type);
 }
 
 /* The answer's size is that of the versions before 6.1 whatever comes of it (OpenVMM). A driver
  * whose version is not agreed to tries its next one. */
-static uint32_t on_init(struct netvsp *s, const struct nvsp_message *m, struct nvsp_message *answer)
+static uint32_t on_init(struct kmcl_net *s, const struct nvsp_message *m,
+                        struct nvsp_message *answer)
 {
 	uint32_t version = m->init.version;
 
@@ -103,7 +107,7 @@ static uint32_t nearest_mtu(uint32_t mtu)
 	return mtu > NETVSP_MTU_MAX ? NETVSP_MTU_MAX : mtu;
 }
 
-static uint32_t on_ndis_config(struct netvsp *s, const struct nvsp_message *m)
+static uint32_t on_ndis_config(struct kmcl_net *s, const struct nvsp_message *m)
 {
 	uint32_t mtu = m->ndis_config.mtu;
 
@@ -122,7 +126,7 @@ static uint32_t on_ndis_config(struct netvsp *s, const struct nvsp_message *m)
 	return 0;
 }
 
-static uint32_t on_ndis_version(struct netvsp *s, const struct nvsp_message *m)
+static uint32_t on_ndis_version(struct kmcl_net *s, const struct nvsp_message *m)
 {
 	pthread_mutex_lock(&s->control_lock);
 	s->device.ndis_version =
@@ -131,7 +135,7 @@ static uint32_t on_ndis_version(struct netvsp *s, const struct nvsp_message *m)
 	return 0;
 }
 
-static bool take_receive_buffer(struct netvsp *s, const struct nvsp_message *m,
+static bool take_receive_buffer(struct kmcl_net *s, const struct nvsp_message *m,
                                 struct nvsp_receive_section *section)
 {
 	struct netvsp_buffer buffer;
@@ -153,7 +157,7 @@ static bool take_receive_buffer(struct netvsp *s, const struct nvsp_message *m,
 	return false;
 }
 
-static uint32_t on_receive_buffer(struct netvsp *s, const struct nvsp_message *m,
+static uint32_t on_receive_buffer(struct kmcl_net *s, const struct nvsp_message *m,
                                   struct nvsp_message *answer)
 {
 	struct nvsp_receive_buffer_complete *complete = &answer->receive_buffer_complete;
@@ -171,7 +175,7 @@ static uint32_t on_receive_buffer(struct netvsp *s, const struct nvsp_message *m
 	return s->message_size;
 }
 
-static uint32_t on_send_buffer(struct netvsp *s, const struct nvsp_message *m,
+static uint32_t on_send_buffer(struct kmcl_net *s, const struct nvsp_message *m,
                                struct nvsp_message *answer)
 {
 	NTSTATUS status;
@@ -194,7 +198,7 @@ static uint32_t on_send_buffer(struct netvsp *s, const struct nvsp_message *m,
 	return s->message_size;
 }
 
-static void give_back_receive_buffer(struct netvsp *s)
+static void give_back_receive_buffer(struct kmcl_net *s)
 {
 	struct netvsp_buffer buffer;
 
@@ -203,7 +207,7 @@ static void give_back_receive_buffer(struct netvsp *s)
 	netvsp_buffer_unmap(&buffer, s->channels[0]->vmb);
 }
 
-static void give_back_send_buffer(struct netvsp *s)
+static void give_back_send_buffer(struct kmcl_net *s)
 {
 	if (!s->send_buffer.gpadl)
 		return;
@@ -212,23 +216,23 @@ static void give_back_send_buffer(struct netvsp *s)
 }
 
 /* A virtual function is never offered, so there is only one path to be on. */
-static uint32_t on_switch_data_path(struct netvsp *s, const struct nvsp_message *m)
+static uint32_t on_switch_data_path(struct kmcl_net *s, const struct nvsp_message *m)
 {
 	if (m->switch_data_path.path)
 		netvsp_refuse(s, 0, "data path", 0, m->switch_data_path.path);
 	return 0;
 }
 
-static uint32_t on_oid_query_ex(struct netvsp *s, struct nvsp_message *answer)
+static uint32_t on_oid_query_ex(struct kmcl_net *s, struct nvsp_message *answer)
 {
 	answer->type = NVSP_OID_QUERY_EX_COMPLETE;
 	answer->oid_query_ex_complete.status = RNDIS_STATUS_NOT_SUPPORTED;
 	return s->message_size;
 }
 
-static uint16_t create_subchannels(struct netvsp *s, uint32_t count);
+static uint16_t create_subchannels(struct kmcl_net *s, uint32_t count);
 
-static uint32_t on_subchannel(struct netvsp *s, const struct nvsp_message *m,
+static uint32_t on_subchannel(struct kmcl_net *s, const struct nvsp_message *m,
                               struct nvsp_message *answer)
 {
 	const struct nvsp_subchannel_request *request = &m->subchannel_request;
@@ -283,7 +287,7 @@ static uint32_t least_size(uint32_t type, uint32_t *version)
 
 /* Returns the size of the answer. An empty one is what drivers expect where they ask for any at all
  * (UEFI's of the first two; Linux of the data path). */
-static uint32_t negotiate(struct netvsp *s, const struct nvsp_message *m,
+static uint32_t negotiate(struct kmcl_net *s, const struct nvsp_message *m,
                           struct nvsp_message *answer)
 {
 	switch (m->type) {
@@ -316,7 +320,7 @@ static uint32_t negotiate(struct netvsp *s, const struct nvsp_message *m,
 
 static bool message_valid(struct netvsp_channel *c, const struct nvsp_message *m, uint32_t size)
 {
-	struct netvsp *s = c->adapter;
+	struct kmcl_net *s = c->adapter;
 	uint32_t version, least;
 
 	if (size < sizeof(m->type)) {
@@ -400,7 +404,7 @@ static void process_packet(VMBCHANNEL vmb, VMBPACKETCOMPLETION completion, PVOID
 /* ---- channels ---- */
 
 /* Which queue the guest shall send a flow on: all of them, one after the other. */
-static void send_indirection_table(struct netvsp *s, uint16_t queues)
+static void send_indirection_table(struct kmcl_net *s, uint16_t queues)
 {
 	struct {
 		struct nvsp_message message;
@@ -423,7 +427,7 @@ static void send_indirection_table(struct netvsp *s, uint16_t queues)
 		VmbPacketFree(packet);
 }
 
-static void forget_session(struct netvsp *s)
+static void forget_session(struct kmcl_net *s)
 {
 	s->version = 0;
 	s->message_size = NVSP_MESSAGE_SIZE_1;
@@ -455,14 +459,14 @@ static NTSTATUS opened(VMBCHANNEL vmb)
 static void started(VMBCHANNEL vmb)
 {
 	struct netvsp_channel *c = VmbChannelGetPointer(vmb);
-	struct netvsp *s = c->adapter;
+	struct kmcl_net *s = c->adapter;
 	uint16_t active = 0, i;
 
 	netvsp_channel_activate(c, true);
 	if (!c->index)
 		return;
 	pthread_mutex_lock(&s->rx.lock);
-	for (i = 0; i < NETVSP_QUEUES; i++)
+	for (i = 0; i < KMCL_NET_QUEUES; i++)
 		active += s->rx.channels[i] && s->rx.channels[i]->active;
 	pthread_mutex_unlock(&s->rx.lock);
 	if (active == s->subchannels + 1)
@@ -474,12 +478,12 @@ static void suspend(VMBCHANNEL vmb)
 	netvsp_channel_activate(VmbChannelGetPointer(vmb), false);
 }
 
-static void close_subchannels(struct netvsp *s);
+static void close_subchannels(struct kmcl_net *s);
 
 static void closed(VMBCHANNEL vmb)
 {
 	struct netvsp_channel *c = VmbChannelGetPointer(vmb);
-	struct netvsp *s = c->adapter;
+	struct kmcl_net *s = c->adapter;
 
 	if (c->index)
 		return;
@@ -493,7 +497,7 @@ static void closed(VMBCHANNEL vmb)
 
 static NTSTATUS configure_channel(struct netvsp_channel *c)
 {
-	struct netvsp *s = c->adapter;
+	struct kmcl_net *s = c->adapter;
 	VMB_CHANNEL_STATE_CHANGE_CALLBACKS callbacks;
 	NTSTATUS status;
 
@@ -504,8 +508,8 @@ static NTSTATUS configure_channel(struct netvsp_channel *c)
 	callbacks.EvtChannelClosed = closed;
 	status = VmbServerChannelInitSetVmbusHandle(c->vmb, s->vmbus);
 	if (NT_SUCCESS(status))
-		status = VmbServerChannelInitSetTargetInterfaceId(c->vmb, interface_type,
-		                                                  s->options.instance);
+		status = VmbServerChannelInitSetTargetInterfaceId(
+			c->vmb, interface_type, kmcl_guid_to_nt(s->options.instance));
 	if (NT_SUCCESS(status) && c->index)
 		status = kmcl_channel_init_set_subchannel(c->vmb, c->index);
 	if (NT_SUCCESS(status))
@@ -527,7 +531,7 @@ static NTSTATUS configure_channel(struct netvsp_channel *c)
 	return status;
 }
 
-static void set_receiver(struct netvsp *s, uint16_t index, struct netvsp_channel *c)
+static void set_receiver(struct kmcl_net *s, uint16_t index, struct netvsp_channel *c)
 {
 	pthread_mutex_lock(&s->rx.lock);
 	s->rx.channels[index] = c;
@@ -542,7 +546,7 @@ static void free_channel(struct netvsp_channel *c)
 	free(c);
 }
 
-static NTSTATUS make_channel(struct netvsp *s, uint16_t index, struct netvsp_channel **out)
+static NTSTATUS make_channel(struct kmcl_net *s, uint16_t index, struct netvsp_channel **out)
 {
 	struct netvsp_channel *c = calloc(1, sizeof(*c));
 	NTSTATUS status;
@@ -569,7 +573,7 @@ free:
 }
 
 /* The guest may open it as soon as it is offered. */
-static NTSTATUS offer_channel(struct netvsp *s, uint16_t index)
+static NTSTATUS offer_channel(struct kmcl_net *s, uint16_t index)
 {
 	struct netvsp_channel *c = NULL;
 	NTSTATUS status = make_channel(s, index, &c);
@@ -588,7 +592,7 @@ static NTSTATUS offer_channel(struct netvsp *s, uint16_t index)
 }
 
 /* Returns how many there are now: the guest opens as many as it is told. */
-static uint16_t create_subchannels(struct netvsp *s, uint32_t count)
+static uint16_t create_subchannels(struct kmcl_net *s, uint32_t count)
 {
 	uint16_t i;
 
@@ -601,11 +605,11 @@ static uint16_t create_subchannels(struct netvsp *s, uint32_t count)
 	return i - 1;
 }
 
-static void close_subchannels(struct netvsp *s)
+static void close_subchannels(struct kmcl_net *s)
 {
 	uint16_t i;
 
-	for (i = 1; i < NETVSP_QUEUES; i++) {
+	for (i = 1; i < KMCL_NET_QUEUES; i++) {
 		struct netvsp_channel *c = s->channels[i];
 
 		if (!c)
@@ -619,7 +623,7 @@ static void close_subchannels(struct netvsp *s)
 
 /* ---- link ---- */
 
-static void indicate(struct netvsp *s, uint32_t status, const void *data, uint32_t size)
+static void indicate(struct kmcl_net *s, uint32_t status, const void *data, uint32_t size)
 {
 	uint8_t message[RNDIS_ANSWER_MAX];
 
@@ -628,7 +632,7 @@ static void indicate(struct netvsp *s, uint32_t status, const void *data, uint32
 		netvsp_send_control(s, message, rndis_indicate(status, data, size, message));
 }
 
-void netvsp_set_link(struct netvsp *s, bool up)
+void kmcl_net_set_link(struct kmcl_net *s, bool up)
 {
 	pthread_mutex_lock(&s->control_lock);
 	if (s->device.link_up != up) {
@@ -641,7 +645,7 @@ void netvsp_set_link(struct netvsp *s, bool up)
 }
 
 /* Linux takes 32 bits, of 100 bit/s each, and says that it has to offer TEAMING to be told. */
-void netvsp_set_speed(struct netvsp *s, uint64_t speed)
+void kmcl_net_set_speed(struct kmcl_net *s, uint64_t speed)
 {
 	uint64_t units = speed / 100;
 	uint32_t value = units < UINT32_MAX ? (uint32_t)units : UINT32_MAX;
@@ -667,10 +671,10 @@ static void add_traffic(struct rndis_counts *sum, const struct traffic *t)
 
 static void count(void *context, struct rndis_counts *rx, struct rndis_counts *tx)
 {
-	struct netvsp *s = context;
+	struct kmcl_net *s = context;
 	int i;
 
-	for (i = 0; i < (int)NETVSP_QUEUES; i++) {
+	for (i = 0; i < (int)KMCL_NET_QUEUES; i++) {
 		add_traffic(rx, &s->queues[i].rx);
 		add_traffic(tx, &s->queues[i].tx);
 	}
@@ -685,7 +689,7 @@ static uint64_t total(const uint64_t parts[3])
 	return parts[0] + parts[1] + parts[2];
 }
 
-static void queue_statistics(struct netvsp *s, struct netvsp_statistics *statistics, int i)
+static void queue_statistics(struct kmcl_net *s, struct kmcl_net_statistics *statistics, int i)
 {
 	const struct netvsp_queue *q = &s->queues[i];
 	struct rndis_counts rx = { 0 }, tx = { 0 };
@@ -704,12 +708,12 @@ static void queue_statistics(struct netvsp *s, struct netvsp_statistics *statist
 	statistics->tx_segments += counter_get(&q->tx_segments);
 }
 
-static void receive_statistics(struct netvsp *s, struct netvsp_statistics *statistics)
+static void receive_statistics(struct kmcl_net *s, struct kmcl_net_statistics *statistics)
 {
 	uint16_t i;
 
 	pthread_mutex_lock(&s->rx.lock);
-	for (i = 1; i < NETVSP_QUEUES; i++)
+	for (i = 1; i < KMCL_NET_QUEUES; i++)
 		statistics->subchannels += s->rx.channels[i] != NULL;
 	statistics->ready = s->rx.channels[0]->active && s->rx.buffer.gpadl &&
 	                    s->rx.rules.initialized && s->rx.rules.filter;
@@ -720,45 +724,56 @@ static void receive_statistics(struct netvsp *s, struct netvsp_statistics *stati
 	pthread_mutex_unlock(&s->slots.lock);
 }
 
-void netvsp_statistics(struct netvsp *s, struct netvsp_statistics *statistics)
+int kmcl_net_statistics(struct kmcl_net *s, struct kmcl_net_statistics *statistics)
 {
+	struct kmcl_net_statistics all = { .size = sizeof(all) };
 	int i;
 
-	memset(statistics, 0, sizeof(*statistics));
-	for (i = 0; i < (int)NETVSP_QUEUES; i++)
-		queue_statistics(s, statistics, i);
-	receive_statistics(s, statistics);
-	statistics->tx_dropped = s->tx_dropped;
-	statistics->tx_errors = s->tx_errors;
-	statistics->rx_filtered = counter_get(&s->rx.filtered);
-	statistics->rx_too_long = counter_get(&s->rx.too_long);
-	statistics->rx_waits = counter_get(&s->rx.waits);
-	statistics->refused = s->refused;
-	statistics->version = s->version;
-	statistics->mtu = s->mtu;
-	statistics->link_up = s->link_up;
+	for (i = 0; i < (int)KMCL_NET_QUEUES; i++)
+		queue_statistics(s, &all, i);
+	receive_statistics(s, &all);
+	all.tx_dropped = s->tx_dropped;
+	all.tx_errors = s->tx_errors;
+	all.rx_filtered = counter_get(&s->rx.filtered);
+	all.rx_too_long = counter_get(&s->rx.too_long);
+	all.rx_waits = counter_get(&s->rx.waits);
+	all.refused = s->refused;
+	all.version = s->version;
+	all.mtu = s->mtu;
+	all.link_up = s->link_up;
 	pthread_mutex_lock(&s->control_lock);
-	memcpy(statistics->address, s->device.address, NET_ADDRESS);
+	memcpy(all.address, s->device.address, NET_ADDRESS);
 	pthread_mutex_unlock(&s->control_lock);
+	return kmcl_options_give(statistics, &all, sizeof(all));
 }
 
 /* ---- the adapter ---- */
 
-static NTSTATUS check_options(struct netvsp_options *o)
+static int take_options(struct kmcl_net *s, const struct kmcl_net_options *options)
 {
-	if (!o->queues)
-		o->queues = 1;
-	if (!o->queue_depth)
-		o->queue_depth = DEFAULT_DEPTH;
-	if (!o->speed)
-		o->speed = DEFAULT_SPEED;
-	if (o->queues > NETVSP_QUEUES || o->queue_depth > 65536 || o->address[0] & 1 || !o->backend)
-		return STATUS_INVALID_PARAMETER_2;
-	return STATUS_SUCCESS;
+	struct kmcl_net_options *own = &s->options;
+	int error = kmcl_options_take(own, sizeof(*own), options);
+
+	if (error)
+		return error;
+	if (!own->queues)
+		own->queues = 1;
+	if (!own->queue_depth)
+		own->queue_depth = DEFAULT_DEPTH;
+	if (!own->speed)
+		own->speed = DEFAULT_SPEED;
+	if (own->queues > KMCL_NET_QUEUES || own->queue_depth > 65536 || own->address[0] & 1 ||
+	    !own->backend)
+		return -EINVAL;
+	snprintf(s->name, sizeof(s->name), "%s", own->name ? own->name : DEFAULT_NAME);
+	own->name = s->name;
+	own->instance = guid_or_name(own->instance, s->name);
+	s->backend = own->backend;
+	return 0;
 }
 
 /* The same adapter keeps its address: Hyper-V's prefix, and three bytes of the instance's hash. */
-static void make_address(struct netvsp_options *o)
+static void make_address(struct kmcl_net_options *o)
 {
 	static const uint8_t none[NET_ADDRESS];
 	const uint8_t *p = (const uint8_t *)&o->instance;
@@ -773,7 +788,7 @@ static void make_address(struct netvsp_options *o)
 	net_put32(o->address + 2, 0x5d000000 | (hash & 0xffffff));
 }
 
-static void init_device(struct netvsp *s)
+static void init_device(struct kmcl_net *s)
 {
 	struct rndis_device *d = &s->device;
 
@@ -788,16 +803,13 @@ static void init_device(struct netvsp *s)
 	d->context = s;
 }
 
-static struct netvsp *allocate(const struct netvsp_options *options)
+static struct kmcl_net *allocate(void)
 {
-	struct netvsp *s = calloc(1, sizeof(*s));
+	struct kmcl_net *s = calloc(1, sizeof(*s));
 
 	if (!s)
 		return NULL;
-	s->options = *options;
-	snprintf(s->name, sizeof(s->name), "%s", options->name ? options->name : DEFAULT_NAME);
 	s->port.ops = &netvsp_port_ops;
-	s->backend = options->backend;
 	s->rx.pending_last = &s->rx.pending;
 	pthread_mutex_init(&s->control_lock, NULL);
 	pthread_mutex_init(&s->rx.lock, NULL);
@@ -807,7 +819,7 @@ static struct netvsp *allocate(const struct netvsp_options *options)
 	return s;
 }
 
-static void release(struct netvsp *s)
+static void release(struct kmcl_net *s)
 {
 	pthread_mutex_destroy(&s->slots.lock);
 	pthread_mutex_destroy(&s->rx.lock);
@@ -815,54 +827,62 @@ static void release(struct netvsp *s)
 	free(s);
 }
 
-static void destroy_backend(struct net_backend *backend)
+void kmcl_net_backend_destroy(struct kmcl_net_backend *backend)
 {
 	if (backend)
 		backend->ops->destroy(backend);
 }
 
-NTSTATUS netvsp_create(HANDLE vmbus, const struct netvsp_options *options, struct netvsp **adapter)
+/* The back end's end of the adapter is ready before its channel is. */
+static int offer(struct kmcl_net *s, struct kmcl_host *host)
 {
-	struct netvsp *s = allocate(options);
-	NTSTATUS status = STATUS_INSUFFICIENT_RESOURCES;
+	NTSTATUS status = VmbConvertVmbusHandleToKernelHandle(kmcl_host_handle(host), &s->vmbus);
 
-	if (!s)
-		goto backend;
-	status = check_options(&s->options);
 	if (!NT_SUCCESS(status))
-		goto release;
-	make_address(&s->options);
-	init_device(s);
-	forget_session(s);
-	status = VmbConvertVmbusHandleToKernelHandle(vmbus, &s->vmbus);
-	if (!NT_SUCCESS(status))
-		goto release;
+		return kmcl_errno(status);
 	status = STATUS_UNSUCCESSFUL;
 	if (s->backend->ops->start(s->backend, &s->port))
 		status = offer_channel(s, 0);
-	if (NT_SUCCESS(status)) {
-		*adapter = s;
-		return status;
-	}
-	ZwClose(s->vmbus);
-release:
-	destroy_backend(options->backend); /* it may use the port until then */
-	release(s);
-	return status;
-backend:
-	destroy_backend(options->backend);
-	return status;
+	if (!NT_SUCCESS(status))
+		ZwClose(s->vmbus);
+	return kmcl_errno(status);
 }
 
-void netvsp_destroy(struct netvsp *s)
+int kmcl_net_create(struct kmcl_host *host, const struct kmcl_net_options *options,
+                    struct kmcl_net **net)
 {
-	struct netvsp_channel *primary = s->channels[0];
+	struct kmcl_net *s = allocate();
+	int error = s ? take_options(s, options) : -ENOMEM;
 
+	if (!error) {
+		make_address(&s->options);
+		init_device(s);
+		forget_session(s);
+		error = offer(s, host);
+	}
+	if (!error) {
+		*net = s;
+		return 0;
+	}
+	if (options)
+		kmcl_net_backend_destroy(options->backend); /* it may use the port until then */
+	if (s)
+		release(s);
+	return error;
+}
+
+void kmcl_net_destroy(struct kmcl_net *s)
+{
+	struct netvsp_channel *primary;
+
+	if (!s)
+		return;
+	primary = s->channels[0];
 	VmbChannelDisable(primary->vmb);
 	close_subchannels(s); /* there are none left unless it never closed */
 	set_receiver(s, 0, NULL);
 	free_channel(primary);
-	destroy_backend(s->backend);
+	kmcl_net_backend_destroy(s->backend);
 	ZwClose(s->vmbus);
 	release(s);
 }

@@ -9,11 +9,12 @@
  * Locks, taken in this order: control_lock, rx.lock, slots.lock.
  */
 
-#include "net/net_backend.h"
 #include "net/netvsc_protocol.h"
-#include "net/netvsp.h"
 #include "net/rndis.h"
 
+#include <kmcl/kmcl.h>
+#include <kmcl/net.h>
+#include <kmcl/net_backend.h>
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -38,7 +39,7 @@ static_assert(NETVSP_BATCH <= NETVSP_CHAIN_MAX, "as many ranges");
 static_assert(NETVSP_SLOT_EXTRA >= RNDIS_RECEIVE_HEADER_MAX, "");
 static_assert(NETVSP_MTU_MIN + NETVSP_SLOT_EXTRA >= RNDIS_ANSWER_MAX, "an answer has one slot");
 static_assert(NETVSP_EXTERNAL_MAX >= NET_FRAME_MAX + RNDIS_HEAD_MAX, "a large send");
-static_assert(NETVSP_QUEUES == RNDIS_QUEUES, "");
+static_assert(KMCL_NET_QUEUES == RNDIS_QUEUES, "");
 
 /* Memory that the guest has shown, a page at a time: it need not lie in a row. */
 struct netvsp_buffer {
@@ -83,7 +84,7 @@ struct netvsp_batch {
 };
 
 struct netvsp_channel {
-	struct netvsp *adapter;
+	struct kmcl_net *adapter;
 	VMBCHANNEL vmb;
 	uint16_t index;
 	bool active; /* what is sent goes to the guest; rx.lock */
@@ -94,7 +95,7 @@ struct netvsp_channel {
 
 /* A packet from the guest, in its client context while the channel has it. */
 struct netvsp_request {
-	struct netvsp *adapter;
+	struct kmcl_net *adapter;
 	VMBPACKETCOMPLETION completion;
 	atomic_uint pending; /* frames that the back end has, and who hands them to it */
 	uint32_t status;     /* NVSP_STATUS_*; in the answer */
@@ -129,24 +130,24 @@ struct netvsp_rx {
 	uint32_t slot_size;
 	struct rndis_device rules; /* as the device was when the driver last changed it */
 	bool vlan_info;            /* tags travel beside the frame */
-	struct netvsp_channel *channels[NETVSP_QUEUES];
+	struct netvsp_channel *channels[KMCL_NET_QUEUES];
 	struct netvsp_message *pending, **pending_last;
 	uint32_t pending_count;
 	_Atomic bool has_pending;
 	struct counter filtered, too_long, waits;
 };
 
-struct netvsp {
-	struct netvsp_options options;
+struct kmcl_net {
+	struct kmcl_net_options options;
 	char name[64];
 	HANDLE vmbus;
-	struct net_port port;
-	struct net_backend *backend;
+	struct kmcl_net_port port;
+	struct kmcl_net_backend *backend;
 
 	/* The primary channel's callbacks alone change these. */
 	enum netvsp_state state;
 	bool has_config;
-	struct netvsp_channel *channels[NETVSP_QUEUES];
+	struct netvsp_channel *channels[KMCL_NET_QUEUES];
 	/* ... and others read these. */
 	_Atomic uint16_t subchannels; /* offered */
 	_Atomic uint32_t version, mtu, message_size;
@@ -162,7 +163,7 @@ struct netvsp {
 	struct netvsp_rx rx;
 	struct netvsp_slots slots;
 
-	struct netvsp_queue queues[NETVSP_QUEUES];
+	struct netvsp_queue queues[KMCL_NET_QUEUES];
 	_Atomic uint64_t refused, tx_dropped, tx_errors;
 	atomic_uint complaints;
 };
@@ -170,7 +171,7 @@ struct netvsp {
 /* netvsp.c */
 
 /* Something from the guest makes no sense: counts it, and says so in the log, a few times. */
-void netvsp_refuse(struct netvsp *adapter, uint16_t channel, const char *what, uint64_t expected,
+void netvsp_refuse(struct kmcl_net *adapter, uint16_t channel, const char *what, uint64_t expected,
                    uint64_t actual);
 void netvsp_count_traffic(struct traffic *traffic, const uint8_t *destination, uint32_t length);
 /* Done with a share of a request; the last one answers it. */
@@ -195,19 +196,19 @@ void netvsp_transmit(struct netvsp_channel *channel, struct netvsp_request *requ
 
 /* netvsp_receive.c */
 
-extern const struct net_port_ops netvsp_port_ops;
+extern const struct kmcl_net_port_ops netvsp_port_ops;
 
 /* The guest has shown a receive buffer, mapped; false: no memory. And it takes it back. */
-bool netvsp_receive_begin(struct netvsp *adapter, const struct netvsp_buffer *buffer,
+bool netvsp_receive_begin(struct kmcl_net *adapter, const struct netvsp_buffer *buffer,
                           uint32_t slot_size, uint32_t slot_count);
-void netvsp_receive_revoke(struct netvsp *adapter, struct netvsp_buffer *buffer);
+void netvsp_receive_revoke(struct kmcl_net *adapter, struct netvsp_buffer *buffer);
 /* All channels are closed. */
-void netvsp_receive_end(struct netvsp *adapter);
+void netvsp_receive_end(struct kmcl_net *adapter);
 /* From now on the channel may be sent on, or not. */
 void netvsp_channel_activate(struct netvsp_channel *channel, bool active);
 /* The device changed; caller holds control_lock. */
-void netvsp_rules_changed(struct netvsp *adapter);
+void netvsp_rules_changed(struct kmcl_net *adapter);
 /* An RNDIS message that is not data; when a slot is free. Caller holds control_lock. */
-void netvsp_send_control(struct netvsp *adapter, const uint8_t *message, uint32_t size);
+void netvsp_send_control(struct kmcl_net *adapter, const uint8_t *message, uint32_t size);
 
 #endif

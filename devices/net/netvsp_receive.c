@@ -34,7 +34,7 @@ static uint32_t slots_take(struct netvsp_slots *s, bool control)
 }
 
 /* A chain of them comes back. */
-static void slots_give(struct netvsp *adapter, uint32_t first)
+static void slots_give(struct kmcl_net *adapter, uint32_t first)
 {
 	struct netvsp_slots *s = &adapter->slots;
 	uint32_t last = first, count = 1;
@@ -78,7 +78,7 @@ static bool slots_begin(struct netvsp_slots *s, uint32_t count)
 
 /* ---- packets ---- */
 
-static void send_pending(struct netvsp *s);
+static void send_pending(struct kmcl_net *s);
 
 static void check_completion(struct netvsp_channel *c, const void *buffer, uint32_t size)
 {
@@ -97,7 +97,7 @@ static void check_completion(struct netvsp_channel *c, const void *buffer, uint3
 static VOID packet_completed(VMBPACKET packet, NTSTATUS status, PVOID buffer, UINT32 size)
 {
 	struct netvsp_channel *c = VmbChannelGetPointer(VmbPacketGetChannel(packet));
-	struct netvsp *s = c->adapter;
+	struct kmcl_net *s = c->adapter;
 	uint32_t first = (uint32_t)(uintptr_t)VmbPacketGetPointer(packet);
 
 	VmbPacketFree(packet);
@@ -112,7 +112,7 @@ static VOID packet_completed(VMBPACKET packet, NTSTATUS status, PVOID buffer, UI
 static void send_slots_locked(struct netvsp_channel *c, uint32_t channel_type, uint32_t first,
                               const struct kmcl_transfer_range *ranges, uint32_t count)
 {
-	struct netvsp *s = c->adapter;
+	struct kmcl_net *s = c->adapter;
 	struct nvsp_message message = {
 		.type = NVSP_RNDIS_PACKET,
 		.rndis_packet = { channel_type, NVSP_NO_SECTION, 0 },
@@ -153,7 +153,7 @@ static void batch_send_locked(struct netvsp_channel *c)
 
 static void batch_add_locked(struct netvsp_channel *c, uint32_t slot, uint32_t size)
 {
-	struct netvsp *s = c->adapter;
+	struct kmcl_net *s = c->adapter;
 	struct netvsp_batch *b = &c->batch;
 
 	if (b->bytes + size > NETVSP_EXTERNAL_MAX)
@@ -173,7 +173,7 @@ static void batch_add_locked(struct netvsp_channel *c, uint32_t slot, uint32_t s
 
 /* A frame on its way into a slot. */
 struct incoming {
-	const struct net_received *frame;
+	const struct kmcl_net_received *frame;
 	struct net_packet packet;
 	struct rndis_receive rndis;
 	uint32_t cut;      /* bytes of a VLAN tag that travels beside the frame */
@@ -181,7 +181,7 @@ struct incoming {
 	uint32_t checksum_at;
 };
 
-static bool checksum_place_valid(const struct net_received *f)
+static bool checksum_place_valid(const struct kmcl_net_received *f)
 {
 	return f->checksum_start >= NET_ETHERNET_HEADER &&
 	       (uint32_t)f->checksum_start + f->checksum_offset + 2 <= f->length;
@@ -190,7 +190,7 @@ static bool checksum_place_valid(const struct net_received *f)
 /* The outside left it to be done: the place has the pseudo header's sum. */
 static void compute_checksum(struct incoming *in)
 {
-	const struct net_received *f = in->frame;
+	const struct kmcl_net_received *f = in->frame;
 	uint32_t start = f->checksum_start;
 
 	in->checksum_at = start + f->checksum_offset;
@@ -210,9 +210,9 @@ static uint32_t checksum_info(const struct rndis_device *rules, const struct net
 	return tcp ? RNDIS_RX_TCP_GOOD : RNDIS_RX_UDP_GOOD;
 }
 
-static void describe_locked(struct netvsp *s, struct incoming *in)
+static void describe_locked(struct kmcl_net *s, struct incoming *in)
 {
-	const struct net_received *f = in->frame;
+	const struct kmcl_net_received *f = in->frame;
 
 	net_packet_parse(&in->packet, f->data, f->length, f->length, false);
 	if (f->checksum_start)
@@ -231,7 +231,7 @@ static void describe_locked(struct netvsp *s, struct incoming *in)
 }
 
 /* The guest's own table says where a flow goes; all else goes to the first queue. */
-static struct netvsp_channel *steer_locked(struct netvsp *s, struct incoming *in)
+static struct netvsp_channel *steer_locked(struct kmcl_net *s, struct incoming *in)
 {
 	const struct rndis_rss *rss = &s->rx.rules.rss;
 	struct netvsp_channel *c = NULL;
@@ -244,9 +244,9 @@ static struct netvsp_channel *steer_locked(struct netvsp *s, struct incoming *in
 	return c && c->active ? c : s->rx.channels[0];
 }
 
-static uint32_t write_slot_locked(struct netvsp *s, uint32_t slot, const struct incoming *in)
+static uint32_t write_slot_locked(struct kmcl_net *s, uint32_t slot, const struct incoming *in)
 {
-	const struct net_received *f = in->frame;
+	const struct kmcl_net_received *f = in->frame;
 	uint32_t at = slot * s->rx.slot_size, size, rest = NET_ADDRESS * 2 + in->cut;
 	uint8_t header[RNDIS_RECEIVE_HEADER_MAX], checksum[2];
 
@@ -262,7 +262,7 @@ static uint32_t write_slot_locked(struct netvsp *s, uint32_t slot, const struct 
 	return size + in->rndis.length;
 }
 
-static bool wanted_locked(struct netvsp *s, const struct net_received *f)
+static bool wanted_locked(struct kmcl_net *s, const struct kmcl_net_received *f)
 {
 	return s->rx.channels[0] && s->rx.channels[0]->active && s->rx.buffer.gpadl &&
 	       s->rx.rules.initialized && s->rx.rules.link_up && f->length >= NET_FRAME_MIN &&
@@ -270,7 +270,7 @@ static bool wanted_locked(struct netvsp *s, const struct net_received *f)
 	       (!f->checksum_start || checksum_place_valid(f));
 }
 
-static enum net_result receive_locked(struct netvsp *s, const struct net_received *f)
+static enum kmcl_net_result receive_locked(struct kmcl_net *s, const struct kmcl_net_received *f)
 {
 	struct incoming in = { .frame = f };
 	struct netvsp_channel *c;
@@ -278,28 +278,29 @@ static enum net_result receive_locked(struct netvsp *s, const struct net_receive
 
 	if (!wanted_locked(s, f)) {
 		counter_add(&s->rx.filtered, 1);
-		return NET_DONE;
+		return KMCL_NET_DONE;
 	}
 	describe_locked(s, &in);
 	if (in.rndis.length > s->mtu) {
 		counter_add(&s->rx.too_long, 1);
-		return NET_DONE;
+		return KMCL_NET_DONE;
 	}
 	slot = slots_take(&s->slots, false);
 	if (slot == NETVSP_NO_SLOT) {
 		counter_add(&s->rx.waits, 1);
-		return NET_LATER;
+		return KMCL_NET_LATER;
 	}
 	c = steer_locked(s, &in);
 	netvsp_count_traffic(&c->queue->rx, f->data, in.rndis.length);
 	batch_add_locked(c, slot, write_slot_locked(s, slot, &in));
-	return NET_DONE;
+	return KMCL_NET_DONE;
 }
 
-static enum net_result port_receive(struct net_port *port, const struct net_received *frame)
+static enum kmcl_net_result port_receive(struct kmcl_net_port *port,
+                                         const struct kmcl_net_received *frame)
 {
-	struct netvsp *s = CONTAINING_RECORD(port, struct netvsp, port);
-	enum net_result result;
+	struct kmcl_net *s = CONTAINING_RECORD(port, struct kmcl_net, port);
+	enum kmcl_net_result result;
 
 	pthread_mutex_lock(&s->rx.lock);
 	result = receive_locked(s, frame);
@@ -307,25 +308,25 @@ static enum net_result port_receive(struct net_port *port, const struct net_rece
 	return result;
 }
 
-static void port_flush(struct net_port *port)
+static void port_flush(struct kmcl_net_port *port)
 {
-	struct netvsp *s = CONTAINING_RECORD(port, struct netvsp, port);
+	struct kmcl_net *s = CONTAINING_RECORD(port, struct kmcl_net, port);
 	uint32_t i;
 
 	pthread_mutex_lock(&s->rx.lock);
-	for (i = 0; i < NETVSP_QUEUES; i++) {
+	for (i = 0; i < KMCL_NET_QUEUES; i++) {
 		if (s->rx.channels[i])
 			batch_send_locked(s->rx.channels[i]);
 	}
 	pthread_mutex_unlock(&s->rx.lock);
 }
 
-static void port_sent(struct net_port *port, void *request)
+static void port_sent(struct kmcl_net_port *port, void *request)
 {
 	netvsp_request_done(request);
 }
 
-const struct net_port_ops netvsp_port_ops = {
+const struct kmcl_net_port_ops netvsp_port_ops = {
 	.receive = port_receive,
 	.flush = port_flush,
 	.sent = port_sent,
@@ -334,7 +335,7 @@ const struct net_port_ops netvsp_port_ops = {
 /* ---- control messages ---- */
 
 /* False: no slot is free. */
-static bool send_message_locked(struct netvsp *s, const uint8_t *message, uint32_t size)
+static bool send_message_locked(struct kmcl_net *s, const uint8_t *message, uint32_t size)
 {
 	struct kmcl_transfer_range range = { .byte_count = size };
 	uint32_t slot;
@@ -350,7 +351,7 @@ static bool send_message_locked(struct netvsp *s, const uint8_t *message, uint32
 	return true;
 }
 
-static void queue_message_locked(struct netvsp *s, const uint8_t *message, uint32_t size)
+static void queue_message_locked(struct kmcl_net *s, const uint8_t *message, uint32_t size)
 {
 	struct netvsp_message *m = NULL;
 
@@ -370,7 +371,7 @@ static void queue_message_locked(struct netvsp *s, const uint8_t *message, uint3
 	atomic_store_explicit(&s->rx.has_pending, true, memory_order_release);
 }
 
-static void send_pending_locked(struct netvsp *s)
+static void send_pending_locked(struct kmcl_net *s)
 {
 	struct netvsp_message *m;
 
@@ -385,14 +386,14 @@ static void send_pending_locked(struct netvsp *s)
 	atomic_store_explicit(&s->rx.has_pending, false, memory_order_relaxed);
 }
 
-static void send_pending(struct netvsp *s)
+static void send_pending(struct kmcl_net *s)
 {
 	pthread_mutex_lock(&s->rx.lock);
 	send_pending_locked(s);
 	pthread_mutex_unlock(&s->rx.lock);
 }
 
-void netvsp_send_control(struct netvsp *s, const uint8_t *message, uint32_t size)
+void netvsp_send_control(struct kmcl_net *s, const uint8_t *message, uint32_t size)
 {
 	pthread_mutex_lock(&s->rx.lock);
 	if (s->rx.pending || !send_message_locked(s, message, size)) {
@@ -403,7 +404,7 @@ void netvsp_send_control(struct netvsp *s, const uint8_t *message, uint32_t size
 	pthread_mutex_unlock(&s->rx.lock);
 }
 
-void netvsp_rules_changed(struct netvsp *s)
+void netvsp_rules_changed(struct kmcl_net *s)
 {
 	pthread_mutex_lock(&s->rx.lock);
 	s->rx.rules = s->device;
@@ -412,8 +413,8 @@ void netvsp_rules_changed(struct netvsp *s)
 
 /* ---- begin and end ---- */
 
-bool netvsp_receive_begin(struct netvsp *s, const struct netvsp_buffer *buffer, uint32_t slot_size,
-                          uint32_t slot_count)
+bool netvsp_receive_begin(struct kmcl_net *s, const struct netvsp_buffer *buffer,
+                          uint32_t slot_size, uint32_t slot_count)
 {
 	if (!slots_begin(&s->slots, slot_count))
 		return false;
@@ -425,7 +426,7 @@ bool netvsp_receive_begin(struct netvsp *s, const struct netvsp_buffer *buffer, 
 	return true;
 }
 
-static void drop_pending_locked(struct netvsp *s)
+static void drop_pending_locked(struct kmcl_net *s)
 {
 	while (s->rx.pending) {
 		struct netvsp_message *m = s->rx.pending;
@@ -447,14 +448,14 @@ static void drop_batch_locked(struct netvsp_channel *c)
 	c->batch.bytes = 0;
 }
 
-void netvsp_receive_revoke(struct netvsp *s, struct netvsp_buffer *buffer)
+void netvsp_receive_revoke(struct kmcl_net *s, struct netvsp_buffer *buffer)
 {
 	uint32_t i;
 
 	pthread_mutex_lock(&s->rx.lock);
 	*buffer = s->rx.buffer;
 	memset(&s->rx.buffer, 0, sizeof(s->rx.buffer));
-	for (i = 0; i < NETVSP_QUEUES; i++) {
+	for (i = 0; i < KMCL_NET_QUEUES; i++) {
 		if (s->rx.channels[i])
 			drop_batch_locked(s->rx.channels[i]);
 	}
@@ -463,7 +464,7 @@ void netvsp_receive_revoke(struct netvsp *s, struct netvsp_buffer *buffer)
 	s->backend->ops->resume(s->backend); /* what it offers is not wanted any more */
 }
 
-void netvsp_receive_end(struct netvsp *s)
+void netvsp_receive_end(struct kmcl_net *s)
 {
 	pthread_mutex_lock(&s->slots.lock);
 	free(s->slots.next);
@@ -476,7 +477,7 @@ void netvsp_receive_end(struct netvsp *s)
 
 void netvsp_channel_activate(struct netvsp_channel *c, bool active)
 {
-	struct netvsp *s = c->adapter;
+	struct kmcl_net *s = c->adapter;
 
 	pthread_mutex_lock(&s->rx.lock);
 	if (!active)

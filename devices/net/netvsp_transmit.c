@@ -12,7 +12,7 @@
 
 /* What a packet brings, in the order of its bytes. */
 struct stream {
-	struct iovec iov[NET_FRAME_PIECES];
+	struct iovec iov[KMCL_NET_FRAME_PIECES];
 	uint32_t count, size;
 };
 
@@ -69,22 +69,22 @@ struct outgoing {
 	struct net_packet packet;
 	uint8_t head[NET_HEADERS_MAX + NET_VLAN_TAG];
 	uint32_t head_size, length;
-	struct iovec iov[1 + NET_FRAME_PIECES]; /* the head, and what follows it */
+	struct iovec iov[1 + KMCL_NET_FRAME_PIECES]; /* the head, and what follows it */
 	uint32_t count;
 };
 
-static void hand_over(struct outgoing *o, const struct net_frame *frame)
+static void hand_over(struct outgoing *o, const struct kmcl_net_frame *frame)
 {
-	struct netvsp *s = o->channel->adapter;
+	struct kmcl_net *s = o->channel->adapter;
 
 	atomic_fetch_add_explicit(&o->request->pending, 1, memory_order_relaxed);
 	switch (s->backend->ops->send(s->backend, frame, o->request)) {
-	case NET_LATER:
+	case KMCL_NET_LATER:
 		return;
-	case NET_DROPPED:
+	case KMCL_NET_DROPPED:
 		atomic_fetch_add_explicit(&s->tx_dropped, 1, memory_order_relaxed);
 		break;
-	case NET_DONE:
+	case KMCL_NET_DONE:
 		break;
 	}
 	netvsp_request_done(o->request);
@@ -124,9 +124,9 @@ static bool checksum_fits(const struct outgoing *o)
 	                                              : wanted & RNDIS_TX_UDP_CHECKSUM;
 }
 
-static bool fill_checksum(struct outgoing *o, struct net_frame *frame)
+static bool fill_checksum(struct outgoing *o, struct kmcl_net_frame *frame)
 {
-	struct netvsp *s = o->channel->adapter;
+	struct kmcl_net *s = o->channel->adapter;
 	uint32_t wanted = o->rndis->has_checksum ? o->rndis->checksum : 0;
 
 	if (wanted & RNDIS_TX_IP_CHECKSUM) {
@@ -139,7 +139,7 @@ static bool fill_checksum(struct outgoing *o, struct net_frame *frame)
 	if (!checksum_fits(o))
 		return false;
 	counter_add(&o->channel->queue->tx_checksums, 1);
-	if (!(s->backend->ops->offloads & NET_OFFLOAD_CHECKSUM)) {
+	if (!(s->backend->ops->offloads & KMCL_NET_OFFLOAD_CHECKSUM)) {
 		net_transport_checksum(&o->packet, o->head, o->head_size, o->iov + 1, o->count - 1);
 		return true;
 	}
@@ -151,7 +151,7 @@ static bool fill_checksum(struct outgoing *o, struct net_frame *frame)
 
 static void send_whole(struct outgoing *o)
 {
-	struct net_frame frame = { .iov = o->iov, .count = o->count, .length = o->length };
+	struct kmcl_net_frame frame = { .iov = o->iov, .count = o->count, .length = o->length };
 
 	net_packet_parse(&o->packet, o->head, o->head_size, o->length, false);
 	if (o->length > o->channel->adapter->mtu + NET_VLAN_TAG || !fill_checksum(o, &frame))
@@ -178,7 +178,7 @@ static void complete_headers(struct outgoing *o)
 
 static void send_for_segmentation(struct outgoing *o, const struct net_segments *segments)
 {
-	struct net_frame frame = {
+	struct kmcl_net_frame frame = {
 		.iov = o->iov,
 		.count = o->count,
 		.length = o->length,
@@ -196,8 +196,8 @@ static void send_for_segmentation(struct outgoing *o, const struct net_segments 
 static void send_segments(struct outgoing *o, struct net_segments *segments)
 {
 	uint8_t header[NET_HEADERS_MAX + NET_VLAN_TAG];
-	struct iovec iov[1 + NET_FRAME_PIECES + 1];
-	struct net_frame frame = { .iov = iov };
+	struct iovec iov[1 + KMCL_NET_FRAME_PIECES + 1];
+	struct kmcl_net_frame frame = { .iov = iov };
 	uint32_t size, offset, payload;
 
 	while ((size = net_segments_next(segments, header, &offset)) != 0) {
@@ -215,7 +215,7 @@ static void send_segments(struct outgoing *o, struct net_segments *segments)
 
 static void send_large(struct outgoing *o)
 {
-	struct netvsp *s = o->channel->adapter;
+	struct kmcl_net *s = o->channel->adapter;
 	uint32_t mss = o->rndis->large_send & RNDIS_LSO_MSS_MASK;
 	struct net_segments segments;
 
@@ -227,7 +227,7 @@ static void send_large(struct outgoing *o)
 		return;
 	}
 	counter_add(&o->channel->queue->tx_large_sends, 1);
-	if ((s->backend->ops->offloads & NET_OFFLOAD_SEGMENT) && segments.payload_size > mss)
+	if ((s->backend->ops->offloads & KMCL_NET_OFFLOAD_SEGMENT) && segments.payload_size > mss)
 		send_for_segmentation(o, &segments);
 	else
 		send_segments(o, &segments);
@@ -286,7 +286,7 @@ static uint32_t transmit_packet(struct netvsp_channel *c, struct netvsp_request 
 }
 
 /* The offloads as they are now: a driver that changed them is told (so does vmswitch). */
-static void indicate_offloads(struct netvsp *s)
+static void indicate_offloads(struct kmcl_net *s)
 {
 	uint8_t message[RNDIS_ANSWER_MAX];
 	struct ndis_offload offload;
@@ -299,7 +299,7 @@ static void indicate_offloads(struct netvsp *s)
 
 static uint32_t control(struct netvsp_channel *c, const struct stream *stream, uint32_t length)
 {
-	struct netvsp *s = c->adapter;
+	struct kmcl_net *s = c->adapter;
 	struct rndis_fault fault = { 0 };
 	uint8_t answer[RNDIS_ANSWER_MAX];
 	uint32_t size;
@@ -368,14 +368,14 @@ static bool add_section(struct netvsp_channel *c, const struct nvsp_rndis_packet
 		return false;
 	}
 	stream->count = netvsp_buffer_iovec(b, (uint32_t)start, packet->section_bytes, stream->iov,
-	                                    NET_FRAME_PIECES);
+	                                    KMCL_NET_FRAME_PIECES);
 	stream->size = packet->section_bytes;
 	return true;
 }
 
 static bool add_external(struct netvsp_channel *c, PMDL mdl, struct stream *stream)
 {
-	uint32_t room = NET_FRAME_PIECES - stream->count, length = 0, count;
+	uint32_t room = KMCL_NET_FRAME_PIECES - stream->count, length = 0, count;
 	PMDL m;
 
 	for (m = mdl; m; m = m->Next)
@@ -410,7 +410,7 @@ static uint32_t transmit(struct netvsp_channel *c, struct netvsp_request *r,
 void netvsp_transmit(struct netvsp_channel *c, struct netvsp_request *r,
                      const struct nvsp_rndis_packet *packet, PMDL mdl)
 {
-	struct netvsp *s = c->adapter;
+	struct kmcl_net *s = c->adapter;
 	bool section = packet->section_index != NVSP_NO_SECTION;
 
 	if (section && !ExAcquireRundownProtection(&s->send_users)) {

@@ -264,8 +264,8 @@ static NTSTATUS configure_channel(struct storvsp_channel *c)
 	callbacks.EvtChannelClosed = closed;
 	status = VmbServerChannelInitSetVmbusHandle(c->vmb, s->vmbus);
 	if (NT_SUCCESS(status))
-		status = VmbServerChannelInitSetTargetInterfaceId(c->vmb, interface_type,
-		                                                  guid_nt(s->options.instance));
+		status = VmbServerChannelInitSetTargetInterfaceId(
+			c->vmb, interface_type, kmcl_guid_to_nt(s->options.instance));
 	if (NT_SUCCESS(status) && c->index)
 		status = kmcl_channel_init_set_subchannel(c->vmb, c->index);
 	if (NT_SUCCESS(status))

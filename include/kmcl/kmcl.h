@@ -15,6 +15,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/uio.h>
 
 #ifdef __cplusplus
@@ -68,6 +69,22 @@ static inline PDEVICE_OBJECT kmcl_guest_device(struct kmcl_guest *guest)
 static inline struct kmcl_guest *kmcl_guest_of_device(PDEVICE_OBJECT bus)
 {
 	return (struct kmcl_guest *)bus;
+}
+
+static inline GUID kmcl_guid_to_nt(struct kmcl_guid guid)
+{
+	GUID nt;
+
+	memcpy(&nt, &guid, sizeof(nt));
+	return nt;
+}
+
+static inline struct kmcl_guid kmcl_guid_of_nt(GUID nt)
+{
+	struct kmcl_guid guid;
+
+	memcpy(&guid, &nt, sizeof(guid));
+	return guid;
 }
 
 /* After the last channel's cleanup. Says UNLOAD to the host, and waits up to 5 s for its answer. */

@@ -6,19 +6,17 @@
 
 #include "../temporary.h"
 
-#include "ic/heartbeat.h"
 #include "ic/ic_protocol.h"
-#include "ic/kvp.h"
 #include "net/netvsc_protocol.h"
-#include "net/netvsp.h"
 #include "net/rndis_protocol.h"
 #include "scsi/scsi.h"
-#include "ic/shutdown.h"
 #include "scsi/storvsc_protocol.h"
-#include <kmcl/disk.h>
-#include "ic/timesync.h"
 
+#include <kmcl/disk.h>
+#include <kmcl/ic.h>
 #include <kmcl/kmcl.h>
+#include <kmcl/net.h>
+#include <kmcl/net_backend.h>
 
 #define SERVICES_DISK_SIZE (4u << 20)
 
@@ -36,12 +34,12 @@ struct services {
 	HANDLE vmbus;
 	char image[TEMPORARY_PATH_MAX];
 	struct kmcl_scsi *scsi;
-	struct netvsp *net;
+	struct kmcl_net *net;
 	struct mirror *mirror;
-	struct heartbeat *heartbeat;
-	struct shutdown *shutdown;
-	struct timesync *timesync;
-	struct kvp *kvp;
+	struct kmcl_heartbeat *heartbeat;
+	struct kmcl_shutdown *shutdown;
+	struct kmcl_timesync *timesync;
+	struct kmcl_kvp *kvp;
 };
 
 extern const GUID services_scsi, services_net, services_heartbeat, services_shutdown,
@@ -51,5 +49,7 @@ extern const uint8_t services_address[6];
 /* A disk at 0:0 whose every block begins with its number, 32 bits of it. */
 void services_open(struct services *s, const char *uri, const struct services_options *options);
 void services_close(struct services *s);
+/* The guest is alive, and has sent nothing wrong for it. */
+void services_assert_heartbeat(struct services *s);
 
 #endif
