@@ -105,7 +105,13 @@ struct kmcl_kvm_statistics {
 	uint64_t exits;                     /* of the guest's, that kmcl took */
 	uint64_t refused;                   /* hypercalls that made no sense */
 };
+/* the structure has the name too, as with stat(2) */
+#pragma GCC diagnostic push
+#ifdef __cplusplus
+#pragma GCC diagnostic ignored "-Wshadow"
+#endif
 KMCL_KVM_API void kmcl_kvm_statistics(struct kmcl_kvm *kvm, struct kmcl_kvm_statistics *statistics);
+#pragma GCC diagnostic pop
 
 #ifdef __cplusplus
 }
