@@ -174,11 +174,11 @@ static void withdraw_disks(void)
 
 	for (uint32_t i = 0; i < disk_count; i++)
 		kmcl_scsi_remove(scsi, (uint8_t)disks[i].target, (uint8_t)disks[i].lun);
-	kmcl_scsi_statistics(scsi, &now);
+	kmcl_scsi_get_statistics(scsi, &now);
 	while (quiet < QUIET_MS && passed < NOTICE_MS) {
 		before = now;
 		usleep(50000);
-		kmcl_scsi_statistics(scsi, &now);
+		kmcl_scsi_get_statistics(scsi, &now);
 		quiet = now.requests == before.requests ? quiet + 50 : 0;
 		passed += 50;
 	}
@@ -245,7 +245,7 @@ static void print_disks(struct control_reply *reply)
 
 	if (!scsi)
 		return;
-	kmcl_scsi_statistics(scsi, &st);
+	kmcl_scsi_get_statistics(scsi, &st);
 	if (reply->json) {
 		print_json(reply->out, &st);
 		return;

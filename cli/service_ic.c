@@ -112,7 +112,7 @@ static int ask_shutdown(struct control_reply *reply, enum kmcl_shutdown_action a
 
 	if (!shutdown_component)
 		return control_refuse(reply, "the shutdown component is not offered");
-	error = kmcl_shutdown_request(shutdown_component, &request, 0, NULL);
+	error = kmcl_shutdown_ask(shutdown_component, &request, 0, NULL);
 	if (error)
 		return control_refuse(reply, "the guest will not: %s", strerror(-error));
 	return EXIT_OK;

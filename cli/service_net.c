@@ -132,7 +132,7 @@ static void print_adapter(struct control_reply *reply)
 
 	if (!adapter)
 		return;
-	kmcl_net_statistics(adapter, &s);
+	kmcl_net_get_statistics(adapter, &s);
 	if (!reply->json) {
 		fprintf(reply->out,
 		        "link %s; %llu frames (%llu bytes) from the guest, %llu dropped; %llu "

@@ -218,7 +218,7 @@ static void close_channel(void)
 	kmcl_dispatch(0);
 	complete_held();
 	VmbChannelDisable(fuzz.client);
-	kmcl_net_statistics(fuzz.adapter, &s);
+	kmcl_net_get_statistics(fuzz.adapter, &s);
 	must(!s.ready && !s.subchannels);
 }
 

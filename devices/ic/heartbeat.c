@@ -255,7 +255,7 @@ int kmcl_heartbeat_query(struct kmcl_heartbeat *h, struct kmcl_heartbeat_info *i
 	return kmcl_options_give(info, &all, sizeof(all));
 }
 
-int kmcl_heartbeat_statistics(struct kmcl_heartbeat *h, struct kmcl_ic_statistics *statistics)
+int kmcl_heartbeat_get_statistics(struct kmcl_heartbeat *h, struct kmcl_ic_statistics *statistics)
 {
 	return ic_statistics(h->ic, statistics);
 }

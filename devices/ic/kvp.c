@@ -271,7 +271,7 @@ int kmcl_kvp_set_ip(struct kmcl_kvp *kvp, const char *adapter, const struct kmcl
 	return kmcl_errno(run(&x, IC_KVP_IP_BYTES));
 }
 
-int kmcl_kvp_statistics(struct kmcl_kvp *kvp, struct kmcl_ic_statistics *statistics)
+int kmcl_kvp_get_statistics(struct kmcl_kvp *kvp, struct kmcl_ic_statistics *statistics)
 {
 	return ic_statistics(kvp->ic, statistics);
 }

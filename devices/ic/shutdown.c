@@ -71,7 +71,7 @@ static bool make_message(const struct kmcl_shutdown_request *request, struct ic_
 	return !request->text || utf16_from_utf8(request->text, message->text, IC_SHUTDOWN_TEXT);
 }
 
-int kmcl_shutdown_request(struct kmcl_shutdown *s, const struct kmcl_shutdown_request *request,
+int kmcl_shutdown_ask(struct kmcl_shutdown *s, const struct kmcl_shutdown_request *request,
                           uint32_t timeout_ms, uint32_t *guest_status)
 {
 	struct ic_deadline deadline = ic_deadline(timeout_ms);
@@ -99,7 +99,7 @@ int kmcl_shutdown_request(struct kmcl_shutdown *s, const struct kmcl_shutdown_re
 	return kmcl_errno(outcome);
 }
 
-int kmcl_shutdown_statistics(struct kmcl_shutdown *s, struct kmcl_ic_statistics *statistics)
+int kmcl_shutdown_get_statistics(struct kmcl_shutdown *s, struct kmcl_ic_statistics *statistics)
 {
 	return ic_statistics(s->ic, statistics);
 }

@@ -243,7 +243,7 @@ int kmcl_timesync_query(struct kmcl_timesync *t, struct kmcl_timesync_info *info
 	return kmcl_options_give(info, &all, sizeof(all));
 }
 
-int kmcl_timesync_statistics(struct kmcl_timesync *t, struct kmcl_ic_statistics *statistics)
+int kmcl_timesync_get_statistics(struct kmcl_timesync *t, struct kmcl_ic_statistics *statistics)
 {
 	return ic_statistics(t->ic, statistics);
 }

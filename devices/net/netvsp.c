@@ -724,7 +724,7 @@ static void receive_statistics(struct kmcl_net *s, struct kmcl_net_statistics *s
 	pthread_mutex_unlock(&s->slots.lock);
 }
 
-int kmcl_net_statistics(struct kmcl_net *s, struct kmcl_net_statistics *statistics)
+int kmcl_net_get_statistics(struct kmcl_net *s, struct kmcl_net_statistics *statistics)
 {
 	struct kmcl_net_statistics all = { .size = sizeof(all) };
 	int i;

@@ -473,7 +473,7 @@ void kmcl_scsi_destroy(struct kmcl_scsi *s)
 	free(s);
 }
 
-int kmcl_scsi_statistics(struct kmcl_scsi *s, struct kmcl_scsi_statistics *statistics)
+int kmcl_scsi_get_statistics(struct kmcl_scsi *s, struct kmcl_scsi_statistics *statistics)
 {
 	struct kmcl_scsi_statistics all;
 

@@ -137,7 +137,7 @@ struct kmcl_scsi_statistics {
 };
 
 /* -EINVAL: the size. */
-KMCL_API int kmcl_scsi_statistics(struct kmcl_scsi *scsi, struct kmcl_scsi_statistics *statistics);
+KMCL_API int kmcl_scsi_get_statistics(struct kmcl_scsi *scsi, struct kmcl_scsi_statistics *statistics);
 
 #ifdef __cplusplus
 }

@@ -93,7 +93,7 @@ struct kmcl_heartbeat_info {
 /* -EINVAL: the size. */
 KMCL_API int kmcl_heartbeat_query(struct kmcl_heartbeat *heartbeat,
                                   struct kmcl_heartbeat_info *info);
-KMCL_API int kmcl_heartbeat_statistics(struct kmcl_heartbeat *heartbeat,
+KMCL_API int kmcl_heartbeat_get_statistics(struct kmcl_heartbeat *heartbeat,
                                        struct kmcl_ic_statistics *statistics);
 
 /* ---- shutdown ---- */
@@ -124,10 +124,10 @@ struct kmcl_shutdown_request {
  * *guest_status: the HRESULT that it answered, 0 for good; may be NULL. -EINVAL: the text is not
  * UTF-8 or longer than 1023 UTF-16 units, or there is no such action.
  */
-KMCL_API int kmcl_shutdown_request(struct kmcl_shutdown *shutdown,
+KMCL_API int kmcl_shutdown_ask(struct kmcl_shutdown *shutdown,
                                    const struct kmcl_shutdown_request *request, uint32_t timeout_ms,
                                    uint32_t *guest_status);
-KMCL_API int kmcl_shutdown_statistics(struct kmcl_shutdown *shutdown,
+KMCL_API int kmcl_shutdown_get_statistics(struct kmcl_shutdown *shutdown,
                                       struct kmcl_ic_statistics *statistics);
 
 /* ---- time synchronisation ---- */
@@ -172,7 +172,7 @@ struct kmcl_timesync_info {
 
 /* -EINVAL: the size. */
 KMCL_API int kmcl_timesync_query(struct kmcl_timesync *timesync, struct kmcl_timesync_info *info);
-KMCL_API int kmcl_timesync_statistics(struct kmcl_timesync *timesync,
+KMCL_API int kmcl_timesync_get_statistics(struct kmcl_timesync *timesync,
                                       struct kmcl_ic_statistics *statistics);
 
 /* ---- key-value pairs ---- */
@@ -260,7 +260,7 @@ KMCL_API int kmcl_kvp_get_ip(struct kmcl_kvp *kvp, const char *adapter,
 KMCL_API int kmcl_kvp_set_ip(struct kmcl_kvp *kvp, const char *adapter,
                              const struct kmcl_kvp_ip_info *info, uint32_t timeout_ms);
 
-KMCL_API int kmcl_kvp_statistics(struct kmcl_kvp *kvp, struct kmcl_ic_statistics *statistics);
+KMCL_API int kmcl_kvp_get_statistics(struct kmcl_kvp *kvp, struct kmcl_ic_statistics *statistics);
 
 #ifdef __cplusplus
 }

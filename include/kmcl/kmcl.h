@@ -242,8 +242,14 @@ NTKERNELAPI uint32_t kmcl_guest_channels(PDEVICE_OBJECT bus, struct kmcl_channel
                                          uint32_t capacity);
 NTKERNELAPI NTSTATUS kmcl_host_info(HANDLE vmbus, struct kmcl_bus_info *info);
 NTKERNELAPI NTSTATUS kmcl_guest_info(PDEVICE_OBJECT bus, struct kmcl_bus_info *info);
+/* the structure has the name too, as with stat(2) */
+#pragma GCC diagnostic push
+#ifdef __cplusplus
+#pragma GCC diagnostic ignored "-Wshadow"
+#endif
 /* D. Waits for nothing: the counters are read one by one while they move. */
 NTKERNELAPI void kmcl_channel_info(VMBCHANNEL channel, struct kmcl_channel_info *info);
+#pragma GCC diagnostic pop
 
 /* ---- memory ---- */
 

@@ -103,7 +103,8 @@ struct kmcl_kvm_statistics {
 	uint64_t exits;                     /* of the guest's, that kmcl took */
 	uint64_t refused;                   /* hypercalls that made no sense */
 };
-KMCL_API void kmcl_kvm_statistics(struct kmcl_kvm *kvm, struct kmcl_kvm_statistics *statistics);
+KMCL_API void kmcl_kvm_get_statistics(struct kmcl_kvm *kvm,
+                                      struct kmcl_kvm_statistics *statistics);
 
 #ifdef __cplusplus
 }

@@ -115,7 +115,7 @@ struct kmcl_net_statistics {
 };
 
 /* -EINVAL: the size. */
-KMCL_API int kmcl_net_statistics(struct kmcl_net *net, struct kmcl_net_statistics *statistics);
+KMCL_API int kmcl_net_get_statistics(struct kmcl_net *net, struct kmcl_net_statistics *statistics);
 
 #ifdef __cplusplus
 }

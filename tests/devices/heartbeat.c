@@ -107,7 +107,7 @@ static struct kmcl_ic_statistics ic_of(struct fixture *f)
 {
 	struct kmcl_ic_statistics statistics = { .size = sizeof(statistics) };
 
-	kmcl_heartbeat_statistics(f->host, &statistics);
+	kmcl_heartbeat_get_statistics(f->host, &statistics);
 	return statistics;
 }
 

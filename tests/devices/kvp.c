@@ -208,7 +208,7 @@ static struct kmcl_ic_statistics statistics_of(struct fixture *f)
 {
 	struct kmcl_ic_statistics s = { .size = sizeof(s) };
 
-	kmcl_kvp_statistics(f->host, &s);
+	kmcl_kvp_get_statistics(f->host, &s);
 	return s;
 }
 

@@ -229,7 +229,7 @@ static struct kmcl_net_statistics statistics(struct fixture *f)
 {
 	struct kmcl_net_statistics s = { .size = sizeof(s) };
 
-	kmcl_net_statistics(f->host, &s);
+	kmcl_net_get_statistics(f->host, &s);
 	return s;
 }
 

@@ -507,7 +507,7 @@ static void a_stream_there_and_back(void **state)
 	tcp_send(&t, ACK | PSH, up, UP);
 	read_all(fd, got, UP);
 	assert_memory_equal(got, up, UP);
-	kmcl_net_statistics(f->host, &statistics);
+	kmcl_net_get_statistics(f->host, &statistics);
 	assert_int_equal(statistics.tx_large_sends, 1);
 	assert_int_equal(statistics.tx_segments, f->tap ? 0 : (UP + MSS - 1) / MSS);
 	/* and back, acknowledged piece by piece */

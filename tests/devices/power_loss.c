@@ -324,14 +324,14 @@ static void a_failed_write_back_is_remembered_until_it_is_healed(void **state)
 	assert_int_equal(f->losses, 1);
 	assert_int_equal(f->loss_error, EIO);
 	assert_int_equal(lost_error(f), EIO);
-	kmcl_scsi_statistics(f->host, &st);
+	kmcl_scsi_get_statistics(f->host, &st);
 	assert_int_equal(st.losses, 1);
 	assert_int_equal(st.failed, 1);
 
 	assert_int_equal(kmcl_scsi_heal(f->host, 0, 0), 0);
 	assert_good(flush(f));
 	assert_good(write_blocks(f, 16, 1, true));
-	kmcl_scsi_statistics(f->host, &st);
+	kmcl_scsi_get_statistics(f->host, &st);
 	assert_int_equal(st.failed, 0);
 	volatile_file_set_bad(8, 1, true);
 	assert_lost(write_blocks(f, 8, 1, true));

@@ -492,11 +492,11 @@ static void the_statistics_add_up(void **state)
 	struct kmcl_scsi_statistics after = { .size = sizeof(after) };
 	uint8_t *memory = pool(65536);
 
-	kmcl_scsi_statistics(f->host, &before);
+	kmcl_scsi_get_statistics(f->host, &before);
 	assert_int_equal(before.version, STORVSC_VERSION_WIN10);
 	assert_int_equal(storvsc_write(f->guest, &f->disk, 0, memory, 65536), STATUS_SUCCESS);
 	assert_int_equal(storvsc_read(f->guest, &f->disk, 0, memory, 4096), STATUS_SUCCESS);
-	kmcl_scsi_statistics(f->host, &after);
+	kmcl_scsi_get_statistics(f->host, &after);
 	assert_int_equal(after.requests - before.requests, 2);
 	assert_int_equal(after.writes - before.writes, 1);
 	assert_int_equal(after.written_bytes - before.written_bytes, 65536);

@@ -90,7 +90,7 @@ static int ask(struct fixture *f, enum kmcl_shutdown_action action, uint32_t *gu
 {
 	struct kmcl_shutdown_request request = { .size = sizeof(request), .action = action };
 
-	return kmcl_shutdown_request(f->host, &request, 20000, guest_status);
+	return kmcl_shutdown_ask(f->host, &request, 20000, guest_status);
 }
 
 static struct ic_shutdown last_request(struct fixture *f)
@@ -110,7 +110,7 @@ static struct kmcl_ic_statistics statistics_of(struct fixture *f)
 {
 	struct kmcl_ic_statistics s = { .size = sizeof(s) };
 
-	kmcl_shutdown_statistics(f->host, &s);
+	kmcl_shutdown_get_statistics(f->host, &s);
 	return s;
 }
 
@@ -137,7 +137,7 @@ static void each_action_has_its_flags(void **state)
 			                                 .force = ways[i].force };
 		uint32_t status = 1;
 
-		assert_int_equal(kmcl_shutdown_request(f->host, &request, 20000, &status), 0);
+		assert_int_equal(kmcl_shutdown_ask(f->host, &request, 20000, &status), 0);
 		assert_int_equal(status, IC_S_OK);
 		assert_int_equal(last_request(f).flags, ways[i].flags);
 		assert_int_equal(last_request(f).reason, 0x80000000u);
@@ -156,7 +156,7 @@ static void reason_time_and_text_go_along(void **state)
 	struct ic_shutdown message;
 
 	open_guest(f);
-	assert_int_equal(kmcl_shutdown_request(f->host, &request, 20000, NULL), 0);
+	assert_int_equal(kmcl_shutdown_ask(f->host, &request, 20000, NULL), 0);
 	message = last_request(f);
 	assert_int_equal(message.reason, 0x80020003);
 	assert_int_equal(message.timeout_seconds, 77);
@@ -203,15 +203,15 @@ static void what_cannot_be_said_is_refused(void **state)
 	char longest[1025];
 
 	open_guest(f);
-	assert_int_equal(kmcl_shutdown_request(f->host, &request, 20000, NULL), -EINVAL);
+	assert_int_equal(kmcl_shutdown_ask(f->host, &request, 20000, NULL), -EINVAL);
 	memset(longest, 'x', sizeof(longest));
 	longest[1024] = '\0';
 	request.text = longest;
-	assert_int_equal(kmcl_shutdown_request(f->host, &request, 20000, NULL), -EINVAL);
+	assert_int_equal(kmcl_shutdown_ask(f->host, &request, 20000, NULL), -EINVAL);
 	longest[1023] = '\0';
-	assert_int_equal(kmcl_shutdown_request(f->host, &request, 20000, NULL), 0);
+	assert_int_equal(kmcl_shutdown_ask(f->host, &request, 20000, NULL), 0);
 	request.action = (enum kmcl_shutdown_action)3;
-	assert_int_equal(kmcl_shutdown_request(f->host, &request, 20000, NULL), -EINVAL);
+	assert_int_equal(kmcl_shutdown_ask(f->host, &request, 20000, NULL), -EINVAL);
 	assert_int_equal(f->ends.guest.requests, 1);
 }
 
@@ -223,10 +223,10 @@ static void without_a_guest_it_is_not_ready(void **state)
 	struct kmcl_shutdown_request request = { .size = sizeof(request) };
 	static const struct ic_version unknown[] = { { 9, 9 }, { 0, 0 } };
 
-	assert_int_equal(kmcl_shutdown_request(f->host, &request, 10, NULL), -ENOTCONN);
+	assert_int_equal(kmcl_shutdown_ask(f->host, &request, 10, NULL), -ENOTCONN);
 	f->ends.guest.versions = unknown;
 	open_guest(f);
-	assert_int_equal(kmcl_shutdown_request(f->host, &request, 20000, NULL), -EPROTONOSUPPORT);
+	assert_int_equal(kmcl_shutdown_ask(f->host, &request, 20000, NULL), -EPROTONOSUPPORT);
 	assert_int_equal(f->ends.guest.requests, 0);
 }
 
@@ -263,7 +263,7 @@ static void a_silent_guest_times_out_and_its_late_answer_is_dropped(void **state
 	f->ends.guest.mute = true;
 	f->hibernates = 0;
 	request.action = KMCL_SHUTDOWN_HIBERNATE; /* the guest will refuse it, late */
-	assert_int_equal(kmcl_shutdown_request(f->host, &request, 20, NULL), -ETIMEDOUT);
+	assert_int_equal(kmcl_shutdown_ask(f->host, &request, 20, NULL), -ETIMEDOUT);
 	WAIT_FOR(f->ends.guest.held_count == 1);
 	ic_guest_unmute(&f->ends.guest);
 	assert_int_equal(ask(f, KMCL_SHUTDOWN_POWER_OFF, NULL), 0);
@@ -272,8 +272,8 @@ static void a_silent_guest_times_out_and_its_late_answer_is_dropped(void **state
 	/* It is not asked for ever. */
 	f->ends.guest.mute = true;
 	for (i = 0; i < IC_OWED_MAX; i++)
-		assert_int_equal(kmcl_shutdown_request(f->host, &request, 1, NULL), -ETIMEDOUT);
-	assert_int_equal(kmcl_shutdown_request(f->host, &request, 20000, NULL), -EBUSY);
+		assert_int_equal(kmcl_shutdown_ask(f->host, &request, 1, NULL), -ETIMEDOUT);
+	assert_int_equal(kmcl_shutdown_ask(f->host, &request, 20000, NULL), -EBUSY);
 	WAIT_FOR(f->ends.guest.held_count == IC_OWED_MAX);
 	ic_guest_unmute(&f->ends.guest);
 	WAIT_FOR(statistics_of(f).late == 1 + IC_OWED_MAX);
@@ -323,7 +323,7 @@ static void calls_wait_their_turn(void **state)
 	for (i = 0; i < 4; i++)
 		pthread_create(&threads[i], NULL, ask_and_wait, f);
 	WAIT_FOR(f->ends.guest.held_count == 1);
-	assert_int_equal(kmcl_shutdown_request(f->host, &request, 20, NULL), -EBUSY);
+	assert_int_equal(kmcl_shutdown_ask(f->host, &request, 20, NULL), -EBUSY);
 	assert_int_equal(f->ends.guest.requests, 2);
 	ic_guest_unmute(&f->ends.guest);
 	for (i = 0; i < 4; i++) {
@@ -355,7 +355,7 @@ static void wrong_answers_are_no_answers(void **state)
 	open_guest(f);
 	assert_int_equal(ask(f, KMCL_SHUTDOWN_POWER_OFF, NULL), 0);
 	f->ends.guest.spoil = spoil_transaction;
-	assert_int_equal(kmcl_shutdown_request(f->host, &request, 50, NULL), -ETIMEDOUT);
+	assert_int_equal(kmcl_shutdown_ask(f->host, &request, 50, NULL), -ETIMEDOUT);
 	WAIT_FOR(statistics_of(f).wrong == 1);
 	f->ends.guest.spoil = answer_twice;
 	assert_int_equal(ask(f, KMCL_SHUTDOWN_POWER_OFF, NULL), 0);

@@ -118,7 +118,7 @@ static struct kmcl_ic_statistics ic_of(struct fixture *f)
 {
 	struct kmcl_ic_statistics statistics = { .size = sizeof(statistics) };
 
-	kmcl_timesync_statistics(f->host, &statistics);
+	kmcl_timesync_get_statistics(f->host, &statistics);
 	return statistics;
 }
 

@@ -250,7 +250,7 @@ static void *ask_shutdown(void *context)
 		                                              .action = KMCL_SHUTDOWN_POWER_OFF };
 	struct asking *asking = context;
 
-	asking->status = kmcl_shutdown_request(asking->shutdown, &request, PERSONA_WAIT_MS, NULL);
+	asking->status = kmcl_shutdown_ask(asking->shutdown, &request, PERSONA_WAIT_MS, NULL);
 	return NULL;
 }
 
@@ -299,7 +299,7 @@ static void time_is_told(void **state)
 		persona_ic_answer(&ic, ic.size);
 	}
 	persona_ic_receive(&ic);
-	kmcl_timesync_statistics(f.host.timesync, &statistics);
+	kmcl_timesync_get_statistics(f.host.timesync, &statistics);
 	assert_int_equal(statistics.wrong, 0);
 	persona_close(&ic.channel);
 	visit_end(&f);

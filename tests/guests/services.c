@@ -236,6 +236,6 @@ void services_assert_heartbeat(struct services *s)
 
 	assert_int_equal(kmcl_heartbeat_query(s->heartbeat, &info), 0);
 	assert_int_equal(info.state, KMCL_HEARTBEAT_OK);
-	assert_int_equal(kmcl_heartbeat_statistics(s->heartbeat, &ic), 0);
+	assert_int_equal(kmcl_heartbeat_get_statistics(s->heartbeat, &ic), 0);
 	assert_int_equal(ic.wrong, 0);
 }
