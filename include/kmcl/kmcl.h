@@ -89,8 +89,8 @@ NTKERNELAPI NTSTATUS kmcl_dispatch_configure(const struct kmcl_dispatch_settings
 
 /* Embedded: a descriptor that is readable when kmcl_dispatch() has something to do. */
 NTKERNELAPI int kmcl_dispatch_fd(void);
-/* Embedded: runs callbacks at DISPATCH_LEVEL on this thread until there is nothing to do, or for
- * about spin_us after that. Returns how many packets and completions were delivered. */
+/* Embedded: runs callbacks on this thread, at DISPATCH_LEVEL, until there is nothing to do; it
+ * looks for more for about spin_us. Returns how many packets and completions were delivered. */
 NTKERNELAPI uint32_t kmcl_dispatch(uint32_t spin_us);
 
 /*
