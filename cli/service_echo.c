@@ -21,8 +21,9 @@ static bool is_wanted(void)
 	return wanted;
 }
 
-static int open_service(HANDLE vmbus)
+static int open_service(struct kmcl_host *host)
 {
+	HANDLE vmbus = kmcl_host_handle(host);
 	struct echo_service_options echo = { .monitored = services_monitored() };
 	NTSTATUS status;
 

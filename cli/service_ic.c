@@ -74,8 +74,9 @@ static void close_components(void)
 	kvp = NULL;
 }
 
-static int open_components(HANDLE vmbus)
+static int open_components(struct kmcl_host *host)
 {
+	HANDLE vmbus = kmcl_host_handle(host);
 	struct heartbeat_options beats = { .changed = heartbeat_changed };
 	struct timesync_options time = { .reference_time = reference_time };
 	struct ic_options common = { 0 };

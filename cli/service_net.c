@@ -98,8 +98,9 @@ static bool open_backend(struct net_backend **backend, char *why, size_t why_siz
 	return true;
 }
 
-static int open_adapter(HANDLE vmbus)
+static int open_adapter(struct kmcl_host *host)
 {
+	HANDLE vmbus = kmcl_host_handle(host);
 	struct netvsp_options adapter_options = { .queues = (uint16_t)spec.queues,
 		                                  .monitored = services_monitored() };
 	char why[256] = "";

@@ -3,8 +3,11 @@
 #include "scsi/storvsp_private.h"
 
 #include "common/channel_name.h"
+#include "common/guid.h"
 #include "common/monitored.h"
 
+#include <errno.h>
+#include <kmcl/options.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +20,7 @@
 
 static const GUID interface_type = STORVSC_INTERFACE_TYPE;
 
-static void send_enumerate_bus(struct storvsp *s)
+static void send_enumerate_bus(struct kmcl_scsi *s)
 {
 	struct storvsc_packet packet = { .operation = STORVSC_ENUMERATE_BUS };
 	uint32_t size =
@@ -35,7 +38,7 @@ static void send_enumerate_bus(struct storvsp *s)
  * how Linux knows such a packet (storvsc_on_channel_callback); it then asks each unit that it knows
  * whether it is ready, and drops those whose LUN is invalid.
  */
-void storvsp_tell_guest(struct storvsp *s)
+void storvsp_tell_guest(struct kmcl_scsi *s)
 {
 	pthread_mutex_lock(&s->lock);
 	if (s->state == STORVSP_READY && s->looked && s->version >= STORVSC_VERSION_WIN7)
@@ -45,7 +48,7 @@ void storvsp_tell_guest(struct storvsp *s)
 
 /* ---- negotiation ---- */
 
-static bool version_known(const struct storvsp *s, uint16_t version)
+static bool version_known(const struct kmcl_scsi *s, uint16_t version)
 {
 	static const uint16_t known[] = {
 		STORVSC_VERSION_WIN6, STORVSC_VERSION_WIN7,   STORVSC_VERSION(5, 0),
@@ -60,13 +63,13 @@ static bool version_known(const struct storvsp *s, uint16_t version)
 	return false;
 }
 
-static NTSTATUS begin_initialization(struct storvsp *s)
+static NTSTATUS begin_initialization(struct kmcl_scsi *s)
 {
 	s->state = STORVSP_BEGUN;
 	return STATUS_SUCCESS;
 }
 
-static NTSTATUS query_version(struct storvsp *s, struct storvsp_request *r)
+static NTSTATUS query_version(struct kmcl_scsi *s, struct storvsp_request *r)
 {
 	uint16_t version = r->packet.version.major_minor;
 
@@ -79,12 +82,12 @@ static NTSTATUS query_version(struct storvsp *s, struct storvsp_request *r)
 	return STATUS_SUCCESS;
 }
 
-static NTSTATUS query_properties(struct storvsp *s, struct storvsp_request *r)
+static NTSTATUS query_properties(struct kmcl_scsi *s, struct storvsp_request *r)
 {
 	struct storvsc_properties *p = &r->packet.properties;
 
 	memset(r->packet.bytes, 0, sizeof(r->packet.bytes));
-	p->max_transfer = STORVSP_MAX_TRANSFER;
+	p->max_transfer = KMCL_SCSI_MAX_TRANSFER;
 	if (s->version >= STORVSC_VERSION_WIN8 && s->options.subchannels) {
 		p->max_subchannels = s->options.subchannels;
 		p->flags = STORVSC_MULTI_CHANNEL;
@@ -93,7 +96,7 @@ static NTSTATUS query_properties(struct storvsp *s, struct storvsp_request *r)
 	return STATUS_SUCCESS;
 }
 
-static NTSTATUS end_initialization(struct storvsp *s)
+static NTSTATUS end_initialization(struct kmcl_scsi *s)
 {
 	s->state = STORVSP_READY;
 	return STATUS_SUCCESS;
@@ -101,19 +104,19 @@ static NTSTATUS end_initialization(struct storvsp *s)
 
 /* What is in flight here finishes by itself, as at Hyper-V's hosts, where resets do nothing
  * (OpenVMM storvsp); the guest waits for it after this (Linux storvsc_host_reset_handler). */
-static NTSTATUS reset(struct storvsp *s, struct storvsp_request *r)
+static NTSTATUS reset(struct kmcl_scsi *s, struct storvsp_request *r)
 {
 	const struct storvsc_srb *srb = &r->packet.srb;
 	bool one = r->packet.operation == STORVSC_RESET_LUN;
 
-	storvsp_units_reset(s, one ? srb->target : STORVSP_TARGETS, srb->lun);
+	storvsp_units_reset(s, one ? srb->target : KMCL_SCSI_TARGETS, srb->lun);
 	return STATUS_SUCCESS;
 }
 
-static NTSTATUS create_subchannels(struct storvsp *s, struct storvsp_request *r);
+static NTSTATUS create_subchannels(struct kmcl_scsi *s, struct storvsp_request *r);
 
 /* What the guest may say when; anything else is out of turn. */
-static NTSTATUS negotiate(struct storvsp *s, struct storvsp_request *r)
+static NTSTATUS negotiate(struct kmcl_scsi *s, struct storvsp_request *r)
 {
 	enum storvsp_state state = s->state;
 
@@ -227,7 +230,7 @@ static void suspend(VMBCHANNEL vmb)
 	pthread_mutex_unlock(&c->controller->lock);
 }
 
-static void close_subchannels(struct storvsp *s);
+static void close_subchannels(struct kmcl_scsi *s);
 
 static NTSTATUS opened(VMBCHANNEL vmb)
 {
@@ -251,7 +254,7 @@ static void closed(VMBCHANNEL vmb)
 
 static NTSTATUS configure_channel(struct storvsp_channel *c)
 {
-	struct storvsp *s = c->controller;
+	struct kmcl_scsi *s = c->controller;
 	VMB_CHANNEL_STATE_CHANGE_CALLBACKS callbacks;
 	NTSTATUS status;
 
@@ -262,13 +265,13 @@ static NTSTATUS configure_channel(struct storvsp_channel *c)
 	status = VmbServerChannelInitSetVmbusHandle(c->vmb, s->vmbus);
 	if (NT_SUCCESS(status))
 		status = VmbServerChannelInitSetTargetInterfaceId(c->vmb, interface_type,
-		                                                  s->options.instance);
+		                                                  guid_nt(s->options.instance));
 	if (NT_SUCCESS(status) && c->index)
 		status = kmcl_channel_init_set_subchannel(c->vmb, c->index);
 	if (NT_SUCCESS(status))
 		status = VmbChannelInitSetMaximumPacketSize(c->vmb, MAX_PACKET);
 	if (NT_SUCCESS(status))
-		status = VmbChannelInitSetMaximumExternalData(c->vmb, STORVSP_MAX_TRANSFER, 1);
+		status = VmbChannelInitSetMaximumExternalData(c->vmb, KMCL_SCSI_MAX_TRANSFER, 1);
 	if (NT_SUCCESS(status))
 		status = VmbChannelInitSetClientContextSize(c->vmb, sizeof(struct storvsp_request));
 	if (NT_SUCCESS(status))
@@ -293,7 +296,7 @@ static void free_channel(struct storvsp_channel *c)
 	free(c);
 }
 
-static NTSTATUS make_channel(struct storvsp *s, uint16_t index, struct storvsp_channel **out)
+static NTSTATUS make_channel(struct kmcl_scsi *s, uint16_t index, struct storvsp_channel **out)
 {
 	struct storvsp_channel *c = calloc(1, sizeof(*c));
 	NTSTATUS status;
@@ -331,7 +334,7 @@ static NTSTATUS offer_channel(struct storvsp_channel *c)
 	return status;
 }
 
-static NTSTATUS create_subchannel(struct storvsp *s, uint16_t index)
+static NTSTATUS create_subchannel(struct kmcl_scsi *s, uint16_t index)
 {
 	struct storvsp_channel *c;
 	NTSTATUS status = make_channel(s, index, &c);
@@ -349,7 +352,7 @@ static NTSTATUS create_subchannel(struct storvsp *s, uint16_t index)
 	return STATUS_SUCCESS;
 }
 
-static NTSTATUS create_subchannels(struct storvsp *s, struct storvsp_request *r)
+static NTSTATUS create_subchannels(struct kmcl_scsi *s, struct storvsp_request *r)
 {
 	uint16_t count = r->packet.subchannels, i;
 	NTSTATUS status = STATUS_SUCCESS;
@@ -363,7 +366,7 @@ static NTSTATUS create_subchannels(struct storvsp *s, struct storvsp_request *r)
 	return status;
 }
 
-static void add_channel_statistics(struct storvsp_statistics *sum, struct storvsp_channel *c)
+static void add_channel_statistics(struct kmcl_scsi_statistics *sum, struct storvsp_channel *c)
 {
 	struct disk_queue_counters io;
 
@@ -379,11 +382,11 @@ static void add_channel_statistics(struct storvsp_statistics *sum, struct storvs
 	sum->submits += io.submits;
 }
 
-static void close_subchannels(struct storvsp *s)
+static void close_subchannels(struct kmcl_scsi *s)
 {
 	uint16_t i;
 
-	for (i = 1; i <= STORVSP_SUBCHANNELS; i++) {
+	for (i = 1; i <= KMCL_SCSI_SUBCHANNELS; i++) {
 		struct storvsp_channel *c = s->channels[i];
 
 		if (!c)
@@ -399,53 +402,68 @@ static void close_subchannels(struct storvsp *s)
 
 /* ---- the controller ---- */
 
-static NTSTATUS check_options(struct storvsp_options *o)
+static int take_options(struct kmcl_scsi *s, const struct kmcl_scsi_options *options)
 {
-	if (!o->queue_depth)
-		o->queue_depth = DEFAULT_DEPTH;
-	if (o->queue_depth > 4096 || o->queue_depth & (o->queue_depth - 1) ||
-	    o->subchannels > STORVSP_SUBCHANNELS)
-		return STATUS_INVALID_PARAMETER_2;
-	return STATUS_SUCCESS;
+	struct kmcl_scsi_options *own = &s->options;
+	int error = kmcl_options_take(own, sizeof(*own), options);
+
+	if (error)
+		return error;
+	if (!own->queue_depth)
+		own->queue_depth = DEFAULT_DEPTH;
+	if (own->queue_depth > 4096 || own->queue_depth & (own->queue_depth - 1) ||
+	    own->subchannels > KMCL_SCSI_SUBCHANNELS)
+		return -EINVAL;
+	snprintf(s->name, sizeof(s->name), "%s", own->name ? own->name : "scsi");
+	own->name = s->name;
+	own->instance = guid_or_name(own->instance, s->name);
+	return 0;
 }
 
-NTSTATUS storvsp_create(HANDLE vmbus, const struct storvsp_options *options,
-                        struct storvsp **controller)
+/* The controller's one channel that is always there. */
+static NTSTATUS offer(struct kmcl_scsi *s, struct kmcl_host *host)
 {
-	struct storvsp *s = calloc(1, sizeof(*s));
-	NTSTATUS status;
+	NTSTATUS status = VmbConvertVmbusHandleToKernelHandle(kmcl_host_handle(host), &s->vmbus);
 
-	if (!s)
-		return STATUS_INSUFFICIENT_RESOURCES;
-	s->options = *options;
-	snprintf(s->name, sizeof(s->name), "%s", options->name ? options->name : "scsi");
-	pthread_mutex_init(&s->lock, NULL);
-	status = check_options(&s->options);
 	if (!NT_SUCCESS(status))
-		goto free;
-	status = VmbConvertVmbusHandleToKernelHandle(vmbus, &s->vmbus);
-	if (!NT_SUCCESS(status))
-		goto free;
+		return status;
 	status = make_channel(s, 0, &s->channels[0]);
 	if (!NT_SUCCESS(status))
 		goto close;
 	status = offer_channel(s->channels[0]);
-	if (!NT_SUCCESS(status))
-		goto channel;
-	*controller = s;
-	return STATUS_SUCCESS;
-channel:
+	if (NT_SUCCESS(status))
+		return status;
 	free_channel(s->channels[0]);
 close:
 	ZwClose(s->vmbus);
-free:
-	pthread_mutex_destroy(&s->lock);
-	free(s);
 	return status;
 }
 
-void storvsp_destroy(struct storvsp *s)
+int kmcl_scsi_create(struct kmcl_host *host, const struct kmcl_scsi_options *options,
+                     struct kmcl_scsi **controller)
 {
+	struct kmcl_scsi *s = calloc(1, sizeof(*s));
+	int error;
+
+	if (!s)
+		return -ENOMEM;
+	pthread_mutex_init(&s->lock, NULL);
+	error = take_options(s, options);
+	if (!error)
+		error = kmcl_errno(offer(s, host));
+	if (error) {
+		pthread_mutex_destroy(&s->lock);
+		free(s);
+		return error;
+	}
+	*controller = s;
+	return 0;
+}
+
+void kmcl_scsi_destroy(struct kmcl_scsi *s)
+{
+	if (!s)
+		return;
 	VmbChannelDisable(s->channels[0]->vmb);
 	close_subchannels(s); /* there are none left unless it never closed */
 	free_channel(s->channels[0]);
@@ -455,20 +473,21 @@ void storvsp_destroy(struct storvsp *s)
 	free(s);
 }
 
-void storvsp_statistics(struct storvsp *s, struct storvsp_statistics *statistics)
+int kmcl_scsi_statistics(struct kmcl_scsi *s, struct kmcl_scsi_statistics *statistics)
 {
-	uint16_t i;
+	struct kmcl_scsi_statistics all;
 
 	pthread_mutex_lock(&s->lock);
-	*statistics = s->past;
-	for (i = 0; i <= STORVSP_SUBCHANNELS; i++) {
+	all = s->past;
+	for (uint16_t i = 0; i <= KMCL_SCSI_SUBCHANNELS; i++) {
 		if (!s->channels[i])
 			continue;
-		add_channel_statistics(statistics, s->channels[i]);
-		statistics->subchannels = i;
+		add_channel_statistics(&all, s->channels[i]);
+		all.subchannels = i;
 	}
 	pthread_mutex_unlock(&s->lock);
-	statistics->losses = s->losses;
-	statistics->failed = storvsp_units_failed(s);
-	statistics->version = s->version;
+	all.losses = s->losses;
+	all.failed = storvsp_units_failed(s);
+	all.version = s->version;
+	return kmcl_options_give(statistics, &all, sizeof(all));
 }

@@ -9,8 +9,9 @@
 #include "scsi/scsi_cd.h"
 #include "scsi/scsi_disk.h"
 #include "scsi/storvsc_protocol.h"
-#include "scsi/storvsp.h"
 
+#include <kmcl/disk.h>
+#include <kmcl/kmcl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -30,7 +31,7 @@ struct unit {
 	pthread_mutex_t lock; /* of all that follows, except a disk's medium, which stays */
 	struct scsi_cd cd;
 	struct medium *medium; /* NULL: no disc is in */
-	struct storvsp_fault faults[STORVSP_FAULTS];
+	struct kmcl_scsi_fault faults[KMCL_SCSI_FAULTS];
 	atomic_uint fault_count;
 	bool lost_told; /* that its image lost data */
 };
@@ -59,7 +60,7 @@ static inline void counter_add(struct counter *c, uint64_t n)
 
 /* One VMBus channel of the controller: the primary or a subchannel. */
 struct storvsp_channel {
-	struct storvsp *controller;
+	struct kmcl_scsi *controller;
 	VMBCHANNEL vmb;
 	uint16_t index;
 	struct disk_queue *queue;
@@ -71,17 +72,17 @@ struct storvsp_channel {
 	uint8_t parameters[SCSI_DATA_MAX];
 };
 
-struct storvsp {
-	struct storvsp_options options;
+struct kmcl_scsi {
+	struct kmcl_scsi_options options;
 	char name[64];
 	HANDLE vmbus;
 	_Atomic enum storvsp_state state;
 	_Atomic uint16_t version;
 	_Atomic bool looked;  /* the guest has begun to look for units */
 	pthread_mutex_t lock; /* of the tables below, and of telling the guest */
-	struct unit *units[STORVSP_TARGETS][STORVSP_LUNS];
-	struct storvsp_channel *channels[1 + STORVSP_SUBCHANNELS];
-	struct storvsp_statistics past; /* of subchannels that are gone */
+	struct unit *units[KMCL_SCSI_TARGETS][KMCL_SCSI_LUNS];
+	struct storvsp_channel *channels[1 + KMCL_SCSI_SUBCHANNELS];
+	struct kmcl_scsi_statistics past; /* of subchannels that are gone */
 	_Atomic uint64_t losses;
 };
 
@@ -101,30 +102,30 @@ struct storvsp_request {
 
 /* ---- storvsp_unit.c ---- */
 
-struct unit *storvsp_unit_get(struct storvsp *controller, uint8_t target, uint8_t lun);
+struct unit *storvsp_unit_get(struct kmcl_scsi *controller, uint8_t target, uint8_t lun);
 void storvsp_unit_put(struct unit *unit);
 void storvsp_medium_put(struct medium *medium);
 /* The LUNs of a target, ascending; returns how many. */
-uint32_t storvsp_luns(struct storvsp *controller, uint8_t target, uint8_t luns[STORVSP_LUNS]);
+uint32_t storvsp_luns(struct kmcl_scsi *controller, uint8_t target, uint8_t luns[KMCL_SCSI_LUNS]);
 /* Has a CD drive do a command; *medium: a reference to what is to be read, or NULL. */
 void storvsp_cd_execute(struct unit *unit, const struct scsi_command *command,
                         struct scsi_outcome *out, struct medium **medium);
 /* Makes of an operation the failure that was injected into its blocks, if there is one. */
 void storvsp_unit_fault(struct unit *unit, struct scsi_outcome *out);
 /* A promise of stable storage was broken. */
-void storvsp_unit_lost(struct storvsp *controller, struct unit *unit, int error);
+void storvsp_unit_lost(struct kmcl_scsi *controller, struct unit *unit, int error);
 /* The guest begins anew: what was stopped runs. */
-void storvsp_units_start(struct storvsp *controller);
+void storvsp_units_start(struct kmcl_scsi *controller);
 /* How many have images that lost data. */
-uint16_t storvsp_units_failed(struct storvsp *controller);
-/* A reset of the bus (`target` >= STORVSP_TARGETS) or of one unit. */
-void storvsp_units_reset(struct storvsp *controller, uint8_t target, uint8_t lun);
-void storvsp_units_free(struct storvsp *controller);
+uint16_t storvsp_units_failed(struct kmcl_scsi *controller);
+/* A reset of the bus (`target` >= KMCL_SCSI_TARGETS) or of one unit. */
+void storvsp_units_reset(struct kmcl_scsi *controller, uint8_t target, uint8_t lun);
+void storvsp_units_free(struct kmcl_scsi *controller);
 
 /* ---- storvsp.c ---- */
 
 /* Units came or went: a guest that is there looks again. */
-void storvsp_tell_guest(struct storvsp *controller);
+void storvsp_tell_guest(struct kmcl_scsi *controller);
 
 /* ---- storvsp_srb.c ---- */
 

@@ -274,7 +274,7 @@ static bool execute_at_target(struct storvsp_request *r, const struct scsi_comma
                               struct scsi_outcome *out)
 {
 	const struct storvsc_srb *srb = &r->packet.srb;
-	uint8_t luns[STORVSP_LUNS];
+	uint8_t luns[KMCL_SCSI_LUNS];
 
 	if (command->cdb[0] == SCSI_REPORT_LUNS) {
 		uint32_t n = storvsp_luns(r->channel->controller, srb->target, luns);

@@ -4,6 +4,7 @@
 #include "scsi/storvsp_private.h"
 
 #include <errno.h>
+#include <kmcl/options.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,11 +12,11 @@
 
 /* ---- the table ---- */
 
-struct unit *storvsp_unit_get(struct storvsp *s, uint8_t target, uint8_t lun)
+struct unit *storvsp_unit_get(struct kmcl_scsi *s, uint8_t target, uint8_t lun)
 {
 	struct unit *unit = NULL;
 
-	if (target >= STORVSP_TARGETS || lun >= STORVSP_LUNS)
+	if (target >= KMCL_SCSI_TARGETS || lun >= KMCL_SCSI_LUNS)
 		return NULL;
 	pthread_mutex_lock(&s->lock);
 	unit = s->units[target][lun];
@@ -43,14 +44,14 @@ void storvsp_unit_put(struct unit *unit)
 	free(unit);
 }
 
-uint32_t storvsp_luns(struct storvsp *s, uint8_t target, uint8_t luns[STORVSP_LUNS])
+uint32_t storvsp_luns(struct kmcl_scsi *s, uint8_t target, uint8_t luns[KMCL_SCSI_LUNS])
 {
 	uint32_t n = 0, lun;
 
-	if (target >= STORVSP_TARGETS)
+	if (target >= KMCL_SCSI_TARGETS)
 		return 0;
 	pthread_mutex_lock(&s->lock);
-	for (lun = 0; lun < STORVSP_LUNS; lun++) {
+	for (lun = 0; lun < KMCL_SCSI_LUNS; lun++) {
 		if (s->units[target][lun])
 			luns[n++] = (uint8_t)lun;
 	}
@@ -58,18 +59,18 @@ uint32_t storvsp_luns(struct storvsp *s, uint8_t target, uint8_t luns[STORVSP_LU
 	return n;
 }
 
-static NTSTATUS check_place(uint8_t target, uint8_t lun, char *why, size_t why_size)
+static int check_place(uint8_t target, uint8_t lun, char *why, size_t why_size)
 {
-	if (target < STORVSP_TARGETS && lun < STORVSP_LUNS)
-		return STATUS_SUCCESS;
-	snprintf(why, why_size, "there are targets 0 to %u with LUNs 0 to %u", STORVSP_TARGETS - 1,
-	         STORVSP_LUNS - 1);
-	return target >= STORVSP_TARGETS ? STATUS_INVALID_PARAMETER_2 : STATUS_INVALID_PARAMETER_3;
+	if (target < KMCL_SCSI_TARGETS && lun < KMCL_SCSI_LUNS)
+		return 0;
+	snprintf(why, why_size, "there are targets 0 to %u with LUNs 0 to %u",
+	         KMCL_SCSI_TARGETS - 1, KMCL_SCSI_LUNS - 1);
+	return -EINVAL;
 }
 
 /* Takes over the caller's reference, whatever comes of it. */
-static NTSTATUS put_in(struct storvsp *s, uint8_t target, uint8_t lun, struct unit *unit, char *why,
-                       size_t why_size)
+static int put_in(struct kmcl_scsi *s, uint8_t target, uint8_t lun, struct unit *unit, char *why,
+                  size_t why_size)
 {
 	bool is_free;
 
@@ -83,27 +84,27 @@ static NTSTATUS put_in(struct storvsp *s, uint8_t target, uint8_t lun, struct un
 	if (!is_free) {
 		storvsp_unit_put(unit);
 		snprintf(why, why_size, "target %u LUN %u is taken already", target, lun);
-		return STATUS_OBJECT_NAME_COLLISION;
+		return -EEXIST;
 	}
 	storvsp_tell_guest(s);
-	return STATUS_SUCCESS;
+	return 0;
 }
 
-NTSTATUS storvsp_remove_unit(struct storvsp *s, uint8_t target, uint8_t lun)
+int kmcl_scsi_remove(struct kmcl_scsi *s, uint8_t target, uint8_t lun)
 {
 	struct unit *unit = NULL;
 
-	if (target >= STORVSP_TARGETS || lun >= STORVSP_LUNS)
-		return STATUS_NOT_FOUND;
+	if (target >= KMCL_SCSI_TARGETS || lun >= KMCL_SCSI_LUNS)
+		return -ENOENT;
 	pthread_mutex_lock(&s->lock);
 	unit = s->units[target][lun];
 	s->units[target][lun] = NULL;
 	pthread_mutex_unlock(&s->lock);
 	if (!unit)
-		return STATUS_NOT_FOUND;
+		return -ENOENT;
 	storvsp_unit_put(unit);
 	storvsp_tell_guest(s);
-	return STATUS_SUCCESS;
+	return 0;
 }
 
 /* A reset starts disks, and lets go of discs that the guest held (SPC-4, PREVENT ALLOW MEDIUM
@@ -118,15 +119,15 @@ static void reset_unit(struct unit *unit)
 	pthread_mutex_unlock(&unit->lock);
 }
 
-void storvsp_units_reset(struct storvsp *s, uint8_t target, uint8_t lun)
+void storvsp_units_reset(struct kmcl_scsi *s, uint8_t target, uint8_t lun)
 {
 	uint32_t t, l;
 
-	for (t = 0; t < STORVSP_TARGETS; t++) {
-		for (l = 0; l < STORVSP_LUNS; l++) {
+	for (t = 0; t < KMCL_SCSI_TARGETS; t++) {
+		for (l = 0; l < KMCL_SCSI_LUNS; l++) {
 			struct unit *unit;
 
-			if (target < STORVSP_TARGETS && (t != target || l != lun))
+			if (target < KMCL_SCSI_TARGETS && (t != target || l != lun))
 				continue;
 			unit = storvsp_unit_get(s, (uint8_t)t, (uint8_t)l);
 			reset_unit(unit);
@@ -136,13 +137,13 @@ void storvsp_units_reset(struct storvsp *s, uint8_t target, uint8_t lun)
 	}
 }
 
-void storvsp_units_start(struct storvsp *s)
+void storvsp_units_start(struct kmcl_scsi *s)
 {
 	uint32_t target, lun;
 
 	pthread_mutex_lock(&s->lock);
-	for (target = 0; target < STORVSP_TARGETS; target++) {
-		for (lun = 0; lun < STORVSP_LUNS; lun++) {
+	for (target = 0; target < KMCL_SCSI_TARGETS; target++) {
+		for (lun = 0; lun < KMCL_SCSI_LUNS; lun++) {
 			if (s->units[target][lun])
 				s->units[target][lun]->disk.stopped = false;
 		}
@@ -150,12 +151,12 @@ void storvsp_units_start(struct storvsp *s)
 	pthread_mutex_unlock(&s->lock);
 }
 
-void storvsp_units_free(struct storvsp *s)
+void storvsp_units_free(struct kmcl_scsi *s)
 {
 	uint32_t target, lun;
 
-	for (target = 0; target < STORVSP_TARGETS; target++) {
-		for (lun = 0; lun < STORVSP_LUNS; lun++) {
+	for (target = 0; target < KMCL_SCSI_TARGETS; target++) {
+		for (lun = 0; lun < KMCL_SCSI_LUNS; lun++) {
 			if (s->units[target][lun])
 				storvsp_unit_put(s->units[target][lun]);
 		}
@@ -164,38 +165,38 @@ void storvsp_units_free(struct storvsp *s)
 
 /* ---- what they are made of ---- */
 
-static NTSTATUS open_medium(const char *path, const struct disk_image_options *options,
-                            struct medium **out, char *why, size_t why_size)
+static int open_medium(const char *path, const struct disk_image_options *options,
+                       struct medium **out, char *why, size_t why_size)
 {
 	struct medium *medium = calloc(1, sizeof(*medium));
 	int error;
 
 	if (!medium) {
 		snprintf(why, why_size, "out of memory");
-		return STATUS_INSUFFICIENT_RESOURCES;
+		return -ENOMEM;
 	}
 	atomic_init(&medium->references, 1);
 	error = disk_image_open(path, options, &medium->image, why, why_size);
 	if (error) {
 		free(medium);
-		return error == -EBUSY ? STATUS_SHARING_VIOLATION : STATUS_UNSUCCESSFUL;
+		return error;
 	}
 	*out = medium;
-	return STATUS_SUCCESS;
+	return 0;
 }
 
-static NTSTATUS make_unit(struct unit **out, char *why, size_t why_size)
+static int make_unit(struct unit **out, char *why, size_t why_size)
 {
 	struct unit *unit = calloc(1, sizeof(*unit));
 
 	if (!unit) {
 		snprintf(why, why_size, "out of memory");
-		return STATUS_INSUFFICIENT_RESOURCES;
+		return -ENOMEM;
 	}
 	atomic_init(&unit->references, 1);
 	pthread_mutex_init(&unit->lock, NULL);
 	*out = unit;
-	return STATUS_SUCCESS;
+	return 0;
 }
 
 /* The unique id that goes with a serial number. */
@@ -231,7 +232,7 @@ static void name_disk(struct unit *unit, const char *serial)
 	strcpy(unit->disk.revision, SCSI_DISK_REVISION);
 }
 
-static bool describe_disk(struct unit *unit, const struct storvsp_disk_options *options)
+static bool describe_disk(struct unit *unit, const struct kmcl_disk_options *options)
 {
 	uint32_t block = options->block_size ? options->block_size : 512;
 	uint32_t physical = options->physical_block_size ? options->physical_block_size : 4096;
@@ -243,69 +244,84 @@ static bool describe_disk(struct unit *unit, const struct storvsp_disk_options *
 	unit->disk.blocks = image->size / block;
 	unit->disk.block_size = block;
 	unit->disk.physical_block_size = physical;
-	unit->disk.max_transfer = STORVSP_MAX_TRANSFER;
+	unit->disk.max_transfer = KMCL_SCSI_MAX_TRANSFER;
 	unit->disk.read_only = options->read_only;
 	unit->disk.thin = image->discards;
 	name_disk(unit, options->serial);
 	return true;
 }
 
-static NTSTATUS make_disk(const char *path, const struct storvsp_disk_options *options,
-                          struct unit **out, char *why, size_t why_size)
+static int take_options(struct kmcl_disk_options *own, const struct kmcl_disk_options *options,
+                        char *why, size_t why_size)
+{
+	int error = kmcl_options_take(own, sizeof(*own), options);
+
+	if (error)
+		snprintf(why, why_size, "the options are of a newer library, or have no size");
+	else if (own->serial && strlen(own->serial) > 36)
+		error = -EINVAL,
+		snprintf(why, why_size, "serial numbers have 36 characters at most");
+	return error;
+}
+
+static int make_disk(const char *path, const struct kmcl_disk_options *options, struct unit **out,
+                     char *why, size_t why_size)
 {
 	struct disk_image_options image = { options->read_only, options->direct, options->force };
-	NTSTATUS status = make_unit(out, why, why_size);
+	int error = make_unit(out, why, why_size);
 
-	if (!NT_SUCCESS(status))
-		return status;
-	status = open_medium(path, &image, &(*out)->medium, why, why_size);
-	if (NT_SUCCESS(status) && !describe_disk(*out, options)) {
+	if (error)
+		return error;
+	error = open_medium(path, &image, &(*out)->medium, why, why_size);
+	if (!error && !describe_disk(*out, options)) {
 		snprintf(why, why_size,
 		         "%s: blocks are 512 or 4096 bytes, physical ones a power of two of them",
 		         path);
-		status = STATUS_INVALID_PARAMETER_5;
+		error = -EINVAL;
 	}
-	if (NT_SUCCESS(status) && (*out)->medium->image.direct_block > (*out)->disk.block_size) {
+	if (!error && (*out)->medium->image.direct_block > (*out)->disk.block_size) {
 		snprintf(
 			why, why_size,
 			"%s: past the page cache it has blocks of %u bytes, and the guest would be "
 			"told that they have %u",
 			path, (*out)->medium->image.direct_block, (*out)->disk.block_size);
-		status = STATUS_INVALID_PARAMETER_5;
+		error = -EINVAL;
 	}
-	if (!NT_SUCCESS(status))
+	if (error)
 		storvsp_unit_put(*out);
-	return status;
+	return error;
 }
 
-NTSTATUS storvsp_add_disk(struct storvsp *s, uint8_t target, uint8_t lun, const char *path,
-                          const struct storvsp_disk_options *options, char *why, size_t why_size)
+int kmcl_scsi_add_disk(struct kmcl_scsi *s, uint8_t target, uint8_t lun, const char *path,
+                       const struct kmcl_disk_options *options, char *why, size_t why_size)
 {
-	struct storvsp_disk_options defaults = { 0 };
+	struct kmcl_disk_options own;
 	struct unit *unit;
-	NTSTATUS status = check_place(target, lun, why, why_size);
+	int error = check_place(target, lun, why, why_size);
 
-	if (NT_SUCCESS(status))
-		status = make_disk(path, options ? options : &defaults, &unit, why, why_size);
-	if (NT_SUCCESS(status))
-		status = put_in(s, target, lun, unit, why, why_size);
-	return status;
+	if (!error)
+		error = take_options(&own, options, why, why_size);
+	if (!error)
+		error = make_disk(path, &own, &unit, why, why_size);
+	if (!error)
+		error = put_in(s, target, lun, unit, why, why_size);
+	return error;
 }
 
 /* ---- CD drives ---- */
 
-static NTSTATUS open_disc(const char *path, struct medium **out, char *why, size_t why_size)
+static int open_disc(const char *path, struct medium **out, char *why, size_t why_size)
 {
 	struct disk_image_options options = { .read_only = true };
-	NTSTATUS status = open_medium(path, &options, out, why, why_size);
+	int error = open_medium(path, &options, out, why, why_size);
 
-	if (NT_SUCCESS(status) && (*out)->image.size < SCSI_CD_BLOCK) {
+	if (!error && (*out)->image.size < SCSI_CD_BLOCK) {
 		snprintf(why, why_size, "%s: shorter than the %u bytes of a block", path,
 		         SCSI_CD_BLOCK);
 		storvsp_medium_put(*out);
-		status = STATUS_UNSUCCESSFUL;
+		error = -EINVAL;
 	}
-	return status;
+	return error;
 }
 
 static void insert(struct unit *unit, struct medium *medium)
@@ -314,39 +330,39 @@ static void insert(struct unit *unit, struct medium *medium)
 	scsi_cd_insert(&unit->cd, medium->image.size / SCSI_CD_BLOCK);
 }
 
-static NTSTATUS make_cd(const char *path, const char *serial, struct unit **out, char *why,
-                        size_t why_size)
+static int make_cd(const char *path, const char *serial, struct unit **out, char *why,
+                   size_t why_size)
 {
 	struct medium *medium;
-	NTSTATUS status = make_unit(out, why, why_size);
+	int error = make_unit(out, why, why_size);
 
-	if (!NT_SUCCESS(status))
-		return status;
+	if (error)
+		return error;
 	(*out)->is_cd = true;
-	(*out)->cd.max_transfer = STORVSP_MAX_TRANSFER;
+	(*out)->cd.max_transfer = KMCL_SCSI_MAX_TRANSFER;
 	snprintf((*out)->cd.serial, sizeof((*out)->cd.serial), "%s", serial);
 	hash_serial((*out)->cd.serial, (*out)->cd.id);
 	if (path)
-		status = open_disc(path, &medium, why, why_size);
-	if (!NT_SUCCESS(status))
+		error = open_disc(path, &medium, why, why_size);
+	if (error)
 		storvsp_unit_put(*out);
 	else if (path)
 		insert(*out, medium);
-	return status;
+	return error;
 }
 
-NTSTATUS storvsp_add_cd(struct storvsp *s, uint8_t target, uint8_t lun, const char *path,
-                        const char *serial, char *why, size_t why_size)
+int kmcl_scsi_add_cd(struct kmcl_scsi *s, uint8_t target, uint8_t lun, const char *path,
+                     const char *serial, char *why, size_t why_size)
 {
 	char made[37];
 	struct unit *unit;
-	NTSTATUS status = check_place(target, lun, why, why_size);
+	int error = check_place(target, lun, why, why_size);
 
-	snprintf(made, sizeof(made), "%08x%02x%02x", s->options.instance.Data1, target, lun);
-	if (NT_SUCCESS(status))
-		status = make_cd(path, serial ? serial : made, &unit, why, why_size);
-	if (!NT_SUCCESS(status))
-		return status;
+	snprintf(made, sizeof(made), "%08x%02x%02x", s->options.instance.data1, target, lun);
+	if (!error)
+		error = make_cd(path, serial ? serial : made, &unit, why, why_size);
+	if (error)
+		return error;
 	/* The guest has not seen it: what is in it has not changed. */
 	unit->cd.attention = false;
 	unit->cd.event = SCSI_CD_NO_EVENT;
@@ -354,7 +370,7 @@ NTSTATUS storvsp_add_cd(struct storvsp *s, uint8_t target, uint8_t lun, const ch
 }
 
 /* The drive, with a reference, or NULL. */
-static struct unit *get_cd(struct storvsp *s, uint8_t target, uint8_t lun)
+static struct unit *get_cd(struct kmcl_scsi *s, uint8_t target, uint8_t lun)
 {
 	struct unit *unit = storvsp_unit_get(s, target, lun);
 
@@ -365,33 +381,33 @@ static struct unit *get_cd(struct storvsp *s, uint8_t target, uint8_t lun)
 	return unit;
 }
 
-NTSTATUS storvsp_cd_insert(struct storvsp *s, uint8_t target, uint8_t lun, const char *path,
-                           char *why, size_t why_size)
+int kmcl_scsi_insert(struct kmcl_scsi *s, uint8_t target, uint8_t lun, const char *path, char *why,
+                     size_t why_size)
 {
 	struct unit *unit = get_cd(s, target, lun);
 	struct medium *medium;
-	NTSTATUS status;
+	int error;
 
 	if (!unit) {
 		snprintf(why, why_size, "there is no CD drive at target %u LUN %u", target, lun);
-		return STATUS_NOT_FOUND;
+		return -ENOENT;
 	}
-	status = open_disc(path, &medium, why, why_size);
-	if (!NT_SUCCESS(status))
+	error = open_disc(path, &medium, why, why_size);
+	if (error)
 		goto put;
 	pthread_mutex_lock(&unit->lock);
 	if (unit->medium)
-		status = STATUS_OBJECT_NAME_COLLISION;
+		error = -EEXIST;
 	else
 		insert(unit, medium);
 	pthread_mutex_unlock(&unit->lock);
-	if (!NT_SUCCESS(status)) {
+	if (error) {
 		storvsp_medium_put(medium);
 		snprintf(why, why_size, "there is a disc in the drive");
 	}
 put:
 	storvsp_unit_put(unit);
-	return status;
+	return error;
 }
 
 /* Takes the disc that is out of the drive; the caller lets go of it. */
@@ -403,18 +419,18 @@ static struct medium *take_disc(struct unit *unit)
 	return medium;
 }
 
-NTSTATUS storvsp_cd_eject(struct storvsp *s, uint8_t target, uint8_t lun, bool force)
+int kmcl_scsi_eject(struct kmcl_scsi *s, uint8_t target, uint8_t lun, bool force)
 {
 	struct unit *unit = get_cd(s, target, lun);
 	struct medium *medium = NULL;
-	NTSTATUS status = STATUS_SUCCESS;
+	int error = 0;
 
 	if (!unit)
-		return STATUS_NOT_FOUND;
+		return -ENOENT;
 	pthread_mutex_lock(&unit->lock);
 	if (unit->cd.locked && !force) {
 		unit->cd.event = SCSI_CD_EJECT_REQUEST;
-		status = STATUS_DEVICE_BUSY;
+		error = -EBUSY;
 	} else {
 		scsi_cd_eject(&unit->cd);
 		medium = take_disc(unit);
@@ -423,23 +439,7 @@ NTSTATUS storvsp_cd_eject(struct storvsp *s, uint8_t target, uint8_t lun, bool f
 	if (medium)
 		storvsp_medium_put(medium);
 	storvsp_unit_put(unit);
-	return status;
-}
-
-NTSTATUS storvsp_cd_info(struct storvsp *s, uint8_t target, uint8_t lun,
-                         struct storvsp_cd_info *info)
-{
-	struct unit *unit = get_cd(s, target, lun);
-
-	if (!unit)
-		return STATUS_NOT_FOUND;
-	pthread_mutex_lock(&unit->lock);
-	info->inserted = unit->medium;
-	info->tray_open = unit->cd.tray_open;
-	info->locked = unit->cd.locked;
-	pthread_mutex_unlock(&unit->lock);
-	storvsp_unit_put(unit);
-	return STATUS_SUCCESS;
+	return error;
 }
 
 void storvsp_cd_execute(struct unit *unit, const struct scsi_command *command,
@@ -462,32 +462,36 @@ void storvsp_cd_execute(struct unit *unit, const struct scsi_command *command,
 
 /* ---- faults ---- */
 
-NTSTATUS storvsp_inject(struct storvsp *s, uint8_t target, uint8_t lun,
-                        const struct storvsp_fault *fault)
+int kmcl_scsi_inject(struct kmcl_scsi *s, uint8_t target, uint8_t lun,
+                     const struct kmcl_scsi_fault *fault)
 {
-	struct unit *unit = storvsp_unit_get(s, target, lun);
-	NTSTATUS status = STATUS_SUCCESS;
+	struct kmcl_scsi_fault own;
+	struct unit *unit;
+	int error = kmcl_options_take(&own, sizeof(own), fault);
 
+	if (error)
+		return error;
+	if (!own.count || (!own.reads && !own.writes))
+		return -EINVAL;
+	unit = storvsp_unit_get(s, target, lun);
 	if (!unit)
-		return STATUS_NOT_FOUND;
+		return -ENOENT;
 	pthread_mutex_lock(&unit->lock);
-	if (!fault->count || (!fault->reads && !fault->writes))
-		status = STATUS_INVALID_PARAMETER_4;
-	else if (unit->fault_count == STORVSP_FAULTS)
-		status = STATUS_QUOTA_EXCEEDED;
+	if (unit->fault_count == KMCL_SCSI_FAULTS)
+		error = -ENOSPC;
 	else
-		unit->faults[unit->fault_count++] = *fault;
+		unit->faults[unit->fault_count++] = own;
 	pthread_mutex_unlock(&unit->lock);
 	storvsp_unit_put(unit);
-	return status;
+	return error;
 }
 
-NTSTATUS storvsp_heal(struct storvsp *s, uint8_t target, uint8_t lun)
+int kmcl_scsi_heal(struct kmcl_scsi *s, uint8_t target, uint8_t lun)
 {
 	struct unit *unit = storvsp_unit_get(s, target, lun);
 
 	if (!unit)
-		return STATUS_NOT_FOUND;
+		return -ENOENT;
 	pthread_mutex_lock(&unit->lock);
 	unit->fault_count = 0;
 	unit->lost_told = false;
@@ -495,7 +499,7 @@ NTSTATUS storvsp_heal(struct storvsp *s, uint8_t target, uint8_t lun)
 		disk_image_heal(&unit->medium->image);
 	pthread_mutex_unlock(&unit->lock);
 	storvsp_unit_put(unit);
-	return STATUS_SUCCESS;
+	return 0;
 }
 
 static int unit_lost(struct unit *unit)
@@ -503,25 +507,32 @@ static int unit_lost(struct unit *unit)
 	return unit->is_cd ? 0 : disk_image_lost(&unit->medium->image);
 }
 
-NTSTATUS storvsp_lost(struct storvsp *s, uint8_t target, uint8_t lun, int *error)
+int kmcl_scsi_query(struct kmcl_scsi *s, uint8_t target, uint8_t lun, struct kmcl_scsi_unit *what)
 {
 	struct unit *unit = storvsp_unit_get(s, target, lun);
+	struct kmcl_scsi_unit all = { .size = sizeof(all) };
 
 	if (!unit)
-		return STATUS_NOT_FOUND;
-	*error = unit_lost(unit);
+		return -ENOENT;
+	pthread_mutex_lock(&unit->lock);
+	all.lost = unit_lost(unit);
+	all.is_cd = unit->is_cd;
+	all.inserted = unit->is_cd && unit->medium;
+	all.tray_open = unit->cd.tray_open;
+	all.locked = unit->cd.locked;
+	pthread_mutex_unlock(&unit->lock);
 	storvsp_unit_put(unit);
-	return STATUS_SUCCESS;
+	return kmcl_options_give(what, &all, sizeof(all));
 }
 
-uint16_t storvsp_units_failed(struct storvsp *s)
+uint16_t storvsp_units_failed(struct kmcl_scsi *s)
 {
 	uint32_t target, lun;
 	uint16_t n = 0;
 
 	pthread_mutex_lock(&s->lock);
-	for (target = 0; target < STORVSP_TARGETS; target++) {
-		for (lun = 0; lun < STORVSP_LUNS; lun++) {
+	for (target = 0; target < KMCL_SCSI_TARGETS; target++) {
+		for (lun = 0; lun < KMCL_SCSI_LUNS; lun++) {
 			struct unit *unit = s->units[target][lun];
 
 			if (unit && unit_lost(unit))
@@ -532,7 +543,7 @@ uint16_t storvsp_units_failed(struct storvsp *s)
 	return n;
 }
 
-void storvsp_unit_lost(struct storvsp *s, struct unit *unit, int error)
+void storvsp_unit_lost(struct kmcl_scsi *s, struct unit *unit, int error)
 {
 	bool news;
 
@@ -549,7 +560,7 @@ void storvsp_unit_lost(struct storvsp *s, struct unit *unit, int error)
 }
 
 /* The first block of the fault that is in the extent; UINT64_MAX: none. */
-static uint64_t first_hit(const struct storvsp_fault *f, uint32_t block,
+static uint64_t first_hit(const struct kmcl_scsi_fault *f, uint32_t block,
                           const struct scsi_extent *e)
 {
 	uint64_t first = e->offset / block, end = first + e->length / block;
@@ -559,7 +570,7 @@ static uint64_t first_hit(const struct storvsp_fault *f, uint32_t block,
 	return f->lba > first ? f->lba : first;
 }
 
-static uint64_t find_hit(const struct storvsp_fault *f, uint32_t block,
+static uint64_t find_hit(const struct kmcl_scsi_fault *f, uint32_t block,
                          const struct scsi_outcome *out)
 {
 	struct scsi_extent range = { out->offset, out->length };
@@ -586,7 +597,7 @@ static void fail_at(struct scsi_outcome *out, bool reading, uint64_t lba)
 /* One that has been there often enough makes room. */
 static void count_fault(struct unit *unit, uint32_t i)
 {
-	struct storvsp_fault *f = &unit->faults[i];
+	struct kmcl_scsi_fault *f = &unit->faults[i];
 
 	if (!f->times || --f->times)
 		return;
@@ -605,7 +616,7 @@ void storvsp_unit_fault(struct unit *unit, struct scsi_outcome *out)
 		return;
 	pthread_mutex_lock(&unit->lock);
 	for (i = 0; i < unit->fault_count && hit == UINT64_MAX; i++) {
-		const struct storvsp_fault *f = &unit->faults[i];
+		const struct kmcl_scsi_fault *f = &unit->faults[i];
 
 		if (!(reading ? f->reads : f->writes))
 			continue;

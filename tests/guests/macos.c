@@ -57,9 +57,9 @@ static uint32_t scan(struct persona_scsi *s)
 
 static void finds_the_disks_that_are_there(void **state)
 {
-	struct storvsp_disk_options options = { .serial = "second",
-		                                .read_only = true,
-		                                .force = true };
+	struct kmcl_disk_options options = {
+		.size = sizeof(options), .serial = "second", .read_only = true, .force = true
+	};
 	struct persona_packet packet;
 	struct persona_scsi s;
 	struct visit v;
@@ -71,13 +71,13 @@ static void finds_the_disks_that_are_there(void **state)
 	assert_int_equal(scan(&s), 1);
 	persona_scsi_use_disk(&s);
 	/* Told that the bus changed, it scans again. */
-	assert_int_equal(storvsp_remove_unit(v.host.scsi, 0, 0), 0);
+	assert_int_equal(kmcl_scsi_remove(v.host.scsi, 0, 0), 0);
 	persona_receive(&s.channel, &packet);
 	memcpy(&operation, packet.payload, sizeof(operation));
 	assert_int_equal(operation, STORVSC_ENUMERATE_BUS);
 	assert_int_equal(scan(&s), 0);
 	assert_int_equal(
-		storvsp_add_disk(v.host.scsi, 0, 5, v.host.image, &options, why, sizeof(why)), 0);
+		kmcl_scsi_add_disk(v.host.scsi, 0, 5, v.host.image, &options, why, sizeof(why)), 0);
 	persona_receive(&s.channel, &packet);
 	assert_int_equal(scan(&s), 1);
 	persona_close(&s.channel);

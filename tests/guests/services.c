@@ -167,18 +167,19 @@ static void make_image(char *path)
 
 static void open_disk(struct services *s, const struct services_options *o)
 {
-	struct storvsp_options options = {
+	struct kmcl_scsi_options options = {
+		.size = sizeof(options),
 		.instance = { 0x73637369, 1 },
 		.subchannels = o->subchannels,
 		.version_max = o->scsi_version,
 		.monitored = o->monitored,
 	};
-	struct storvsp_disk_options disk = { .serial = "persona" };
+	struct kmcl_disk_options disk = { .size = sizeof(disk), .serial = "persona" };
 	char why[256] = "";
 
 	make_image(s->image);
-	assert_int_equal(storvsp_create(s->vmbus, &options, &s->scsi), 0);
-	if (!NT_SUCCESS(storvsp_add_disk(s->scsi, 0, 0, s->image, &disk, why, sizeof(why))))
+	assert_int_equal(kmcl_scsi_create(kmcl_host_of_handle(s->vmbus), &options, &s->scsi), 0);
+	if (kmcl_scsi_add_disk(s->scsi, 0, 0, s->image, &disk, why, sizeof(why)))
 		fail_msg("%s", why);
 }
 
@@ -218,7 +219,7 @@ void services_close(struct services *s)
 	shutdown_destroy(s->shutdown);
 	heartbeat_destroy(s->heartbeat);
 	netvsp_destroy(s->net);
-	storvsp_destroy(s->scsi);
+	kmcl_scsi_destroy(s->scsi);
 	ZwClose(s->vmbus);
 	unlink(s->image);
 }

@@ -15,7 +15,7 @@
 #include "scsi/scsi.h"
 #include "ic/shutdown.h"
 #include "scsi/storvsc_protocol.h"
-#include "scsi/storvsp.h"
+#include <kmcl/disk.h>
 #include "ic/timesync.h"
 
 #include <kmcl/kmcl.h>
@@ -35,7 +35,7 @@ struct mirror;
 struct services {
 	HANDLE vmbus;
 	char image[TEMPORARY_PATH_MAX];
-	struct storvsp *scsi;
+	struct kmcl_scsi *scsi;
 	struct netvsp *net;
 	struct mirror *mirror;
 	struct heartbeat *heartbeat;
