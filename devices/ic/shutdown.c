@@ -72,7 +72,7 @@ static bool make_message(const struct kmcl_shutdown_request *request, struct ic_
 }
 
 int kmcl_shutdown_ask(struct kmcl_shutdown *s, const struct kmcl_shutdown_request *request,
-                          uint32_t timeout_ms, uint32_t *guest_status)
+                      uint32_t timeout_ms, uint32_t *guest_status)
 {
 	struct ic_deadline deadline = ic_deadline(timeout_ms);
 	uint32_t version, status = 0, size;

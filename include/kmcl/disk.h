@@ -136,8 +136,9 @@ struct kmcl_scsi_statistics {
 	uint16_t failed;  /* units whose flushes fail until they are healed */
 };
 
-/* -EINVAL: the size. */
-KMCL_API int kmcl_scsi_get_statistics(struct kmcl_scsi *scsi, struct kmcl_scsi_statistics *statistics);
+/* What it did so far. -EINVAL: the size. */
+KMCL_API int kmcl_scsi_get_statistics(struct kmcl_scsi *scsi,
+                                      struct kmcl_scsi_statistics *statistics);
 
 #ifdef __cplusplus
 }

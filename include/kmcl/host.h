@@ -59,9 +59,9 @@ struct kmcl_guest_options {
 /*
  * Becomes the guest of whoever is host there. Returns when the bus is connected and the offers made
  * so far are known. If the host goes away, channels close; when one comes back, the bus connects
- * again by itself, and also while this waits. As above, and -ENOENT: it has no host, or that hung
- * up and no other came in time; -ENOTDIR: nor a directory for its socket; -ECONNREFUSED: the host
- * agreed to no version; -ETIMEDOUT.
+ * again by itself, and also while this waits. Errors as of kmcl_host_create(), and -ENOENT: it has
+ * no host, or that hung up and no other came in time; -ENOTDIR: nor a directory for its socket;
+ * -ECONNREFUSED: the host agreed to no version; -ETIMEDOUT.
  */
 KMCL_API int kmcl_guest_create(const char *partition, const struct kmcl_guest_options *options,
                                struct kmcl_guest **guest);
@@ -82,7 +82,7 @@ struct kmcl_bus_info {
 	uint64_t visitors, visitors_refused;
 };
 
-/* -EINVAL: the size. */
+/* What there is on the bus. -EINVAL: the size. */
 KMCL_API int kmcl_host_query(struct kmcl_host *host, struct kmcl_bus_info *info);
 KMCL_API int kmcl_guest_query(struct kmcl_guest *guest, struct kmcl_bus_info *info);
 
@@ -95,7 +95,7 @@ struct kmcl_guid {
 	uint8_t data4[8];
 };
 
-/* The same one for the same name, always, and practically never for another. */
+/* An identifier made from a name: the same for the same one, and practically never for another. */
 KMCL_API struct kmcl_guid kmcl_guid_from_name(const char *name);
 /* "ba6163d9-04a1-4d29-b605-72e2ffb1dc7f", in braces or without. -EINVAL. */
 KMCL_API int kmcl_guid_parse(const char *text, struct kmcl_guid *guid);

@@ -94,7 +94,7 @@ struct kmcl_heartbeat_info {
 KMCL_API int kmcl_heartbeat_query(struct kmcl_heartbeat *heartbeat,
                                   struct kmcl_heartbeat_info *info);
 KMCL_API int kmcl_heartbeat_get_statistics(struct kmcl_heartbeat *heartbeat,
-                                       struct kmcl_ic_statistics *statistics);
+                                           struct kmcl_ic_statistics *statistics);
 
 /* ---- shutdown ---- */
 
@@ -125,10 +125,10 @@ struct kmcl_shutdown_request {
  * UTF-8 or longer than 1023 UTF-16 units, or there is no such action.
  */
 KMCL_API int kmcl_shutdown_ask(struct kmcl_shutdown *shutdown,
-                                   const struct kmcl_shutdown_request *request, uint32_t timeout_ms,
-                                   uint32_t *guest_status);
+                               const struct kmcl_shutdown_request *request, uint32_t timeout_ms,
+                               uint32_t *guest_status);
 KMCL_API int kmcl_shutdown_get_statistics(struct kmcl_shutdown *shutdown,
-                                      struct kmcl_ic_statistics *statistics);
+                                          struct kmcl_ic_statistics *statistics);
 
 /* ---- time synchronisation ---- */
 
@@ -173,7 +173,7 @@ struct kmcl_timesync_info {
 /* -EINVAL: the size. */
 KMCL_API int kmcl_timesync_query(struct kmcl_timesync *timesync, struct kmcl_timesync_info *info);
 KMCL_API int kmcl_timesync_get_statistics(struct kmcl_timesync *timesync,
-                                      struct kmcl_ic_statistics *statistics);
+                                          struct kmcl_ic_statistics *statistics);
 
 /* ---- key-value pairs ---- */
 

@@ -50,22 +50,25 @@ NTKERNELAPI NTSTATUS kmcl_guest_open(const char *partition, PDEVICE_OBJECT *bus)
 NTKERNELAPI NTSTATUS kmcl_guest_open_ex(const char *partition,
                                         const struct kmcl_guest_options *options,
                                         PDEVICE_OBJECT *bus);
-/* Both doors to one thing: see kmcl/host.h. */
+/* The handle of a host that was made in plain C (kmcl/host.h): two doors to one thing. */
 static inline HANDLE kmcl_host_handle(struct kmcl_host *host)
 {
 	return host;
 }
 
+/* The plain C of a host that was opened here. */
 static inline struct kmcl_host *kmcl_host_of_handle(HANDLE vmbus)
 {
 	return (struct kmcl_host *)vmbus;
 }
 
+/* The bus object of a guest that was made in plain C. */
 static inline PDEVICE_OBJECT kmcl_guest_device(struct kmcl_guest *guest)
 {
 	return (PDEVICE_OBJECT)guest;
 }
 
+/* The plain C of a guest that was opened here. */
 static inline struct kmcl_guest *kmcl_guest_of_device(PDEVICE_OBJECT bus)
 {
 	return (struct kmcl_guest *)bus;
@@ -112,8 +115,8 @@ NTKERNELAPI NTSTATUS kmcl_dispatch_configure(const struct kmcl_dispatch_settings
 
 /* Embedded: a descriptor that is readable when kmcl_dispatch() has something to do. */
 NTKERNELAPI int kmcl_dispatch_fd(void);
-/* Embedded: runs callbacks at DISPATCH_LEVEL on this thread until there is nothing to do, or for
- * about spin_us after that. Returns how many packets and completions were delivered. */
+/* Embedded: runs callbacks on this thread, at DISPATCH_LEVEL, until there is nothing to do; it
+ * looks for more for about spin_us. Returns how many packets and completions were delivered. */
 NTKERNELAPI uint32_t kmcl_dispatch(uint32_t spin_us);
 
 /*

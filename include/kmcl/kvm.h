@@ -52,8 +52,9 @@ struct kmcl_kvm_options {
 };
 
 /*
- * -EINVAL: the options; -EEXIST: there is a machine of that name; -ENOTSUP: this KVM has no
- * KVM_CAP_HYPERV_SYNIC2, KVM_CAP_HYPERV_EVENTFD or KVM_CAP_IRQFD_RESAMPLE; -ENOMEM, -EMFILE.
+ * Makes the bus of a virtual machine. -EINVAL: the options; -EEXIST: there is a machine of that
+ * name; -ENOTSUP: this KVM has no KVM_CAP_HYPERV_SYNIC2, KVM_CAP_HYPERV_EVENTFD or
+ * KVM_CAP_IRQFD_RESAMPLE; -ENOMEM, -EMFILE.
  */
 KMCL_API int kmcl_kvm_create(const struct kmcl_kvm_options *options, struct kmcl_kvm **kvm);
 
@@ -103,8 +104,8 @@ struct kmcl_kvm_statistics {
 	uint64_t exits;                     /* of the guest's, that kmcl took */
 	uint64_t refused;                   /* hypercalls that made no sense */
 };
-KMCL_API void kmcl_kvm_get_statistics(struct kmcl_kvm *kvm,
-                                      struct kmcl_kvm_statistics *statistics);
+/* What has gone between the guest and its host, read one by one while it moves. */
+KMCL_API void kmcl_kvm_get_statistics(struct kmcl_kvm *kvm, struct kmcl_kvm_statistics *statistics);
 
 #ifdef __cplusplus
 }

@@ -33,7 +33,8 @@ static inline int kmcl_options_take(void *own, uint32_t own_size, const void *th
 	return 0;
 }
 
-/* The other way: fills in as much of a caller's structure as it has. -EINVAL: no size. */
+/* Fills in as much of a caller's structure as it has, where kmcl_options_take() reads one. -EINVAL:
+ * no size. */
 static inline int kmcl_options_give(void *theirs, const void *own, uint32_t own_size)
 {
 	uint32_t size;
