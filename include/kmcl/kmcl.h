@@ -74,6 +74,7 @@ static inline struct kmcl_guest *kmcl_guest_of_device(PDEVICE_OBJECT bus)
 	return (struct kmcl_guest *)bus;
 }
 
+/* An identifier of plain C as the NT types have it. D. */
 static inline GUID kmcl_guid_to_nt(struct kmcl_guid guid)
 {
 	GUID nt;
@@ -82,6 +83,7 @@ static inline GUID kmcl_guid_to_nt(struct kmcl_guid guid)
 	return nt;
 }
 
+/* An identifier of the NT types as plain C has it. D. */
 static inline struct kmcl_guid kmcl_guid_of_nt(GUID nt)
 {
 	struct kmcl_guid guid;

@@ -114,7 +114,7 @@ struct kmcl_net_statistics {
 	struct kmcl_net_queue_statistics queue[KMCL_NET_QUEUES];
 };
 
-/* -EINVAL: the size. */
+/* What it did so far. -EINVAL: the size. */
 KMCL_API int kmcl_net_get_statistics(struct kmcl_net *net, struct kmcl_net_statistics *statistics);
 
 #ifdef __cplusplus
