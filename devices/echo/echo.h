@@ -36,6 +36,16 @@ enum echo_operation {
 	                    header */
 };
 
+/* What both ends are set to. */
+static inline NTSTATUS echo_set_sizes(VMBCHANNEL vmb)
+{
+	NTSTATUS status = VmbChannelInitSetMaximumPacketSize(vmb, ECHO_MAX_PAYLOAD);
+
+	if (NT_SUCCESS(status))
+		status = VmbChannelInitSetMaximumExternalData(vmb, ECHO_MAX_DATA, 1);
+	return status;
+}
+
 /* ---- guest ---- */
 
 struct echo;

@@ -73,12 +73,11 @@ struct kmcl_heartbeat_options {
 
 struct kmcl_heartbeat;
 
-/* Offers the component. `options` may be NULL. -EINVAL: the options; -E2BIG; -EEXIST: the instance
- * is offered already; -ENOMEM. So it is with all components. */
+/* `options` may be NULL. -EINVAL: the options; -E2BIG; -EEXIST: the instance is offered already;
+ * -ENOMEM. So it is with all components. */
 KMCL_API int kmcl_heartbeat_create(struct kmcl_host *host,
                                    const struct kmcl_heartbeat_options *options,
                                    struct kmcl_heartbeat **heartbeat);
-/* Withdraws it. NULL: nothing. */
 KMCL_API void kmcl_heartbeat_destroy(struct kmcl_heartbeat *heartbeat);
 
 struct kmcl_heartbeat_info {
@@ -91,9 +90,10 @@ struct kmcl_heartbeat_info {
 	uint64_t round_trip_us;            /* of the last answer */
 };
 
-/* What is known of the guest, and what has been sent. -EINVAL: the size. */
+/* How the guest is. -EINVAL: the size. */
 KMCL_API int kmcl_heartbeat_query(struct kmcl_heartbeat *heartbeat,
                                   struct kmcl_heartbeat_info *info);
+/* What was sent and answered so far. -EINVAL: the size. */
 KMCL_API int kmcl_heartbeat_get_statistics(struct kmcl_heartbeat *heartbeat,
                                            struct kmcl_ic_statistics *statistics);
 
@@ -101,10 +101,10 @@ KMCL_API int kmcl_heartbeat_get_statistics(struct kmcl_heartbeat *heartbeat,
 
 struct kmcl_shutdown;
 
-/* Offers the component; errors as of kmcl_heartbeat_create(). */
+/* Offers the shutdown component; returns what kmcl_heartbeat_create() does. */
 KMCL_API int kmcl_shutdown_create(struct kmcl_host *host, const struct kmcl_ic_options *options,
                                   struct kmcl_shutdown **shutdown);
-/* Withdraws it. NULL: nothing. */
+/* Withdraws the shutdown component. NULL: nothing. */
 KMCL_API void kmcl_shutdown_destroy(struct kmcl_shutdown *shutdown);
 
 enum kmcl_shutdown_action {
@@ -130,6 +130,7 @@ struct kmcl_shutdown_request {
 KMCL_API int kmcl_shutdown_ask(struct kmcl_shutdown *shutdown,
                                const struct kmcl_shutdown_request *request, uint32_t timeout_ms,
                                uint32_t *guest_status);
+/* What was sent and answered so far. -EINVAL: the size. */
 KMCL_API int kmcl_shutdown_get_statistics(struct kmcl_shutdown *shutdown,
                                           struct kmcl_ic_statistics *statistics);
 
@@ -173,8 +174,9 @@ struct kmcl_timesync_info {
 	uint64_t round_trip_us; /* of the last answer */
 };
 
-/* What has been sent, and how the guest answered. -EINVAL: the size. */
+/* What the guest was told so far. -EINVAL: the size. */
 KMCL_API int kmcl_timesync_query(struct kmcl_timesync *timesync, struct kmcl_timesync_info *info);
+/* What was sent and answered so far. -EINVAL: the size. */
 KMCL_API int kmcl_timesync_get_statistics(struct kmcl_timesync *timesync,
                                           struct kmcl_ic_statistics *statistics);
 
@@ -221,10 +223,10 @@ struct kmcl_kvp_entry {
 
 struct kmcl_kvp;
 
-/* Offers the component; errors as of kmcl_heartbeat_create(). */
+/* Offers the key-value pairs; returns what kmcl_heartbeat_create() does. */
 KMCL_API int kmcl_kvp_create(struct kmcl_host *host, const struct kmcl_ic_options *options,
                              struct kmcl_kvp **kvp);
-/* Withdraws it. NULL: nothing. */
+/* Withdraws the key-value pairs. NULL: nothing. */
 KMCL_API void kmcl_kvp_destroy(struct kmcl_kvp *kvp);
 
 /*
@@ -239,7 +241,7 @@ KMCL_API int kmcl_kvp_set(struct kmcl_kvp *kvp, enum kmcl_kvp_pool pool, const c
  * with an empty string whatever the value is, and does not look into KMCL_KVP_POOL_AUTO. */
 KMCL_API int kmcl_kvp_get(struct kmcl_kvp *kvp, enum kmcl_kvp_pool pool, const char *key,
                           struct kmcl_kvp_value *value, uint32_t timeout_ms);
-/* Takes a pair out of the pool. -ENOENT. */
+/* Has the guest forget a key. -ENOENT: it has none of that name. */
 KMCL_API int kmcl_kvp_delete(struct kmcl_kvp *kvp, enum kmcl_kvp_pool pool, const char *key,
                              uint32_t timeout_ms);
 /* The entry number `index`, from 0 on; -ENODATA: there are not so many. */
@@ -265,7 +267,7 @@ KMCL_API int kmcl_kvp_get_ip(struct kmcl_kvp *kvp, const char *adapter,
 KMCL_API int kmcl_kvp_set_ip(struct kmcl_kvp *kvp, const char *adapter,
                              const struct kmcl_kvp_ip_info *info, uint32_t timeout_ms);
 
-/* What has been sent, and how the guest answered. -EINVAL: the size. */
+/* What was sent and answered so far. -EINVAL: the size. */
 KMCL_API int kmcl_kvp_get_statistics(struct kmcl_kvp *kvp, struct kmcl_ic_statistics *statistics);
 
 #ifdef __cplusplus

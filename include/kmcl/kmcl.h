@@ -74,7 +74,7 @@ static inline struct kmcl_guest *kmcl_guest_of_device(PDEVICE_OBJECT bus)
 	return (struct kmcl_guest *)bus;
 }
 
-/* A GUID as NT declares it, from one in plain C. */
+/* An identifier of plain C as the NT types have it. D. */
 static inline GUID kmcl_guid_to_nt(struct kmcl_guid guid)
 {
 	GUID nt;
@@ -83,7 +83,7 @@ static inline GUID kmcl_guid_to_nt(struct kmcl_guid guid)
 	return nt;
 }
 
-/* A GUID in plain C, from one as NT declares it. */
+/* An identifier of the NT types as plain C has it. D. */
 static inline struct kmcl_guid kmcl_guid_of_nt(GUID nt)
 {
 	struct kmcl_guid guid;
