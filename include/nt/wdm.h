@@ -19,6 +19,7 @@
 #include "wdm/object.h"
 #include "wdm/rundown.h"
 #include "wdm/device.h"
+#include "wdm/raise.h"
 #include "wdm/work.h"
 
 #endif

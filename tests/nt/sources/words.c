@@ -10,7 +10,7 @@
 #error "no processor, or two"
 #endif
 /* these are for who asks for them: headers of other libraries look at them too */
-#if defined(_WIN32) || defined(_WIN64) || defined(_MSC_VER) && !defined(__clang__)
+#if defined(_WIN32) || defined(_WIN64) || defined(_MSC_VER)
 #error "not Windows"
 #endif
 
