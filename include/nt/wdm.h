@@ -20,6 +20,7 @@
 #include "wdm/rundown.h"
 #include "wdm/device.h"
 #include "wdm/raise.h"
+#include "wdm/resource.h"
 #include "wdm/work.h"
 
 #endif
