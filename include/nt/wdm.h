@@ -16,6 +16,7 @@
 #include "wdm/pool.h"
 #include "wdm/mdl.h"
 #include "wdm/rtl.h"
+#include "wdm/crt.h"
 #include "wdm/object.h"
 #include "wdm/rundown.h"
 #include "wdm/device.h"
