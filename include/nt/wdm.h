@@ -22,6 +22,8 @@
 #include "wdm/device.h"
 #include "wdm/raise.h"
 #include "wdm/resource.h"
+#include "wdm/version.h"
 #include "wdm/work.h"
+#include "evntprov.h"
 
 #endif

@@ -212,16 +212,23 @@ using ::kmcl_wcspbrk;
 using ::kmcl_wcsrchr;
 using ::kmcl_wcsspn;
 using ::kmcl_wcsstr;
-using ::kmcl_wcstol;
 using ::kmcl_wcstoll;
 using ::kmcl_wcstombs;
-using ::kmcl_wcstoul;
 using ::kmcl_wcstoull;
 using ::kmcl_wmemchr;
 using ::kmcl_wmemcmp;
 using ::kmcl_wmemcpy;
 using ::kmcl_wmemmove;
 using ::kmcl_wmemset;
+/* its own code needs the type long as it is on Linux */
+inline long kmcl_wcstol(const wchar_t *s, wchar_t **end, int base)
+{
+	return ::kmcl_wcstoll(s, end, base);
+}
+inline unsigned long kmcl_wcstoul(const wchar_t *s, wchar_t **end, int base)
+{
+	return ::kmcl_wcstoull(s, end, base);
+}
 } // namespace std
 
 /* The forms that take an array's size from its type. */
