@@ -12,6 +12,8 @@ EXTERN_C_START
  * it. What would raise an exception stops the process. So does leaving a block that has a __finally
  * by return, goto, break or continue, as then the second block would not run: use __leave.
  *
+ * Where NT_LOWERCASE_SEH is defined (-DNT_LOWERCASE_SEH), C has them without underscores too.
+ *
  * In C++ the C++ library has a __try of its own. Where its headers come before this one, a __try
  * may have an __except and nothing else; where they come behind it, none can be used any more.
  */
@@ -120,5 +122,12 @@ struct nt_exception {
 
 #endif
 /* clang-format on */
+
+#if defined(NT_LOWERCASE_SEH) && !defined(__cplusplus)
+#define try     __try
+#define except  __except
+#define finally __finally
+#define leave   __leave
+#endif
 
 #endif
