@@ -68,7 +68,8 @@ NTSTATUS kvp_get(struct kvp *kvp, enum kvp_pool pool, const char *key, struct kv
                  uint32_t timeout_ms);
 /* STATUS_NOT_FOUND. */
 NTSTATUS kvp_delete(struct kvp *kvp, enum kvp_pool pool, const char *key, uint32_t timeout_ms);
-/* The entry number `index`, from 0 on; STATUS_NO_MORE_ENTRIES: there are not so many. */
+/* The entry number `index`, from 0 on; STATUS_NO_MORE_ENTRIES: there are not so many, as the guest
+ * says by its status or by a key without letters. */
 NTSTATUS kvp_enumerate(struct kvp *kvp, enum kvp_pool pool, uint32_t index, struct kvp_entry *entry,
                        uint32_t timeout_ms);
 
