@@ -37,6 +37,8 @@ static bool disk_option(struct disk_spec *d, const char *option)
 		return d->options.direct = true;
 	if (!strcmp(option, "force"))
 		return d->options.force = true;
+	if (!strcmp(option, "format=raw"))
+		return d->options.raw = true;
 	if (!strncmp(option, "target=", 7))
 		return cli_parse_size(option + 7, 0, KMCL_SCSI_TARGETS - 1, &d->target);
 	if (!strncmp(option, "lun=", 4))
@@ -415,6 +417,7 @@ const struct service disk_service = {
 		"                          ,cd          a disc, in a DVD-ROM drive\n"
 		"                          ,direct      past the page cache\n"
 		"                          ,force       even if it is mounted on this machine\n"
+		"                          ,format=raw  even if it looks like qcow2, VHDX or the like\n"
 		"                          ,target=N    0 or 1; default 0\n"
 		"                          ,lun=N       0 to 63; default the next one\n"
 		"                          ,serial=TEXT its serial number\n"
