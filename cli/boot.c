@@ -108,7 +108,7 @@ static int parse(struct boot *b, int argc, char **argv)
 	};
 	const char *letters;
 	uint64_t n;
-	const struct option *options = services_options(own, "k:i:a:c:m:h", &letters);
+	const struct option *options = services_options(own, ":k:i:a:c:m:h", &letters);
 	int c, code;
 
 	while ((c = getopt_long(argc, argv, letters, options, NULL)) != -1) {
@@ -143,7 +143,7 @@ static int parse(struct boot *b, int argc, char **argv)
 			fputs(help_begin, stdout);
 			services_print_help();
 			fputs(help_end, stdout);
-			exit(EXIT_OK);
+			exit(cli_end(EXIT_OK));
 		default:
 			code = parse_machine_option(b, c, optarg);
 			if (code < 0)
@@ -151,7 +151,7 @@ static int parse(struct boot *b, int argc, char **argv)
 			if (code > 0)
 				return code;
 			if (code < 0)
-				return cli_usage("boot", "that is no option of it");
+				return cli_bad_option("boot", c, argv);
 		}
 	}
 	if (optind < argc)
