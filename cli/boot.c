@@ -115,6 +115,9 @@ static int parse(struct boot *b, int argc, char **argv)
 		switch (c) {
 		case CONTROL:
 			b->control = optarg;
+			code = cli_check_socket("boot", "--control", optarg);
+			if (code)
+				return code;
 			break;
 		case PLAIN_CPU:
 			b->vmm.plain_cpu = true;

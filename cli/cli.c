@@ -53,10 +53,20 @@ int cli_bad_option(const char *command, int c, char **argv)
 	              : cli_usage(command, "no option '%s', or several begin so", word);
 }
 
-int cli_check_partition(const char *command, const char *option, const char *uri)
+int cli_check_socket(const char *command, const char *option, const char *path)
 {
 	static const size_t most = sizeof(((struct sockaddr_un *)0)->sun_path) - 1;
 
+	if (!*path)
+		return cli_usage(command, "%s: no name", option);
+	if (strlen(path) > most)
+		return cli_usage(command, "%s: a socket's path has at most %zu characters: '%s'",
+		                 option, most, path);
+	return EXIT_OK;
+}
+
+int cli_check_partition(const char *command, const char *option, const char *uri)
+{
 	if (!strncmp(uri, "local:", 6))
 		return cli_usage(command,
 		                 "%s %s: both ends of it are in one process, and this command is "
@@ -64,10 +74,7 @@ int cli_check_partition(const char *command, const char *option, const char *uri
 		                 option, uri);
 	if (strncmp(uri, "unix:", 5) != 0 || !uri[5])
 		return cli_usage(command, "%s takes unix:PATH, not '%s'", option, uri);
-	if (strlen(uri + 5) > most)
-		return cli_usage(command, "%s: a socket's path has at most %zu characters: '%s'",
-		                 option, most, uri + 5);
-	return EXIT_OK;
+	return cli_check_socket(command, option, uri + 5);
 }
 
 int cli_end(int code)

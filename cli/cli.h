@@ -25,6 +25,8 @@ int cli_usage(const char *command, const char *format, ...) __attribute__((forma
 int cli_bad_option(const char *command, int c, char **argv);
 /* Of the value of an option that names a partition: "unix:PATH" it must be. An exit code. */
 int cli_check_partition(const char *command, const char *option, const char *uri);
+/* Likewise, of one that names a socket's file. */
+int cli_check_socket(const char *command, const char *option, const char *path);
 /* The last before the process ends: what was printed is written, or that is said; the exit code
  * then. */
 int cli_end(int code);

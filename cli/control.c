@@ -310,7 +310,7 @@ int control_open(const char *path, const struct control_command *own)
 	if (!error)
 		error = pthread_create(&control.thread, NULL, control_main, NULL);
 	if (error) {
-		cli_error("--control %s: %s", path, strerror(error));
+		cli_error("--control %s: %s", path, cli_reason(error));
 		control_close();
 		return EXIT_FAILED;
 	}

@@ -134,6 +134,9 @@ int ctl_main(int argc, char **argv)
 	}
 	if (!path || optind == argc)
 		return cli_usage("ctl", path ? "what shall it do?" : "--control PATH is needed");
+	code = cli_check_socket("ctl", "--control", path);
+	if (code)
+		return code;
 	patience_begin(0);
 	/* It may be about something that takes long. */
 	patience_say("its answer on the control socket");

@@ -447,7 +447,7 @@ static int verify(struct demo *d)
 	if (!error)
 		error = hash_file(d->copy, d->copy_file_hash);
 	if (error) {
-		cli_error("%s or %s: %s", d->image, d->copy, strerror(-error));
+		cli_error("%s or %s: %s", d->image, d->copy, cli_reason(error));
 		return EXIT_FAILED;
 	}
 	if (strcmp(d->image_hash, d->read_hash) || strcmp(d->image_hash, d->copy_hash) ||

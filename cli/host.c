@@ -70,6 +70,9 @@ static int parse(struct host *h, int argc, char **argv)
 			break;
 		case CONTROL:
 			h->control = optarg;
+			code = cli_check_socket("host", "--control", optarg);
+			if (code)
+				return code;
 			break;
 		case MEMORY_MAX:
 			code = services_take_memory_max("host", optarg);

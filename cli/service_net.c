@@ -3,6 +3,7 @@
 #include "service.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <kmcl/net.h>
 #include <string.h>
 
@@ -120,9 +121,10 @@ static int open_adapter(struct kmcl_host *host)
 	char why[256] = "";
 	int error;
 
-	if (open_backend(&own.backend, why, sizeof(why))) {
+	error = open_backend(&own.backend, why, sizeof(why));
+	if (error) {
 		cli_error("--net: %s", why);
-		return EXIT_FAILED;
+		return error == -EINVAL ? EXIT_USAGE : EXIT_FAILED;
 	}
 	memcpy(own.address, spec.address, sizeof(spec.address));
 	error = kmcl_net_create(host, &own, &adapter);

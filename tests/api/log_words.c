@@ -85,6 +85,7 @@ static void nameless_server(struct pair *pair, uint16_t subchannel)
 	assert_int_equal(kmcl_channel_init_set_subchannel(pair->server.channel, subchannel), 0);
 }
 
+/* covers: kmcl_channel_log, VmbServerChannelInitSetTargetInterfaceId */
 static void a_channel_without_a_name_is_named_by_what_it_offers(void **state)
 {
 	struct pair *pair = *state;
@@ -105,6 +106,7 @@ static void a_channel_without_a_name_is_named_by_what_it_offers(void **state)
 	pair_unlock();
 }
 
+/* covers: VmbClientChannelInitSetTargetPnp */
 static void and_a_client_that_takes_any_by_its_type(void **state)
 {
 	struct pair *pair = *state;
@@ -133,6 +135,7 @@ static void refused(struct pair *pair, uint32_t size, const char *words)
 	pair_wait(heard("test server", words));
 }
 
+/* covers: VmbChannelInitSetMaximumPacketSize */
 static void larger_packets(void **state)
 {
 	struct pair *pair = *state;
@@ -142,6 +145,7 @@ static void larger_packets(void **state)
 	        "VmbChannelInitSetMaximumPacketSize is 4096 here: is it more at the guest?");
 }
 
+/* covers: VmbChannelInitSetFlags */
 static void a_pipe_at_one_end(void **state)
 {
 	struct pair *pair = *state;
@@ -184,6 +188,7 @@ static void more_external_data(struct pair *pair, size_t size, uint32_t mdls)
 	ExFreePoolWithTag(memory, 'tset');
 }
 
+/* covers: VmbChannelInitSetMaximumExternalData */
 static void external_data_that_only_one_end_allows(void **state)
 {
 	struct pair *pair = *state;
@@ -193,6 +198,7 @@ static void external_data_that_only_one_end_allows(void **state)
 	more_external_data(pair, 2u << 20, 1);
 }
 
+/* covers: VmbChannelInitSetMaximumExternalData */
 static void longer_chains(void **state)
 {
 	struct pair *pair = *state;
@@ -204,6 +210,7 @@ static void longer_chains(void **state)
 
 /* ---- what is waited for ---- */
 
+/* covers: VmbChannelEnable, VmbChannelStart */
 static void enabled_and_never_started(void **state)
 {
 	struct pair *pair = *state;
@@ -221,6 +228,7 @@ static void enabled_and_never_started(void **state)
 }
 
 /* The other channel's time is over later than this one's. */
+/* covers: VmbChannelStart */
 static void one_that_is_started_is_not_said_to_be_missed(void **state)
 {
 	static const GUID other = { 0x6b6d636c, 0x7465, 0x7374, { 0x20 } };
@@ -293,12 +301,14 @@ static void waits_for(struct pair *pair, void *(*call)(void *channel), uint32_t 
 	assert_int_equal(line_count, 1);
 }
 
+/* covers: VmbChannelDisable */
 static void disable_says_for_how_many_packets_it_waits(void **state)
 {
 	waits_for(*state, disable, 3,
 	          "VmbChannelDisable waits for the driver to complete 3 packets");
 }
 
+/* covers: VmbChannelPause */
 static void and_pause_for_one(void **state)
 {
 	waits_for(*state, pause_it, 1, "VmbChannelPause waits for the driver to complete 1 packet");
@@ -311,6 +321,7 @@ static NTSTATUS hold(struct pair_end *at)
 	return STATUS_SUCCESS;
 }
 
+/* covers: VmbChannelDisable */
 static void and_for_post_started(void **state)
 {
 	struct pair *pair = *state;
@@ -325,22 +336,24 @@ static void and_for_post_started(void **state)
 	assert_int_equal(line_count, 1);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
-
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(a_channel_without_a_name_is_named_by_what_it_offers),
-		TEST(and_a_client_that_takes_any_by_its_type),
-		TEST(larger_packets),
-		TEST(a_pipe_at_one_end),
-		TEST(external_data_that_only_one_end_allows),
-		TEST(longer_chains),
-		TEST(enabled_and_never_started),
-		TEST(one_that_is_started_is_not_said_to_be_missed),
-		TEST(disable_says_for_how_many_packets_it_waits),
-		TEST(and_pause_for_one),
-		TEST(and_for_post_started),
+		cmocka_unit_test_setup_teardown(a_channel_without_a_name_is_named_by_what_it_offers,
+		                                begin, end),
+		cmocka_unit_test_setup_teardown(and_a_client_that_takes_any_by_its_type, begin,
+		                                end),
+		cmocka_unit_test_setup_teardown(larger_packets, begin, end),
+		cmocka_unit_test_setup_teardown(a_pipe_at_one_end, begin, end),
+		cmocka_unit_test_setup_teardown(external_data_that_only_one_end_allows, begin, end),
+		cmocka_unit_test_setup_teardown(longer_chains, begin, end),
+		cmocka_unit_test_setup_teardown(enabled_and_never_started, begin, end),
+		cmocka_unit_test_setup_teardown(one_that_is_started_is_not_said_to_be_missed, begin,
+		                                end),
+		cmocka_unit_test_setup_teardown(disable_says_for_how_many_packets_it_waits, begin,
+		                                end),
+		cmocka_unit_test_setup_teardown(and_pause_for_one, begin, end),
+		cmocka_unit_test_setup_teardown(and_for_post_started, begin, end),
 	};
 
 	pair_main(argc, argv);

@@ -122,6 +122,9 @@ usage '--listen takes unix:PATH' "$kmcl" host --listen foo --echo
 usage '--listen takes unix:PATH' "$kmcl" host --listen kvm:x --echo
 usage '--listen takes unix:PATH' "$kmcl" host --listen unix: --echo
 usage 'at most 107 characters' "$kmcl" host --listen "unix:/$(printf '%0120d' 0)" --echo
+usage 'at most 107 characters' "$kmcl" host --listen "$socket" --echo --control "$(printf '%0120d' 0)"
+usage 'at most 107 characters' "$kmcl" ctl --control "$(printf '%0120d' 0)" ls
+usage '--control: no name' "$kmcl" ctl --control '' ls
 usage '--connect takes unix:PATH' "$kmcl" guest --connect foo ls
 usage 'both ends of it are in one process' "$kmcl" guest --connect local:x ls
 usage '--connect unix:PATH is needed' "$kmcl" guest ls
@@ -141,6 +144,9 @@ usage 'no image' "$kmcl" host --listen "$socket" --disk ,ro
 usage '1 to 8 queues' "$kmcl" host --listen "$socket" --net user,queues=9
 usage 'not the address of one adapter' "$kmcl" host --listen "$socket" --net user,mac=01:00:00:00:00:00
 usage 'only user networking forwards' "$kmcl" host --listen "$socket" --net tap:t0,hostfwd=tcp::1-:2
+"$kmcl" host --listen "$socket" --net user,hostfwd=tcp 2>&1 | grep -q libslirp || # built without it
+	says 2 '--net: ' "$kmcl" host --listen "$socket" --net user,hostfwd=tcp
+says 2 'at most 15 characters' "$kmcl" host --listen "$socket" --net tap:0123456789abcdef
 usage 'no such option of an adapter' "$kmcl" host --listen "$socket" --net user,fast
 usage '64 hexadecimal digits, not .00.' "$kmcl" guest --connect "unix:$dir/none" disk verify --sha256 00
 usage '--disk takes TARGET:LUN' "$kmcl" guest --connect "unix:$dir/none" disk read --disk 3 x
