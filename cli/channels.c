@@ -168,6 +168,8 @@ static void channel_json(struct json *j, const struct kmcl_channel_info *c)
 	json_number(j, "ring_in_bytes", c->ring_in_bytes);
 	json_number(j, "ring_out_bytes", c->ring_out_bytes);
 	json_number(j, "gpadls", c->gpadls);
+	json_number(j, "outstanding_in", c->outstanding_in);
+	json_number(j, "outstanding_out", c->outstanding_out);
 	statistics_json(j, &c->statistics);
 	json_close(j, '}');
 }

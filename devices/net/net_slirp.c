@@ -560,6 +560,7 @@ int kmcl_net_user_forward(struct kmcl_net_backend *backend, const char *text, ch
 		return -EINVAL;
 	}
 	pthread_mutex_lock(&n->lock);
+	errno = 0;
 	if (slirp_add_hostfwd(n->slirp, f.udp, f.host, f.host_port, f.guest, f.guest_port))
 		error = errno ? -errno : -EADDRINUSE;
 	pthread_mutex_unlock(&n->lock);

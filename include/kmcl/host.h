@@ -23,6 +23,9 @@ extern "C" {
 #define KMCL_BUS_VERSION(major, minor) (((uint32_t)(major) << 16) | (minor))
 #define KMCL_BUS_VERSION_LATEST        KMCL_BUS_VERSION(6, 0)
 
+/* May be asked for: one that there is, from 0.13 (Windows Server 2008) to the latest. */
+KMCL_API bool kmcl_bus_version_known(uint32_t version);
+
 struct kmcl_host;
 
 struct kmcl_host_options {

@@ -52,7 +52,8 @@ struct save;
 
 /* What the Init functions set. */
 struct channel_config {
-	char name[64];
+	char name[64];   /* the friendly one; empty: none */
+	char label[112]; /* for logs, without one: type and instance */
 	uint32_t packet_max;
 	uint32_t external_max;
 	uint32_t chain_max;
@@ -308,6 +309,12 @@ struct channel {
 	pthread_cond_t changed;
 	struct life life;
 	NTSTATUS open_status; /* how the last opening went */
+	/* server: says it when the guest has opened it and nobody calls Start */
+	KTIMER start_notice;
+	KDPC start_notice_dpc;
+	bool start_notice_set; /* ever */
+	bool start_notice_said;
+	bool started; /* since it was enabled */
 	PFN_VMB_CHANNEL_PNP_FAILURE pnp_failure;
 	struct save *save;        /* between SaveBegin and SaveEnd */
 	uint32_t restored_chunks; /* taken so far */
@@ -364,6 +371,12 @@ static inline struct channel *channel_of(VMBCHANNEL handle)
 	return ch && ch->magic == CHANNEL_MAGIC ? ch : NULL;
 }
 
+/* In logs. */
+static inline const char *channel_name(const struct channel *ch)
+{
+	return *ch->config.name ? ch->config.name : ch->config.label;
+}
+
 static inline VMBCHANNEL channel_handle(struct channel *ch)
 {
 	return (VMBCHANNEL)ch;
@@ -375,8 +388,20 @@ static inline VMBCHANNEL channel_handle(struct channel *ch)
 void channel_kick_locked(struct channel *ch);
 /* The last packet that the driver owed is completed. Caller holds ch->lock. */
 void channel_drained_locked(struct channel *ch);
-/* The other end sent something malformed, or the driver gave up: stops this channel. */
+/* The other end sent something malformed: stops this channel. */
 void channel_fault(struct channel *ch, const char *what, uint64_t expected, uint64_t actual);
+/* Likewise, where it may be well-formed by another setting of the other end's. */
+enum channel_setting {
+	CHANNEL_SETTING_NONE,
+	CHANNEL_SETTING_PACKET,
+	CHANNEL_SETTING_EXTERNAL,
+	CHANNEL_SETTING_PIPE,
+};
+void channel_fault_setting(struct channel *ch, const char *what, uint64_t expected, uint64_t actual,
+                           enum channel_setting setting);
+/* How long a call waits for the driver, and an open channel for Start, until that is said. */
+extern uint32_t channel_wait_notice_ms, channel_start_notice_ms; /* for tests, too */
+void channel_init_notices(struct channel *ch);
 void channel_stop(struct channel *ch);
 /* Will what is sent now never be answered? */
 bool channel_is_closing(struct channel *ch);

@@ -102,7 +102,7 @@ NTSTATUS VmbChannelCreateGpadlFromMdl(VMBCHANNEL Channel, UINT32 Flags, PMDL Mdl
 		return STATUS_INVALID_PARAMETER_3;
 	if (!GpadlHandle)
 		return STATUS_INVALID_PARAMETER_6;
-	if (!nt_irql_at_most(PASSIVE_LEVEL, __func__, ch->config.name) || !channel_is_open(ch))
+	if (!nt_irql_at_most(PASSIVE_LEVEL, __func__, channel_name(ch)) || !channel_is_open(ch))
 		return STATUS_INVALID_DEVICE_STATE;
 	status = gpadl_ranges_build(ch, Mdl, StartOffsetWithinMdl, DataLengthWithinMdl, &r);
 	if (!NT_SUCCESS(status))
@@ -128,7 +128,7 @@ NTSTATUS VmbChannelCreateGpadlFromBuffer(VMBCHANNEL Channel, UINT32 Flags, PVOID
 		return STATUS_INVALID_PARAMETER_4;
 	if (!GpadlHandle)
 		return STATUS_INVALID_PARAMETER_5;
-	if (!nt_irql_at_most(PASSIVE_LEVEL, __func__, ch->config.name))
+	if (!nt_irql_at_most(PASSIVE_LEVEL, __func__, channel_name(ch)))
 		return STATUS_INVALID_DEVICE_STATE;
 	mdl = IoAllocateMdl(Buffer, ByteCount, FALSE, FALSE, NULL);
 	if (!mdl)
@@ -143,7 +143,7 @@ VOID VmbChannelDeleteGpadl(VMBCHANNEL Channel, UINT32 GpadlHandle)
 {
 	struct channel *ch = channel_of(Channel);
 
-	if (!ch || ch->server || !nt_irql_at_most(PASSIVE_LEVEL, __func__, ch->config.name))
+	if (!ch || ch->server || !nt_irql_at_most(PASSIVE_LEVEL, __func__, channel_name(ch)))
 		return;
 	guest_gpadl_teardown(ch, GpadlHandle, true);
 }
@@ -224,7 +224,7 @@ NTSTATUS VmbChannelMapGpadl(VMBCHANNEL Channel, UINT32 Flags, UINT32 GpadlHandle
 		return STATUS_INVALID_PARAMETER_2;
 	if (!Mdl)
 		return STATUS_INVALID_PARAMETER_4;
-	if (!nt_irql_at_most(PASSIVE_LEVEL, __func__, ch->config.name))
+	if (!nt_irql_at_most(PASSIVE_LEVEL, __func__, channel_name(ch)))
 		return STATUS_INVALID_DEVICE_STATE;
 	*Mdl = NULL;
 	host_enter(ch->host);
@@ -248,7 +248,7 @@ VOID VmbChannelUnmapGpadl(VMBCHANNEL Channel, UINT32 GpadlHandle)
 	struct channel *ch = channel_of(Channel);
 	struct host_gpadl *gpadl;
 
-	if (!ch || !ch->server || !nt_irql_at_most(PASSIVE_LEVEL, __func__, ch->config.name))
+	if (!ch || !ch->server || !nt_irql_at_most(PASSIVE_LEVEL, __func__, channel_name(ch)))
 		return;
 	host_enter(ch->host);
 	gpadl = host_find_gpadl(ch, GpadlHandle);
@@ -264,5 +264,5 @@ VOID VmbChannelUnmapGpadl(VMBCHANNEL Channel, UINT32 GpadlHandle)
 		return;
 	}
 	host_leave(ch->host);
-	nt_misuse(__func__, ch->config.name, "the GPADL is not mapped");
+	nt_misuse(__func__, channel_name(ch), "the GPADL is not mapped");
 }

@@ -803,7 +803,7 @@ static NTSTATUS guest_tear_down(struct channel *ch, uint32_t gpadl, bool patient
 		return STATUS_SUCCESS;
 	}
 	while (patient && !guest_wait_some(guest, &wait, GUEST_PATIENCE_MS))
-		nt_log_limited(&guest->log, NT_LOG_MESSAGES, NT_LOG_WARNING, ch->config.name,
+		nt_log_limited(&guest->log, NT_LOG_MESSAGES, NT_LOG_WARNING, channel_name(ch),
 		               "the host has GPADL %#x still mapped", gpadl);
 	return guest_wait_for(guest, &wait);
 }
@@ -835,7 +835,7 @@ static void guest_lose_rings(struct channel *ch)
 	struct guest_lost *lost = calloc(1, sizeof(*lost));
 
 	nt_log_limited(
-		&ch->guest->log, NT_LOG_MESSAGES, NT_LOG_ERROR, ch->config.name,
+		&ch->guest->log, NT_LOG_MESSAGES, NT_LOG_ERROR, channel_name(ch),
 		"the host does not let go of the rings: their memory is not used until it does");
 	ch->rings.shared = false;
 	if (!lost) {
@@ -886,7 +886,7 @@ static NTSTATUS guest_ask_rings(struct channel *ch, const struct bus_gpa_range *
 		status = guest_ask_gpadl(ch, range, 1, false, &ch->rings.gpadl);
 	else
 		nt_log_limited(
-			&ch->guest->log, NT_LOG_MESSAGES, NT_LOG_ERROR, ch->config.name,
+			&ch->guest->log, NT_LOG_MESSAGES, NT_LOG_ERROR, channel_name(ch),
 			"the host has the rings of %u openings still: none more is asked for",
 			GUEST_LOST_MAX);
 	ch->rings.shared = NT_SUCCESS(status);
@@ -1281,7 +1281,7 @@ NTSTATUS kmcl_client_channel_set_target_vp(VMBCHANNEL channel, uint32_t vp)
 
 	if (!ch || ch->server)
 		return STATUS_INVALID_PARAMETER_1;
-	if (!nt_irql_at_most(PASSIVE_LEVEL, __func__, ch->config.name))
+	if (!nt_irql_at_most(PASSIVE_LEVEL, __func__, channel_name(ch)))
 		return STATUS_INVALID_DEVICE_STATE;
 	pthread_mutex_lock(&ch->lock);
 	ch->config.target_vp = vp;

@@ -781,7 +781,7 @@ static NTSTATUS host_attach_rings(struct channel *ch)
 	status = host_ring_pages(ch, &pfns, &pages);
 	host_leave(ch->host);
 	if (!NT_SUCCESS(status)) {
-		nt_log_limited(&ch->host->log, NT_LOG_RINGS, NT_LOG_ERROR, ch->config.name,
+		nt_log_limited(&ch->host->log, NT_LOG_RINGS, NT_LOG_ERROR, channel_name(ch),
 		               "the rings that the guest names are not in its memory");
 		return status;
 	}

@@ -277,7 +277,7 @@ NTSTATUS VmbChannelSaveBegin(VMBCHANNEL Channel)
 
 	if (!ch || !ch->server)
 		return STATUS_INVALID_PARAMETER_1;
-	if (!nt_irql_at_most(PASSIVE_LEVEL, __func__, ch->config.name))
+	if (!nt_irql_at_most(PASSIVE_LEVEL, __func__, channel_name(ch)))
 		return STATUS_INVALID_DEVICE_STATE;
 	save = calloc(1, sizeof(*save));
 	if (!save)
@@ -328,7 +328,7 @@ NTSTATUS VmbChannelSaveContinue(VMBCHANNEL Channel, PVOID SaveBuffer, ULONG Save
 		return !BytesFilled ? STATUS_INVALID_PARAMETER_4 : STATUS_INVALID_PARAMETER_5;
 	*BytesFilled = 0;
 	*BytesRequired = 0;
-	if (!nt_irql_at_most(PASSIVE_LEVEL, __func__, ch->config.name))
+	if (!nt_irql_at_most(PASSIVE_LEVEL, __func__, channel_name(ch)))
 		return STATUS_INVALID_DEVICE_STATE;
 	if (!channel_hold(ch, true))
 		return STATUS_INVALID_DEVICE_STATE;
@@ -343,7 +343,7 @@ VOID VmbChannelSaveEnd(VMBCHANNEL Channel)
 	struct channel *ch = channel_of(Channel);
 	struct save *save;
 
-	if (!ch || !nt_irql_at_most(PASSIVE_LEVEL, __func__, ch->config.name))
+	if (!ch || !nt_irql_at_most(PASSIVE_LEVEL, __func__, channel_name(ch)))
 		return;
 	save = channel_save_end(ch);
 	if (!save)
@@ -566,7 +566,7 @@ NTSTATUS VmbChannelRestoreFromBuffer(VMBCHANNEL Channel, PVOID Buffer, ULONG Buf
 		return STATUS_INVALID_PARAMETER_1;
 	if (!Buffer)
 		return STATUS_INVALID_PARAMETER_2;
-	if (!nt_irql_at_most(PASSIVE_LEVEL, __func__, ch->config.name))
+	if (!nt_irql_at_most(PASSIVE_LEVEL, __func__, channel_name(ch)))
 		return STATUS_INVALID_DEVICE_STATE;
 	copy = malloc(BufferSize ? BufferSize : 1); /* aligned, and out of reach while it is used */
 	if (!copy)
@@ -613,7 +613,7 @@ NTSTATUS VmbPacketRestore(VMBPACKET PacketObject, PVOID Buffer, ULONG BufferSize
 		return STATUS_INVALID_PARAMETER_1;
 	if (!Buffer)
 		return STATUS_INVALID_PARAMETER_2;
-	if (!nt_irql_at_most(PASSIVE_LEVEL, __func__, packet->channel->config.name))
+	if (!nt_irql_at_most(PASSIVE_LEVEL, __func__, channel_name(packet->channel)))
 		return STATUS_INVALID_DEVICE_STATE;
 	status = restore_check_library(packet->channel, Buffer, BufferSize);
 	if (!NT_SUCCESS(status))

@@ -34,7 +34,7 @@ static void list(struct asked *a)
 {
 	do
 		a->listed = kmcl_kvp_enumerate(a->kvp, KMCL_KVP_POOL_EXTERNAL, a->count, &a->entry,
-		                          PERSONA_WAIT_MS);
+		                               PERSONA_WAIT_MS);
 	while (!a->listed && ++a->count < 10);
 }
 
