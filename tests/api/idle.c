@@ -146,8 +146,11 @@ static void an_idle_monitored_channel_wakes_nobody(void **state)
 	                 STATUS_SUCCESS);
 	pair_open(pair);
 	send_words(pair, 1000);
-	usleep(200000); /* until it rests: one that comes then shows that the guard sees it */
-	send_words(pair, 1);
+	/* One that comes while the host rests shows that the guard sees it. */
+	for (int i = 0; i < 10; i++) {
+		usleep(100000);
+		send_words(pair, 1);
+	}
 	nobody_is_woken();
 	send_words(pair, 1);
 	pair_destroy(pair);
