@@ -60,9 +60,10 @@ struct kmcl_kvm_options {
 KMCL_KVM_API int kmcl_kvm_create(const struct kmcl_kvm_options *options, struct kmcl_kvm **kvm);
 
 /*
- * Memory of the guest: `size` bytes from guest physical address `gpa` on are at `address` here, and
- * at `offset` of the descriptor `fd` if that is not -1 (then rings can be mapped without a seam).
- * Before kmcl_kvm_start(). All whole pages. -EINVAL, -EEXIST: it overlaps; -ENOMEM.
+ * Memory of the guest: `size` bytes from guest physical address `gpa` on are at `address` here,
+ * where the slot in KVM has them too, to be read and written; and at `offset` of the descriptor `fd`
+ * if that is not -1 (then rings can be mapped without a seam). Before kmcl_kvm_start(). All whole
+ * pages. -EINVAL, -EEXIST: it overlaps; -ENOMEM.
  */
 KMCL_KVM_API int kmcl_kvm_add_memory(struct kmcl_kvm *kvm, uint64_t gpa, uint64_t size,
                                      void *address, int fd, uint64_t offset);
