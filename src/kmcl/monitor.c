@@ -13,7 +13,8 @@
 
 #define MONITOR_LATENCY_MIN 500u   /* 50 us: below that a thread only burns a processor */
 #define MONITOR_LATENCY_MAX 10000u /* 1 ms: what Hyper-V's own guests ask for at most is less */
-#define MONITOR_QUIET_LOOKS 32u    /* in vain, until it rests */
+#define MONITOR_LOOKS_MIN   4u     /* in vain, until it rests */
+#define MONITOR_LOOKS_MAX   64u
 #define MONITOR_REST_NS     4000000ll
 #define MONITOR_FOREVER     (-1ll)
 
@@ -40,9 +41,12 @@ struct monitor {
 	/* That the guard sees what the guest writes is known when a bit was found after it said so:
 	 * the memory that a monitor names need not be where its guest's writes go. */
 	bool guard_proven;
-	bool tripped; /* since it was armed */
+	bool tripped; /* and nothing was found since */
 	enum monitor_state state;
 	uint32_t quiet; /* looks in vain */
+	/* How many of them until it rests. The guard trips before the write: who rests again before
+	 * a processor without time of its own has come to that would keep it from it. */
+	uint32_t patience;
 };
 
 /* The shortest of the latencies that the guest may have changed; it is not trusted with the range.
@@ -102,6 +106,8 @@ static bool monitor_arm(struct monitor *m)
 		m->guard_tried = true;
 		error = partition_guard(m->pin, m->page, &m->guard);
 	}
+	if (m->tripped && m->patience < MONITOR_LOOKS_MAX)
+		m->patience *= 2;
 	if (!error && m->guard)
 		error = partition_guard_arm(m->guard);
 	if (error)
@@ -126,6 +132,8 @@ static void monitor_judge_guard(struct monitor *m)
 		monitor_lose_guard(m, "the guest's writes do not go through the monitor's mapping");
 	else if (m->tripped || m->state == MONITOR_RESTING)
 		m->guard_proven = true;
+	m->tripped = false;
+	m->patience = MONITOR_LOOKS_MIN;
 }
 
 /* ---- the thread ---- */
@@ -152,7 +160,7 @@ static void monitor_look(struct monitor *m)
 		monitor_judge_guard(m);
 		monitor_resume(m);
 		monitor_take(m);
-	} else if (m->quiet < MONITOR_QUIET_LOOKS) {
+	} else if (m->quiet < m->patience) {
 		m->quiet++;
 	}
 }
@@ -162,7 +170,7 @@ static int64_t monitor_pace(struct monitor *m)
 {
 	if (monitor_idle(m))
 		return MONITOR_FOREVER;
-	if (m->quiet < MONITOR_QUIET_LOOKS)
+	if (m->quiet < m->patience)
 		return monitor_latency(m) * 100ll;
 	switch (m->state) {
 	case MONITOR_LOOKING:
@@ -235,6 +243,7 @@ struct monitor *monitor_open(struct monitor_page *page, const struct partition_p
 	m->pin = pin;
 	m->calls = *calls;
 	m->context = context;
+	m->patience = MONITOR_LOOKS_MIN;
 	pthread_mutex_init(&m->lock, NULL);
 	m->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (m->wake < 0 || partition_start_thread(&m->thread, "kmcl-monitor", monitor_main, m)) {
