@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "scsi/disk_image.h"
 
+#include "common/thread.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
@@ -609,7 +611,7 @@ int disk_queue_create(uint32_t depth, disk_queue_done_fn *done, void *context,
 		goto close;
 	error = io_uring_register_eventfd(&q->ring, q->event);
 	if (!error)
-		error = -pthread_create(&q->reaper, NULL, reaper, q);
+		error = -thread_start(&q->reaper, "disk-image", reaper, q);
 	if (error)
 		goto exit;
 	*queue = q;
