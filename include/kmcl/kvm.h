@@ -62,9 +62,9 @@ KMCL_API int kmcl_kvm_create(const struct kmcl_kvm_options *options, struct kmcl
 
 /*
  * Memory of the guest: `size` bytes from guest physical address `gpa` on are at `address` here,
- * where the slot in KVM has them too, to be read and written; and at `offset` of the descriptor `fd`
- * if that is not -1 (then rings can be mapped without a seam). All whole pages. -EINVAL; -EEXIST: it
- * overlaps; -EBUSY: after kmcl_kvm_start(); -ENOMEM.
+ * where the slot in KVM has them too, to be read and written; and at `offset` of the descriptor
+ * `fd` if that is not -1 (then rings can be mapped without a seam). All whole pages. -EINVAL;
+ * -EEXIST: it overlaps; -EBUSY: after kmcl_kvm_start(); -ENOMEM.
  */
 KMCL_API int kmcl_kvm_add_memory(struct kmcl_kvm *kvm, uint64_t gpa, uint64_t size, void *address,
                                  int fd, uint64_t offset);
