@@ -317,15 +317,17 @@ void kmcl_kvm_get_statistics(struct kmcl_kvm *kvm, struct kmcl_kvm_statistics *s
 /* Which one it is to the hypervisor; messages and interrupts go by that. */
 static int processor_index(int vcpu, uint32_t *index)
 {
-	struct {
-		struct kvm_msrs head;
-		struct kvm_msr_entry entry;
-	} msrs = { .head.nmsrs = 1, .entry.index = HV_MSR_VP_INDEX };
-	int n = ioctl(vcpu, KVM_GET_MSRS, &msrs);
+	union {
+		struct kvm_msrs table;
+		uint8_t room[sizeof(struct kvm_msrs) + sizeof(struct kvm_msr_entry)];
+	} msrs = { .table.nmsrs = 1 };
+	int n;
 
+	msrs.table.entries[0].index = HV_MSR_VP_INDEX;
+	n = ioctl(vcpu, KVM_GET_MSRS, &msrs);
 	if (n != 1)
 		return n < 0 ? -errno : -EINVAL;
-	*index = (uint32_t)msrs.entry.data;
+	*index = (uint32_t)msrs.table.entries[0].data;
 	return 0;
 }
 
