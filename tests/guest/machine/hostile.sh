@@ -3,7 +3,7 @@
 # seconds: 45
 
 root=rw
-limit=180
+limit=400
 
 guest()
 {
