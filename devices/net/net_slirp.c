@@ -3,6 +3,9 @@
  * User networking by libslirp, on a thread of its own: what the guest sends waits in a queue for
  * it, as libslirp is used by one thread at a time.
  */
+
+#include "common/thread.h"
+
 #include <kmcl/kmcl.h>
 #include <kmcl/net.h>
 #include <kmcl/net_backend.h>
@@ -390,7 +393,6 @@ static void *slirp_thread(void *context)
 {
 	struct net_slirp *n = context;
 
-	pthread_setname_np(pthread_self(), "net-slirp");
 	pthread_mutex_lock(&n->lock);
 	while (!atomic_load(&n->stop))
 		run_once(n);
@@ -404,7 +406,7 @@ static bool slirp_start(struct kmcl_net_backend *backend, struct kmcl_net_port *
 	int error;
 
 	n->port = port;
-	error = pthread_create(&n->thread, NULL, slirp_thread, n);
+	error = thread_start(&n->thread, "net-slirp", slirp_thread, n);
 	n->started = !error;
 	if (error)
 		DbgPrintEx(DPFLTR_IHVNETWORK_ID, DPFLTR_ERROR_LEVEL, "slirp: no thread: %s",

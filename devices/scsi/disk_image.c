@@ -2,6 +2,8 @@
 #include "scsi/disk_image.h"
 #include "scsi/image_format.h"
 
+#include "common/thread.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
@@ -634,7 +636,7 @@ int disk_queue_create(uint32_t depth, disk_queue_done_fn *done, void *context,
 		goto close;
 	error = io_uring_register_eventfd(&q->ring, q->event);
 	if (!error)
-		error = -pthread_create(&q->reaper, NULL, reaper, q);
+		error = -thread_start(&q->reaper, "disk-image", reaper, q);
 	if (error)
 		goto exit;
 	*queue = q;

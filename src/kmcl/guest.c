@@ -10,6 +10,7 @@
 #include "kmcl/channel.h"
 #include "kmcl/interrupts.h"
 #include "kmcl/messages.h"
+#include "kmcl/monitor.h"
 
 #include <errno.h>
 #include <kmcl/options.h>

@@ -9,6 +9,7 @@
 #include "kmcl/channel.h"
 #include "kmcl/interrupts.h"
 #include "kmcl/messages.h"
+#include "kmcl/monitor.h"
 
 #include <kmcl/options.h>
 #include <stdlib.h>
@@ -59,6 +60,7 @@ struct host {
 	struct monitor_page *monitor_page;
 	struct interrupts *interrupts; /* guests before 2.4: all signals */
 	struct monitor *monitor;
+	bool said_unguarded;
 };
 
 /* ---- answers ---- */
@@ -196,6 +198,19 @@ static void host_raised_monitor(void *context, uint32_t monitor_id)
 	pthread_mutex_unlock(&host->channels_lock);
 }
 
+/* Of a kind of partition that never has guards the documents say so. */
+static void host_unguarded(void *context, const char *why)
+{
+	struct host *host = context;
+
+	if (!why || host->said_unguarded)
+		return;
+	host->said_unguarded = true;
+	nt_log_limited(&host->log, NT_LOG_OPERATOR, NT_LOG_WARNING, "bus",
+	               "monitored channels cost looks at their page also while nothing moves: %s",
+	               why);
+}
+
 /* A page that the guest shares, by its address, which may be 0 for none. */
 static bool host_shared_page(struct host *host, uint64_t gpa, void **page)
 {
@@ -216,6 +231,7 @@ static bool host_lacks_thread(struct host *host, const char *what)
 
 static bool host_take_over_pages(struct host *host, const struct server_contact *contact)
 {
+	static const struct monitor_calls calls = { host_raised_monitor, host_unguarded };
 	void *interrupt = NULL, *monitor = NULL;
 
 	if (!host_shared_page(host, contact->interrupt_page, &interrupt) ||
@@ -234,7 +250,7 @@ static bool host_take_over_pages(struct host *host, const struct server_contact 
 			return host_lacks_thread(host, "interrupts");
 	}
 	if (monitor)
-		host->monitor = monitor_open(host->monitor_page, host_raised_monitor, host);
+		host->monitor = monitor_open(host->monitor_page, host->pin, &calls, host);
 	return !monitor || host->monitor || host_lacks_thread(host, "monitor page");
 }
 
