@@ -388,8 +388,14 @@ bool channel_clean_up(struct channel *ch);
 bool channel_save_begin(struct channel *ch, struct save *save);
 struct save *channel_save_end(struct channel *ch); /* the save to free, or NULL */
 /* It does not change between them at all; false: it is changing. `saving`: a save is under way. */
-bool channel_hold(struct channel *ch, bool saving);
-void channel_unhold(struct channel *ch);
+struct channel_held {
+	struct channel *channel;
+	struct channel_held *outer; /* of the same thread */
+};
+bool channel_hold(struct channel *ch, bool saving, struct channel_held *held);
+void channel_unhold(struct channel_held *held);
+/* Not from a callback of a call that holds it: that is misuse, and said. */
+bool channel_may_hold(struct channel *ch, const char *function);
 /* Inputs from the bus. */
 void channel_on_open(struct channel *ch, const struct server_open *open);
 void channel_on_close(struct channel *ch);
