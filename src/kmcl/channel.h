@@ -183,7 +183,7 @@ struct outgoing {
 	/* Bits to set in shared pages before, or instead of, a signal; NULL: none. */
 	_Atomic(uint64_t) *interrupt_bits;
 	_Atomic(uint32_t) *monitor_pending;
-	_Atomic(uint32_t) signalling; /* threads that send a signal without the lock */
+	_Atomic(uint32_t) leaving; /* threads without the lock that are not through yet */
 	struct nt_deferred flush;
 	_Atomic(bool) flush_queued;
 	_Atomic(bool) waiting; /* something is queued; read without the lock by the dispatcher */
@@ -491,8 +491,9 @@ void outgoing_freeze(struct channel *ch, bool frozen);
 struct packet *outgoing_item_packet(struct outgoing_item *item);
 /* Signals the other end. */
 void outgoing_signal(struct channel *ch);
-/* Waits for signals that are on their way: those that come later go where `out` says now. */
-void outgoing_wait_signalled(struct channel *ch);
+/* Waits for those who are not through with what they found under the lock: a signal to send, an
+ * answer's item to give back, a fault to report. Those who come later find what `out` says now. */
+void outgoing_wait_left(struct channel *ch);
 
 /* incoming.c */
 

@@ -1025,7 +1025,7 @@ void guest_detach(struct channel *ch)
 	ch->out.interrupt_bits = NULL;
 	ch->out.monitor_pending = NULL;
 	spin_unlock(&ch->out.lock);
-	outgoing_wait_signalled(ch);
+	outgoing_wait_left(ch);
 	if (link)
 		partition_disconnect(link);
 	if (ch->port)

@@ -319,7 +319,7 @@ static void host_set_link(struct channel *ch, struct partition_link *link)
 	old = ch->out.link;
 	ch->out.link = link;
 	spin_unlock(&ch->out.lock);
-	outgoing_wait_signalled(ch);
+	outgoing_wait_left(ch);
 	if (old)
 		partition_disconnect(old);
 }

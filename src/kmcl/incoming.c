@@ -760,9 +760,9 @@ VOID VmbChannelPacketFail(VMBPACKETCOMPLETION PacketCompletionContext)
 	nt_log_limited(bus_log_account(ch), NT_LOG_PACKETS, NT_LOG_ERROR, ch->config.name,
 	               "the driver failed a packet; channel stopped");
 	atomic_store(&ch->in.on, false);
+	channel_stop(ch); /* while the packet, which is owed, keeps this opening from ending */
 	incoming_free(packet);
 	incoming_one_less(ch);
-	channel_stop(ch);
 }
 
 NTSTATUS VmbChannelPacketGetExternalData(VMBPACKETCOMPLETION PacketCompletionContext, UINT32 Flags,

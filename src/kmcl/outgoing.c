@@ -25,8 +25,30 @@ void outgoing_init(struct channel *ch)
 }
 
 /*
+ * What has to be done without the lock, but while the opening that it is about lasts: `leaving`
+ * counts those who are at it, and closing waits for them. They call nobody who could wait for the
+ * close.
+ */
+static void outgoing_leave_locked(struct outgoing *out)
+{
+	atomic_fetch_add_explicit(&out->leaving, 1, memory_order_relaxed);
+}
+
+/* Afterwards the channel may be gone, if nothing else keeps it. */
+static void outgoing_left(struct outgoing *out)
+{
+	atomic_fetch_sub_explicit(&out->leaving, 1, memory_order_release);
+}
+
+void outgoing_wait_left(struct channel *ch)
+{
+	while (atomic_load_explicit(&ch->out.leaving, memory_order_acquire))
+		sched_yield();
+}
+
+/*
  * A signal is a system call, and the other end may have answered before it returns: it is sent
- * without the lock, to where the lock's holder saw that it goes. `signalling` keeps that in being.
+ * without the lock, to where the lock's holder saw that it goes.
  */
 struct signal_target {
 	struct partition_link *link;
@@ -37,11 +59,10 @@ struct signal_target {
 
 static struct signal_target outgoing_signal_begin_locked(struct outgoing *out)
 {
-	atomic_fetch_add_explicit(&out->signalling, 1, memory_order_relaxed);
+	outgoing_leave_locked(out);
 	return (struct signal_target){ out->link, out->interrupt_bits, out->monitor_pending, true };
 }
 
-/* Afterwards the channel may be gone, if nothing else keeps it. */
 static void outgoing_signal_end(struct channel *ch, const struct signal_target *target)
 {
 	uint32_t id;
@@ -56,7 +77,7 @@ static void outgoing_signal_end(struct channel *ch, const struct signal_target *
 		atomic_fetch_or(target->monitor_pending, 1u << ch->bus_offer.monitor_id % 32);
 	else if (target->link)
 		partition_signal(target->link);
-	atomic_fetch_sub_explicit(&ch->out.signalling, 1, memory_order_release);
+	outgoing_left(&ch->out);
 }
 
 void outgoing_signal(struct channel *ch)
@@ -67,12 +88,6 @@ void outgoing_signal(struct channel *ch)
 	target = outgoing_signal_begin_locked(&ch->out);
 	spin_unlock(&ch->out.lock);
 	outgoing_signal_end(ch, &target);
-}
-
-void outgoing_wait_signalled(struct channel *ch)
-{
-	while (atomic_load_explicit(&ch->out.signalling, memory_order_acquire))
-		sched_yield();
 }
 
 static void outgoing_publish_locked(struct channel *ch, struct signal_target *target)
@@ -211,11 +226,17 @@ static enum ring_status outgoing_write_locked(struct channel *ch, struct outgoin
 	return status;
 }
 
-static void outgoing_fault(struct channel *ch)
+/* The ring is malformed: outgoing_fault() follows, without the lock. */
+static struct ring_fault outgoing_fault_locked(struct outgoing *out)
 {
-	const struct ring_fault *fault = &ch->out.ring.fault;
+	outgoing_leave_locked(out);
+	return out->ring.fault;
+}
 
+static void outgoing_fault(struct channel *ch, const struct ring_fault *fault)
+{
 	channel_fault(ch, fault->what, fault->expected, fault->actual);
+	outgoing_left(&ch->out);
 }
 
 /* ---- sending ---- */
@@ -241,6 +262,7 @@ NTSTATUS outgoing_send(struct channel *ch, struct packet *packet, bool now_only)
 	enum ring_status ring = RING_FULL;
 	bool waits = packet->waits, done = false, open;
 	struct signal_target target = { 0 };
+	struct ring_fault fault = { 0 };
 
 	packet->item.done = packet_item_done;
 	spin_lock(&out->lock);
@@ -264,6 +286,8 @@ NTSTATUS outgoing_send(struct channel *ch, struct packet *packet, bool now_only)
 	} else {
 		packet_unreserve_flight_locked(packet);
 	}
+	if (ring == RING_MALFORMED)
+		fault = outgoing_fault_locked(out);
 	spin_unlock(&out->lock);
 	outgoing_signal_end(ch, &target);
 
@@ -273,7 +297,7 @@ NTSTATUS outgoing_send(struct channel *ch, struct packet *packet, bool now_only)
 		return STATUS_SUCCESS;
 	}
 	if (ring == RING_MALFORMED)
-		outgoing_fault(ch);
+		outgoing_fault(ch, &fault);
 	if (ring == RING_TOO_BIG)
 		return STATUS_INVALID_BUFFER_SIZE;
 	if (now_only)
@@ -295,6 +319,7 @@ void outgoing_answer(struct incoming_packet *packet, const void *buffer, uint32_
 	struct outgoing_item *item = &packet->item;
 	enum ring_status ring = RING_FULL;
 	struct signal_target target = { 0 };
+	struct ring_fault fault = { 0 };
 	bool queued = false;
 	uint64_t before = 0, answers = 0;
 
@@ -321,11 +346,13 @@ void outgoing_answer(struct incoming_packet *packet, const void *buffer, uint32_
 		outgoing_append_locked(ch, item);
 		queued = true;
 		answers = out->answers;
+	} else if (ring == RING_MALFORMED) {
+		fault = outgoing_fault_locked(out);
 	}
 	spin_unlock(&out->lock);
 	outgoing_signal_end(ch, &target);
 	if (ring == RING_MALFORMED)
-		outgoing_fault(ch);
+		outgoing_fault(ch, &fault);
 	if (outgoing_too_many_answers(ch, before, answers))
 		channel_fault(ch, "unread answers (bytes)", OUTGOING_ANSWERS_MAX, answers);
 	if (queued)
@@ -360,8 +387,10 @@ uint32_t outgoing_drain(struct channel *ch)
 {
 	struct outgoing *out = &ch->out;
 	struct outgoing_list done = { .last = &done.first }, refused = { .last = &refused.first };
+	struct outgoing_list answers = { .last = &answers.first };
 	struct outgoing_item *item, *next;
 	struct signal_target target = { 0 };
+	struct ring_fault fault = { 0 };
 	enum ring_status ring = RING_OK;
 	uint32_t count = 0;
 	bool signal = false, ends;
@@ -384,7 +413,9 @@ uint32_t outgoing_drain(struct channel *ch)
 		outgoing_pop_locked(ch, next);
 		out->answers -= answer;
 		count++;
-		if (ring == RING_TOO_BIG)
+		if (answer)
+			outgoing_list_add(&answers, item);
+		else if (ring == RING_TOO_BIG)
 			outgoing_list_add(&refused, item);
 		else if (ends)
 			outgoing_list_add(&done, item);
@@ -395,11 +426,19 @@ uint32_t outgoing_drain(struct channel *ch)
 		outgoing_commit_locked(ch, &target);
 	if (signal && !target.wanted)
 		target = outgoing_signal_begin_locked(out);
+	if (answers.first)
+		outgoing_leave_locked(out);
+	if (ring == RING_MALFORMED)
+		fault = outgoing_fault_locked(out);
 	spin_unlock(&out->lock);
 	outgoing_signal_end(ch, &target);
 
+	if (answers.first) {
+		outgoing_end_queued(answers.first, STATUS_SUCCESS);
+		outgoing_left(out);
+	}
 	if (ring == RING_MALFORMED)
-		outgoing_fault(ch);
+		outgoing_fault(ch, &fault);
 	outgoing_end_queued(done.first, STATUS_SUCCESS);
 	outgoing_end_queued(refused.first, STATUS_INVALID_BUFFER_SIZE);
 	return count;
