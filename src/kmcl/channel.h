@@ -21,6 +21,7 @@
 #include "partition/partition.h"
 #include "ring/ring.h"
 
+#include "kmcl/account.h"
 #include "kmcl/life.h"
 #include "kmcl/spin.h"
 #include "kmcl/tsan.h"
@@ -178,7 +179,6 @@ struct outgoing {
 	struct ring_writer ring;
 	struct outgoing_item *head;
 	struct outgoing_item **tail;
-	uint64_t answers;            /* bytes of incoming packets whose completions are queued */
 	struct partition_link *link; /* NULL: the other end wants no signals */
 	/* Bits to set in shared pages before, or instead of, a signal; NULL: none. */
 	_Atomic(uint64_t) *interrupt_bits;
@@ -540,6 +540,7 @@ NTSTATUS extdata_fill_mdl(PMDL mdl, const struct partition_pin *pin, uint32_t of
 /* info.c */
 
 void info_of_offer(const struct bus_offer *offer, struct kmcl_channel_info *info);
+void info_of_account(const struct account *account, bool host, struct kmcl_bus_info *info);
 
 /* dispatcher.c */
 
@@ -581,12 +582,7 @@ void host_close_done(struct channel *ch);
 NTSTATUS host_reference(HANDLE handle, HANDLE *mine, struct host **host);
 /* The channel's GPADL of that id; caller holds the host's lock. */
 struct host_gpadl *host_find_gpadl(struct channel *ch, uint32_t id);
-/* The account of a guest: what incoming packets of all its channels take of the host's memory. May
- * it be more? And that it is more, or less. */
-bool host_may_hold(struct host *host, size_t bytes);
-void host_hold(struct host *host, size_t bytes);
-void host_let_go(struct host *host, size_t bytes);
-extern _Atomic(size_t) host_items_max; /* 256 MiB, or less in tests */
+struct account *host_account(struct host *host);
 void host_enter(struct host *host);
 void host_leave(struct host *host); /* gives the bus the answers that are due */
 /* The bus is owed an answer about this one. */
@@ -620,6 +616,8 @@ struct guest *loopback_guest(void); /* NULL: nothing was offered yet */
 /* guest.c: the guest end */
 
 extern uint32_t guest_answer_timeout_ms; /* for tests, too */
+
+struct account *guest_account(struct guest *guest);
 
 NTSTATUS guest_open_loopback(const char *partition, struct guest **guest);
 struct channel *guest_take_waiting(struct guest *guest, struct channel *list);

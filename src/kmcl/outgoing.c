@@ -11,8 +11,6 @@
 #include <sched.h>
 #include <string.h>
 
-#define OUTGOING_ANSWERS_MAX (64u << 20)
-
 static void outgoing_flush(struct nt_deferred *deferred);
 static void packet_item_done(struct outgoing_item *item, NTSTATUS status);
 
@@ -140,11 +138,25 @@ static bool outgoing_is_packet(const struct outgoing_item *item)
 }
 
 /* What a queued completion keeps: the incoming packet that it answers. */
-static uint64_t outgoing_answer_size(struct outgoing_item *item)
+static uint32_t outgoing_answer_size(struct outgoing_item *item)
 {
 	return outgoing_is_packet(item)
 	               ? 0
 	               : CONTAINING_RECORD(item, struct incoming_packet, item)->size;
+}
+
+static void outgoing_charge(struct channel *ch, struct outgoing_item *item)
+{
+	uint32_t size = outgoing_answer_size(item);
+
+	if (size && !ch->server)
+		account_add(guest_account(ch->guest), ACCOUNT_ANSWERS, size);
+}
+
+static void outgoing_refund(struct channel *ch, uint32_t size)
+{
+	if (size && !ch->server)
+		account_subtract(guest_account(ch->guest), ACCOUNT_ANSWERS, size);
 }
 
 /*
@@ -152,14 +164,22 @@ static uint64_t outgoing_answer_size(struct outgoing_item *item)
  * other's reading): so a host that sends requests and reads no answers makes it queue them. There
  * is an end to that.
  */
-static bool outgoing_too_many_answers(const struct channel *ch, uint64_t before, uint64_t answers)
+static void outgoing_check_answers(struct channel *ch)
 {
-	return !ch->server && before <= OUTGOING_ANSWERS_MAX && answers > OUTGOING_ANSWERS_MAX;
+	uint64_t answers;
+
+	if (ch->server || atomic_load(&ch->in.failed))
+		return;
+	answers = atomic_load(&guest_account(ch->guest)->held[ACCOUNT_ANSWERS]);
+	if (answers <= account_max[ACCOUNT_ANSWERS])
+		return;
+	atomic_store(&ch->in.on, false);
+	channel_fault(ch, "unread answers (bytes)", account_max[ACCOUNT_ANSWERS], answers);
 }
 
 static void outgoing_append_locked(struct channel *ch, struct outgoing_item *item)
 {
-	ch->out.answers += outgoing_answer_size(item);
+	outgoing_charge(ch, item);
 	item->next = NULL;
 	*ch->out.tail = item;
 	ch->out.tail = &item->next;
@@ -321,7 +341,6 @@ void outgoing_answer(struct incoming_packet *packet, const void *buffer, uint32_
 	struct signal_target target = { 0 };
 	struct ring_fault fault = { 0 };
 	bool queued = false;
-	uint64_t before = 0, answers = 0;
 
 	item->done = outgoing_answer_done;
 	item->wire = (struct wire_packet){
@@ -340,12 +359,10 @@ void outgoing_answer(struct incoming_packet *packet, const void *buffer, uint32_
 		if (size)
 			memmove(packet->payload, buffer, size);
 		item->spans[0].base = packet->payload;
-		before = out->answers;
 		if (ch->server)
 			incoming_unsent_locked(packet);
 		outgoing_append_locked(ch, item);
 		queued = true;
-		answers = out->answers;
 	} else if (ring == RING_MALFORMED) {
 		fault = outgoing_fault_locked(out);
 	}
@@ -353,12 +370,12 @@ void outgoing_answer(struct incoming_packet *packet, const void *buffer, uint32_
 	outgoing_signal_end(ch, &target);
 	if (ring == RING_MALFORMED)
 		outgoing_fault(ch, &fault);
-	if (outgoing_too_many_answers(ch, before, answers))
-		channel_fault(ch, "unread answers (bytes)", OUTGOING_ANSWERS_MAX, answers);
-	if (queued)
-		outgoing_drain(ch);
-	else
+	if (!queued) {
 		incoming_free(packet);
+		return;
+	}
+	outgoing_check_answers(ch);
+	outgoing_drain(ch);
 }
 
 struct outgoing_list {
@@ -394,7 +411,7 @@ uint32_t outgoing_drain(struct channel *ch)
 	enum ring_status ring = RING_OK;
 	uint32_t count = 0;
 	bool signal = false, ends;
-	uint64_t answer;
+	uint32_t answer;
 
 	spin_lock(&out->lock);
 	while (outgoing_may_write_locked(out) && out->head) {
@@ -411,7 +428,7 @@ uint32_t outgoing_drain(struct channel *ch)
 		if (ring == RING_MALFORMED)
 			break;
 		outgoing_pop_locked(ch, next);
-		out->answers -= answer;
+		outgoing_refund(ch, answer);
 		count++;
 		if (answer)
 			outgoing_list_add(&answers, item);
@@ -526,9 +543,10 @@ struct outgoing_item *outgoing_take_queued(struct channel *ch)
 	list = out->head;
 	out->head = NULL;
 	out->tail = &out->head;
-	out->answers = 0;
 	atomic_store(&out->waiting, false);
 	spin_unlock(&out->lock);
+	for (struct outgoing_item *item = list; item; item = item->next)
+		outgoing_refund(ch, outgoing_answer_size(item));
 	return list;
 }
 
