@@ -37,6 +37,8 @@
 #define DOOR_TEXT_MAX     240u
 #define DOOR_RIGHTS_MAX   253u /* descriptors in one message, as the kernel has it (SCM_MAX_FD) */
 
+extern uint32_t door_children_max; /* DOOR_CHILDREN_MAX, or less in tests */
+
 enum door_state {
 	DOOR_FREE,
 	DOOR_VISITING, /* a porter: no HELLO yet */

@@ -21,6 +21,8 @@
 #define LOOK_MS            100 /* at those that should end soon */
 #define SIGNALFD_MASK_SIZE 8L  /* the kernel's sigset_t */
 
+uint32_t door_children_max = DOOR_CHILDREN_MAX;
+
 struct doorman {
 	struct door_board *board;
 	struct {
@@ -70,9 +72,9 @@ static uint32_t free_child(const struct doorman *d)
 {
 	uint32_t i = 0;
 
-	while (i < DOOR_CHILDREN_MAX && d->children[i].pid)
+	while (i < door_children_max && d->children[i].pid)
 		i++;
-	return i;
+	return i < door_children_max ? i : DOOR_CHILDREN_MAX;
 }
 
 static _Noreturn void undertaker_run(int leash)
