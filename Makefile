@@ -2,9 +2,12 @@
 # The front door. Meson and ninja do the work; this finds them, and names what there is to do.
 BUILD ?= build
 PREFIX ?= /usr/local
+LIBDIR ?= lib
 MESON_ARGS ?=
 SECONDS ?= 60
 STEPS ?=
+# Recipes read these from the environment, in quotes: a path may have spaces in it.
+export BUILD PREFIX LIBDIR MESON_ARGS
 
 all: build
 
@@ -19,39 +22,34 @@ help:
 	@echo 'make docs       docs/api-status.md from the tests; check that the documents are current'
 	@echo 'make lint       layout (clang-format), who includes whom, freestanding core'
 	@echo 'make install    install under PREFIX=$(PREFIX)'
+	@echo 'make uninstall  remove what make install put there'
 	@echo 'make fuzz       run every fuzz target for SECONDS=$(SECONDS)'
 	@echo 'make clean      remove the builds'
 
 packages-%:
 	@scripts/packages $*
 
-$(BUILD)/build.ninja: | packages-build
-	@meson setup $(BUILD) -Dtests=false $(MESON_ARGS) >$(BUILD).log 2>&1 || { cat $(BUILD).log >&2; exit 1; }
-	@rm -f $(BUILD).log
-
-build: $(BUILD)/build.ninja
-	@ninja -C $(BUILD) --quiet
+build: packages-build
+	@scripts/build "$$BUILD"
 
 demo: build
-	@$(BUILD)/cli/kmcl demo
+	@"$$BUILD/cli/kmcl" demo
 
 demo-linux: packages-guest build
-	@scripts/demo-linux --kmcl $(BUILD)/cli/kmcl
+	@scripts/demo-linux --kmcl "$$BUILD/cli/kmcl"
 
 check: packages-build packages-check packages-guest
 	@scripts/check $(STEPS)
 
 test: packages-check build
-	@meson configure $(BUILD) -Dtests=true
-	@meson test -C $(BUILD) --print-errorlogs
+	@meson configure "$$BUILD" -Dtests=true
+	@meson test -C "$$BUILD" --print-errorlogs
 
 bench: packages-bench packages-build
 	@scripts/bench
 
 bench-guest: packages-build packages-guest
-	@[ -f build-bench-guest/build.ninja ] || \
-		meson setup build-bench-guest --buildtype=release -Dtests=false >/dev/null
-	@ninja -C build-bench-guest --quiet cli/kmcl
+	@MESON_ARGS=--buildtype=release scripts/build build-bench-guest cli/kmcl
 	@bench/guest
 
 docs: packages-check
@@ -64,10 +62,13 @@ fuzz: packages-build packages-check
 	@scripts/fuzz --seconds $(SECONDS)
 
 install: build
-	@meson configure $(BUILD) -Dprefix=$(abspath $(PREFIX))
-	@meson install -C $(BUILD)
+	@meson configure "$$BUILD" -Dprefix="$$(realpath -m -- "$$PREFIX")" -Dlibdir="$$LIBDIR"
+	@meson install -C "$$BUILD"
+
+uninstall:
+	@scripts/uninstall "$$BUILD"
 
 clean:
-	rm -rf $(BUILD) build-*
+	rm -rf "$$BUILD" build-*
 
-.PHONY: all help build demo demo-linux check test bench bench-guest docs lint fuzz install clean packages-%
+.PHONY: all help build demo demo-linux check test bench bench-guest docs lint fuzz install uninstall clean packages-%

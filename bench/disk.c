@@ -9,8 +9,8 @@
 
 #include "bench.h"
 
-#include "storvsc.h"
-#include "storvsp.h"
+#include "scsi/storvsc.h"
+#include <kmcl/disk.h>
 
 #include <ntddk.h>
 #include <kmcl/kmcl.h>
@@ -96,8 +96,9 @@ static void poll_always(void)
 
 static void host_main(const char *uri, const char *path)
 {
-	struct storvsp_options options = { .instance = instance };
-	struct storvsp *controller;
+	struct kmcl_scsi_options options = { .size = sizeof(options),
+		                             .instance = kmcl_guid_of_nt(instance) };
+	struct kmcl_scsi *controller;
 	char why[256] = "";
 	HANDLE vmbus;
 
@@ -105,10 +106,13 @@ static void host_main(const char *uri, const char *path)
 	pin(1);
 	poll_always();
 	check(kmcl_host_open(uri, &vmbus), "becoming the host");
-	check(storvsp_create(vmbus, &options, &controller), "making a controller");
-	check(storvsp_add_disk(controller, 0, 0, path,
-	                       &(struct storvsp_disk_options){ .read_only = true }, why,
-	                       sizeof(why)),
+	check(kmcl_scsi_create(kmcl_host_of_handle(vmbus), &options, &controller),
+	      "making a controller");
+	check(kmcl_scsi_add_disk(
+		      controller, 0, 0, path,
+		      &(struct kmcl_disk_options){ .size = sizeof(struct kmcl_disk_options),
+	                                           .read_only = true },
+		      why, sizeof(why)),
 	      why);
 	if (write(STDOUT_FILENO, "", 1) != 1)
 		exit(1);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Lists of channels, as lsvmbus shows them on Linux, and more. */
 #include "cli.h"
-#include "echo.h"
-#include "storvsc_protocol.h"
+#include "echo/echo.h"
+#include "scsi/storvsc_protocol.h"
 
 #include <string.h>
 

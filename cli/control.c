@@ -27,8 +27,8 @@ static struct {
 static int run_ls(struct control_reply *reply, int argc, char **argv)
 {
 	struct kmcl_channel_info *channels;
-	struct kmcl_bus_info bus;
-	uint32_t count, capacity = kmcl_host_channels(services_vmbus(), NULL, 0);
+	struct kmcl_bus_info bus = { .size = sizeof(bus) };
+	uint32_t count, capacity = kmcl_host_channels(kmcl_host_handle(services_host()), NULL, 0);
 	int verbose = 0;
 
 	for (int i = 0; i < argc; i++) {
@@ -37,11 +37,11 @@ static int run_ls(struct control_reply *reply, int argc, char **argv)
 		verbose++;
 	}
 	channels = calloc(capacity + 1, sizeof(*channels));
-	if (!channels || !NT_SUCCESS(kmcl_host_info(services_vmbus(), &bus))) {
+	if (!channels || kmcl_host_query(services_host(), &bus)) {
 		free(channels);
 		return control_refuse(reply, "the channels cannot be listed");
 	}
-	count = kmcl_host_channels(services_vmbus(), channels, capacity);
+	count = kmcl_host_channels(kmcl_host_handle(services_host()), channels, capacity);
 	if (count > capacity)
 		count = capacity;
 	channels_print(reply->out, reply->json, verbose, &bus, channels, count);

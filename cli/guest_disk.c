@@ -2,7 +2,7 @@
 /* kmcl guest disk: what the disks are, and their data from, to and against files. */
 #include "cli.h"
 #include "pump.h"
-#include "storvsc.h"
+#include "scsi/storvsc.h"
 
 #include <errno.h>
 #include <fcntl.h>

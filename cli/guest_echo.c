@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* kmcl guest echo: round trips, or packets one way, through the echo service. */
 #include "cli.h"
-#include "echo.h"
+#include "echo/echo.h"
 
 #include <getopt.h>
 #include <stdlib.h>

@@ -101,9 +101,9 @@ static const struct control_command no_commands[] = { { 0 } };
 /* Whom the host has met beside its guest. */
 static void print_visitors(void)
 {
-	struct kmcl_bus_info bus;
+	struct kmcl_bus_info bus = { .size = sizeof(bus) };
 
-	if (!NT_SUCCESS(kmcl_host_info(services_vmbus(), &bus)) || !bus.visitors_refused)
+	if (kmcl_host_query(services_host(), &bus) || !bus.visitors_refused)
 		return;
 	printf("%llu of %llu visitors refused", (unsigned long long)bus.visitors_refused,
 	       (unsigned long long)bus.visitors);

@@ -4,7 +4,7 @@
 
 /* Moves a range of a disk with several requests in flight, handing out the data in order. */
 
-#include "storvsc.h"
+#include "scsi/storvsc.h"
 
 struct progress;
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "service.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +13,7 @@ static const struct service *const services[] = { &disk_service, &net_service, &
 #define OPTIONS_MAX  64u
 #define FIRST_OPTION 1024 /* values of options without a letter */
 
-static HANDLE vmbus;
+static struct kmcl_host *host;
 static bool opened[COUNT];
 static uint32_t version_max;
 static uint64_t memory_max;
@@ -86,7 +87,7 @@ bool services_wanted(void)
 
 static int open_one(size_t i)
 {
-	int code = services[i]->open(vmbus);
+	int code = services[i]->open(host);
 
 	opened[i] = code == EXIT_OK;
 	return code;
@@ -130,18 +131,18 @@ bool services_monitored(void)
 
 int services_open(const char *uri)
 {
-	struct kmcl_host_options host = { .size = sizeof(host),
-		                          .version_max = version_max,
-		                          .memory_max = memory_max };
-	NTSTATUS status = kmcl_host_open_ex(uri, &host, &vmbus);
-	int code = EXIT_OK;
+	struct kmcl_host_options own = { .size = sizeof(own),
+		                         .version_max = version_max,
+		                         .memory_max = memory_max };
+	int error = kmcl_host_create(uri, &own, &host), code = EXIT_OK;
 
-	if (!NT_SUCCESS(status)) {
-		vmbus = NULL;
-		if (status == STATUS_INVALID_PARAMETER_2)
-			cli_error("--version-max: no such version of VMBus");
+	if (error) {
+		if (error == -EINVAL && version_max)
+			cli_error(
+				"%s: no such partition, or --version-max: no such version of VMBus",
+				uri);
 		else
-			cli_error("%s: %s", uri, cli_status(status));
+			cli_error("%s: %s", uri, strerror(-error));
 		return EXIT_FAILED;
 	}
 	for (size_t i = 0; i < COUNT && !code; i++)
@@ -156,14 +157,13 @@ void services_close(void)
 {
 	for (size_t i = COUNT; i-- > 0;)
 		close_one(i);
-	if (vmbus)
-		ZwClose(vmbus);
-	vmbus = NULL;
+	kmcl_host_destroy(host);
+	host = NULL;
 }
 
-HANDLE services_vmbus(void)
+struct kmcl_host *services_host(void)
 {
-	return vmbus;
+	return host;
 }
 
 void services_print(bool json)

@@ -41,7 +41,7 @@ struct service {
 	const struct service_option *options;   /* the last has no name */
 	const struct control_command *commands; /* likewise */
 	bool (*wanted)(void);
-	int (*open)(HANDLE vmbus); /* an exit code; what is wrong is said */
+	int (*open)(struct kmcl_host *host); /* an exit code; what is wrong is said */
 	void (*close)(void);
 	void (*withdraw)(void); /* before close() under a running guest; NULL: nothing */
 	void (*print)(struct control_reply *reply); /* statistics; NULL: it keeps none */
@@ -77,7 +77,7 @@ bool services_monitored(void);
  * nothing is open then. */
 int services_open(const char *uri);
 void services_close(void);
-HANDLE services_vmbus(void);
+struct kmcl_host *services_host(void);
 void services_print(bool json);
 
 /* "rescind", "offer" and what the services know. */

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "service.h"
-#include "storvsp.h"
+
+#include <kmcl/disk.h>
 
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#define DISKS_MAX (STORVSP_TARGETS * STORVSP_LUNS)
+#define DISKS_MAX (KMCL_SCSI_TARGETS * KMCL_SCSI_LUNS)
 
 struct disk_spec {
 	char path[4096];
@@ -14,13 +15,13 @@ struct disk_spec {
 	uint64_t target, lun;
 	bool lun_given;
 	bool cd;
-	struct storvsp_disk_options options;
+	struct kmcl_disk_options options;
 };
 
 static struct disk_spec disks[DISKS_MAX];
 static uint32_t disk_count;
 static uint64_t subchannels = 4, queue_depth = 256;
-static struct storvsp *scsi;
+static struct kmcl_scsi *scsi;
 
 /* ---- options ---- */
 
@@ -37,9 +38,9 @@ static bool disk_option(struct disk_spec *d, const char *option)
 	if (!strcmp(option, "force"))
 		return d->options.force = true;
 	if (!strncmp(option, "target=", 7))
-		return cli_parse_size(option + 7, 0, STORVSP_TARGETS - 1, &d->target);
+		return cli_parse_size(option + 7, 0, KMCL_SCSI_TARGETS - 1, &d->target);
 	if (!strncmp(option, "lun=", 4))
-		return d->lun_given = cli_parse_size(option + 4, 0, STORVSP_LUNS - 1, &d->lun);
+		return d->lun_given = cli_parse_size(option + 4, 0, KMCL_SCSI_LUNS - 1, &d->lun);
 	if (!strncmp(option, "block=", 6)) {
 		if (!cli_parse_size(option + 6, 512, 4096, &block))
 			return false;
@@ -59,6 +60,7 @@ static bool disk_parse(const char *text, struct disk_spec *d, char *why, size_t 
 	char *option, *rest;
 
 	memset(d, 0, sizeof(*d));
+	d->options.size = sizeof(d->options);
 	if (strlen(text) >= sizeof(d->path)) {
 		snprintf(why, why_size, "the name is too long");
 		return false;
@@ -92,8 +94,8 @@ static int take_disk(const char *command, const char *argument)
 
 static int take_subchannels(const char *command, const char *argument)
 {
-	if (!cli_parse_size(argument, 0, STORVSP_SUBCHANNELS, &subchannels))
-		return cli_usage(command, "--subchannels takes 0 to %u", STORVSP_SUBCHANNELS);
+	if (!cli_parse_size(argument, 0, KMCL_SCSI_SUBCHANNELS, &subchannels))
+		return cli_usage(command, "--subchannels takes 0 to %u", KMCL_SCSI_SUBCHANNELS);
 	return EXIT_OK;
 }
 
@@ -139,22 +141,21 @@ static bool disk_insert(struct disk_spec *d, char *why, size_t why_size)
 	}
 	if (*d->serial)
 		d->options.serial = d->serial;
-	if (d->lun >= STORVSP_LUNS) {
+	if (d->lun >= KMCL_SCSI_LUNS) {
 		snprintf(why, why_size, "%.128s: target %llu is full", d->path,
 		         (unsigned long long)d->target);
 		return false;
 	}
 	if (d->cd)
-		return NT_SUCCESS(storvsp_add_cd(scsi, (uint8_t)d->target, (uint8_t)d->lun, d->path,
-		                                 d->options.serial, why, why_size));
-	return NT_SUCCESS(storvsp_add_disk(scsi, (uint8_t)d->target, (uint8_t)d->lun, d->path,
-	                                   &d->options, why, why_size));
+		return !kmcl_scsi_add_cd(scsi, (uint8_t)d->target, (uint8_t)d->lun, d->path,
+		                         d->options.serial, why, why_size);
+	return !kmcl_scsi_add_disk(scsi, (uint8_t)d->target, (uint8_t)d->lun, d->path, &d->options,
+	                           why, why_size);
 }
 
 static void close_disks(void)
 {
-	if (scsi)
-		storvsp_destroy(scsi);
+	kmcl_scsi_destroy(scsi);
 	scsi = NULL;
 }
 
@@ -168,16 +169,16 @@ static void close_disks(void)
 
 static void withdraw_disks(void)
 {
-	struct storvsp_statistics before, now;
+	struct kmcl_scsi_statistics before, now = { .size = sizeof(now) };
 	unsigned int quiet = 0, passed = 0;
 
 	for (uint32_t i = 0; i < disk_count; i++)
-		storvsp_remove_unit(scsi, (uint8_t)disks[i].target, (uint8_t)disks[i].lun);
-	storvsp_statistics(scsi, &now);
+		kmcl_scsi_remove(scsi, (uint8_t)disks[i].target, (uint8_t)disks[i].lun);
+	kmcl_scsi_get_statistics(scsi, &now);
 	while (quiet < QUIET_MS && passed < NOTICE_MS) {
 		before = now;
 		usleep(50000);
-		storvsp_statistics(scsi, &now);
+		kmcl_scsi_get_statistics(scsi, &now);
 		quiet = now.requests == before.requests ? quiet + 50 : 0;
 		passed += 50;
 	}
@@ -190,22 +191,21 @@ static void say_lost(void *context, uint8_t target, uint8_t lun, int error)
 	          target, lun, strerror(error), target, lun);
 }
 
-static int open_disks(HANDLE vmbus)
+static int open_disks(struct kmcl_host *host)
 {
-	struct storvsp_options controller = {
+	struct kmcl_scsi_options controller = {
+		.size = sizeof(controller),
+		.instance = kmcl_guid_from_name("kmcl host scsi 0"),
 		.subchannels = (uint16_t)subchannels,
 		.queue_depth = (uint32_t)queue_depth,
 		.monitored = services_monitored(),
 		.lost = say_lost,
 	};
 	char why[512];
-	NTSTATUS status;
+	int error = kmcl_scsi_create(host, &controller, &scsi);
 
-	cli_make_guid("kmcl host scsi 0", &controller.instance);
-	status = storvsp_create(vmbus, &controller, &scsi);
-	if (!NT_SUCCESS(status)) {
-		scsi = NULL;
-		cli_error("cannot offer disks: %s", cli_status(status));
+	if (error) {
+		cli_error("cannot offer disks: %s", strerror(-error));
 		return EXIT_FAILED;
 	}
 	for (uint32_t i = 0; i < disk_count; i++) {
@@ -218,7 +218,7 @@ static int open_disks(HANDLE vmbus)
 	return EXIT_OK;
 }
 
-static void print_json(FILE *out, const struct storvsp_statistics *st)
+static void print_json(FILE *out, const struct kmcl_scsi_statistics *st)
 {
 	struct json j;
 
@@ -241,11 +241,11 @@ static void print_json(FILE *out, const struct storvsp_statistics *st)
 
 static void print_disks(struct control_reply *reply)
 {
-	struct storvsp_statistics st;
+	struct kmcl_scsi_statistics st = { .size = sizeof(st) };
 
 	if (!scsi)
 		return;
-	storvsp_statistics(scsi, &st);
+	kmcl_scsi_get_statistics(scsi, &st);
 	if (reply->json) {
 		print_json(reply->out, &st);
 		return;
@@ -301,16 +301,21 @@ static struct disk_spec *disk_at(const char *place)
 	return NULL;
 }
 
+static int answer_error(struct control_reply *reply, int error)
+{
+	return error ? control_refuse(reply, "%s", strerror(-error)) : EXIT_OK;
+}
+
 static int run_remove(struct control_reply *reply, int argc, char **argv)
 {
 	struct disk_spec *d = argc == 1 ? disk_at(argv[0]) : NULL;
-	NTSTATUS status;
+	int error;
 
 	if (!d || !scsi)
 		return control_refuse(reply, "no disk at '%s'", argc ? argv[0] : "");
-	status = storvsp_remove_unit(scsi, (uint8_t)d->target, (uint8_t)d->lun);
-	if (!NT_SUCCESS(status))
-		return control_refuse(reply, "%s", cli_status(status));
+	error = kmcl_scsi_remove(scsi, (uint8_t)d->target, (uint8_t)d->lun);
+	if (error)
+		return answer_error(reply, error);
 	*d = disks[--disk_count];
 	return EXIT_OK;
 }
@@ -325,23 +330,18 @@ static struct disk_spec *named_disk(struct control_reply *reply, int argc, char 
 	return scsi ? d : NULL;
 }
 
-static int answer_status(struct control_reply *reply, NTSTATUS status)
-{
-	return NT_SUCCESS(status) ? EXIT_OK : control_refuse(reply, "%s", cli_status(status));
-}
-
 static int run_fail(struct control_reply *reply, int argc, char **argv)
 {
 	struct disk_spec *d = named_disk(reply, argc, argv);
-	struct storvsp_fault fault = { .reads = true, .writes = true };
+	struct kmcl_scsi_fault fault = { .size = sizeof(fault), .reads = true, .writes = true };
 
 	if (!d)
 		return EXIT_FAILED;
 	if (argc != 3 || !cli_parse_size(argv[1], 0, UINT64_MAX, &fault.lba) ||
 	    !cli_parse_size(argv[2], 1, UINT64_MAX, &fault.count))
 		return control_refuse(reply, "disk fail takes a place, a block, and how many");
-	return answer_status(reply,
-	                     storvsp_inject(scsi, (uint8_t)d->target, (uint8_t)d->lun, &fault));
+	return answer_error(reply,
+	                    kmcl_scsi_inject(scsi, (uint8_t)d->target, (uint8_t)d->lun, &fault));
 }
 
 static int run_heal(struct control_reply *reply, int argc, char **argv)
@@ -350,22 +350,20 @@ static int run_heal(struct control_reply *reply, int argc, char **argv)
 
 	if (!d)
 		return EXIT_FAILED;
-	return answer_status(reply, storvsp_heal(scsi, (uint8_t)d->target, (uint8_t)d->lun));
+	return answer_error(reply, kmcl_scsi_heal(scsi, (uint8_t)d->target, (uint8_t)d->lun));
 }
 
 static int run_insert(struct control_reply *reply, int argc, char **argv)
 {
 	struct disk_spec *d = named_disk(reply, argc, argv);
-	NTSTATUS status;
 
 	if (!d)
 		return EXIT_FAILED;
 	if (argc != 2 || strlen(argv[1]) >= sizeof(d->path))
 		return control_refuse(reply, "cd insert takes a place and an image");
-	status = storvsp_cd_insert(scsi, (uint8_t)d->target, (uint8_t)d->lun, argv[1], reply->why,
-	                           sizeof(reply->why));
-	if (!NT_SUCCESS(status))
-		return *reply->why ? EXIT_FAILED : answer_status(reply, status);
+	if (kmcl_scsi_insert(scsi, (uint8_t)d->target, (uint8_t)d->lun, argv[1], reply->why,
+	                     sizeof(reply->why)))
+		return EXIT_FAILED;
 	strcpy(d->path, argv[1]);
 	return EXIT_OK;
 }
@@ -377,23 +375,23 @@ static int run_eject(struct control_reply *reply, int argc, char **argv)
 
 	if (!d)
 		return EXIT_FAILED;
-	return answer_status(reply,
-	                     storvsp_cd_eject(scsi, (uint8_t)d->target, (uint8_t)d->lun, force));
+	return answer_error(reply,
+	                    kmcl_scsi_eject(scsi, (uint8_t)d->target, (uint8_t)d->lun, force));
 }
 
 static int run_list(struct control_reply *reply, int argc, char **argv)
 {
 	for (uint32_t i = 0; i < disk_count; i++) {
 		const struct disk_spec *d = &disks[i];
-		int lost = 0;
+		struct kmcl_scsi_unit unit = { .size = sizeof(unit) };
 
 		if (scsi)
-			storvsp_lost(scsi, (uint8_t)d->target, (uint8_t)d->lun, &lost);
+			kmcl_scsi_query(scsi, (uint8_t)d->target, (uint8_t)d->lun, &unit);
 		fprintf(reply->out, "%llu:%llu %s%s%s", (unsigned long long)d->target,
 		        (unsigned long long)d->lun, d->path, d->cd ? " CD" : "",
 		        d->options.read_only ? " read-only" : "");
-		if (lost)
-			fprintf(reply->out, " lost data: %s", strerror(lost));
+		if (unit.lost)
+			fprintf(reply->out, " lost data: %s", strerror(unit.lost));
 		fputc('\n', reply->out);
 	}
 	return EXIT_OK;

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "echo.h"
 #include "service.h"
 
+#include <kmcl/echo.h>
+#include <string.h>
+
 static bool wanted;
-static struct echo_service *service;
+static struct kmcl_echo *echo;
 
 static int take_echo(const char *command, const char *argument)
 {
@@ -21,25 +23,23 @@ static bool is_wanted(void)
 	return wanted;
 }
 
-static int open_service(HANDLE vmbus)
+static int open_service(struct kmcl_host *host)
 {
-	struct echo_service_options echo = { .monitored = services_monitored() };
-	NTSTATUS status;
+	struct kmcl_echo_options own = { .size = sizeof(own),
+		                         .instance = kmcl_guid_from_name("kmcl host echo 0"),
+		                         .monitored = services_monitored() };
+	int error = kmcl_echo_create(host, &own, &echo);
 
-	cli_make_guid("kmcl host echo 0", &echo.instance);
-	status = echo_service_create(vmbus, &echo, &service);
-	if (NT_SUCCESS(status))
+	if (!error)
 		return EXIT_OK;
-	service = NULL;
-	cli_error("cannot offer the echo service: %s", cli_status(status));
+	cli_error("cannot offer the echo service: %s", strerror(-error));
 	return EXIT_FAILED;
 }
 
 static void close_service(void)
 {
-	if (service)
-		echo_service_destroy(service);
-	service = NULL;
+	kmcl_echo_destroy(echo);
+	echo = NULL;
 }
 
 const struct service echo_service = {

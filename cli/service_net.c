@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* A network adapter. */
-#include "netvsp.h"
 #include "service.h"
 
+#include <kmcl/net.h>
 #include <string.h>
 
 #define FORWARDS_MAX 32u
@@ -16,7 +16,7 @@ static struct {
 	uint64_t queues;
 	uint8_t address[6];
 } spec = { .queues = 4 };
-static struct netvsp *adapter;
+static struct kmcl_net *adapter;
 
 /* ---- options ---- */
 
@@ -41,7 +41,7 @@ static bool net_option(const char *option)
 		return true;
 	}
 	if (!strncmp(option, "queues=", 7))
-		return cli_parse_size(option + 7, 1, NETVSP_QUEUES, &spec.queues);
+		return cli_parse_size(option + 7, 1, KMCL_NET_QUEUES, &spec.queues);
 	if (!strncmp(option, "mac=", 4))
 		return parse_address(option + 4);
 	return false;
@@ -82,58 +82,57 @@ static bool is_wanted(void)
 
 /* ---- opening and closing ---- */
 
-static bool open_backend(struct net_backend **backend, char *why, size_t why_size)
+static int open_backend(struct kmcl_net_backend **backend, char *why, size_t why_size)
 {
-	static const struct net_slirp_options user;
+	int error;
 
 	if (spec.tap)
-		return net_tap_create(spec.tap, backend, why, why_size);
-	if (!net_slirp_create(&user, backend, why, why_size))
-		return false;
-	for (uint32_t i = 0; i < spec.forward_count; i++)
-		if (!net_slirp_forward(*backend, spec.forwards[i], why, why_size)) {
-			(*backend)->ops->destroy(*backend);
-			return false;
-		}
-	return true;
+		return kmcl_net_tap_create(spec.tap, backend, why, why_size);
+	error = kmcl_net_user_create(NULL, backend, why, why_size);
+	if (error)
+		return error;
+	for (uint32_t i = 0; i < spec.forward_count && !error; i++)
+		error = kmcl_net_user_forward(*backend, spec.forwards[i], why, why_size);
+	if (error)
+		kmcl_net_backend_destroy(*backend);
+	return error;
 }
 
-static int open_adapter(HANDLE vmbus)
+static int open_adapter(struct kmcl_host *host)
 {
-	struct netvsp_options adapter_options = { .queues = (uint16_t)spec.queues,
-		                                  .monitored = services_monitored() };
+	struct kmcl_net_options own = { .size = sizeof(own),
+		                        .instance = kmcl_guid_from_name("kmcl host net 0"),
+		                        .queues = (uint16_t)spec.queues,
+		                        .monitored = services_monitored() };
 	char why[256] = "";
-	NTSTATUS status;
+	int error;
 
-	if (!open_backend(&adapter_options.backend, why, sizeof(why))) {
+	if (open_backend(&own.backend, why, sizeof(why))) {
 		cli_error("--net: %s", why);
 		return EXIT_FAILED;
 	}
-	memcpy(adapter_options.address, spec.address, sizeof(spec.address));
-	cli_make_guid("kmcl host net 0", &adapter_options.instance);
-	status = netvsp_create(vmbus, &adapter_options, &adapter);
-	if (NT_SUCCESS(status))
+	memcpy(own.address, spec.address, sizeof(spec.address));
+	error = kmcl_net_create(host, &own, &adapter);
+	if (!error)
 		return EXIT_OK;
-	adapter = NULL;
-	cli_error("cannot offer the network adapter: %s", cli_status(status));
+	cli_error("cannot offer the network adapter: %s", strerror(-error));
 	return EXIT_FAILED;
 }
 
 static void close_adapter(void)
 {
-	if (adapter)
-		netvsp_destroy(adapter);
+	kmcl_net_destroy(adapter);
 	adapter = NULL;
 }
 
 static void print_adapter(struct control_reply *reply)
 {
-	struct netvsp_statistics s;
+	struct kmcl_net_statistics s = { .size = sizeof(s) };
 	struct json j;
 
 	if (!adapter)
 		return;
-	netvsp_statistics(adapter, &s);
+	kmcl_net_get_statistics(adapter, &s);
 	if (!reply->json) {
 		fprintf(reply->out,
 		        "link %s; %llu frames (%llu bytes) from the guest, %llu dropped; %llu "
@@ -162,7 +161,7 @@ static int set_link(struct control_reply *reply, bool up)
 {
 	if (!adapter)
 		return control_refuse(reply, "there is no network adapter");
-	netvsp_set_link(adapter, up);
+	kmcl_net_set_link(adapter, up);
 	return EXIT_OK;
 }
 

@@ -6,8 +6,8 @@
  *
  * Input: one byte: the component; then steps: one byte of what to do, two of length, and a message.
  */
-#include "ic_session.h"
-#include "kvp_message.h"
+#include "ic/ic_session.h"
+#include "ic/kvp_message.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -25,7 +25,7 @@ static void check_string(const char *text, size_t capacity)
 	CHECK(memchr(text, 0, capacity));
 }
 
-static void check_value(const struct kvp_value *value)
+static void check_value(const struct kmcl_kvp_value *value)
 {
 	union kvp_message again;
 
@@ -36,7 +36,7 @@ static void check_value(const struct kvp_value *value)
 
 static void check_ip(const union kvp_message *m, uint32_t size, uint32_t version)
 {
-	struct kvp_ip_info info;
+	struct kmcl_kvp_ip_info info;
 	struct kvp_fault fault = { 0 };
 	union kvp_message again;
 
@@ -60,8 +60,8 @@ static void check_kvp(const struct ic_session *s, const struct ic_answer *a)
 {
 	union kvp_message *m = calloc(1, sizeof(*m));
 	uint32_t size = a->size < sizeof(*m) ? a->size : sizeof(*m);
-	struct kvp_entry entry;
-	struct kvp_value value;
+	struct kmcl_kvp_entry entry;
+	struct kmcl_kvp_value value;
 	struct kvp_fault fault = { 0 };
 
 	CHECK(m);

@@ -7,9 +7,10 @@
  * Input: steps, a byte that says which and what belongs to it; see step().
  */
 #include "channel.h"
-#include "netvsc_protocol.h"
-#include "netvsp.h"
-#include "rndis.h"
+#include "net/netvsc_protocol.h"
+#include <kmcl/net.h>
+#include <kmcl/net_backend.h>
+#include "net/rndis.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -31,7 +32,7 @@ static const GUID instance = { 0x6e6574, 1, 2, { 3 } };
 static struct {
 	HANDLE vmbus;
 	PDEVICE_OBJECT bus;
-	struct netvsp *adapter;
+	struct kmcl_net *adapter;
 	VMBCHANNEL client;
 	uint8_t *receive, *send, *external;
 	uint32_t receive_gpadl, send_gpadl;
@@ -40,8 +41,8 @@ static struct {
 	uint32_t held_count;
 	bool hold;
 	/* the back end */
-	struct net_port *port;
-	enum net_result result;
+	struct kmcl_net_port *port;
+	enum kmcl_net_result result;
 	void *kept[HELD_MAX];
 	uint32_t kept_count;
 	bool negotiated; /* once an input: it takes other threads a while */
@@ -49,18 +50,18 @@ static struct {
 
 /* ---- the back end ---- */
 
-static bool plug_start(struct net_backend *backend, struct net_port *port)
+static bool plug_start(struct kmcl_net_backend *backend, struct kmcl_net_port *port)
 {
 	fuzz.port = port;
 	return true;
 }
 
-static enum net_result plug_send(struct net_backend *backend, const struct net_frame *frame,
-                                 void *request)
+static enum kmcl_net_result plug_send(struct kmcl_net_backend *backend,
+                                      const struct kmcl_net_frame *frame, void *request)
 {
 	uint32_t i, k, total = 0;
 
-	must(frame->count > 0 && frame->count <= NET_FRAME_PIECES + 1);
+	must(frame->count > 0 && frame->count <= KMCL_NET_FRAME_PIECES + 1);
 	for (i = 0; i < frame->count; i++) {
 		total += (uint32_t)frame->iov[i].iov_len;
 		for (k = 0; k < frame->iov[i].iov_len; k++)
@@ -70,18 +71,18 @@ static enum net_result plug_send(struct net_backend *backend, const struct net_f
 	must(!frame->checksum_start ||
 	     frame->checksum_start + frame->checksum_offset + 2u <= frame->iov[0].iov_len);
 	must(!frame->segment || frame->header_size <= frame->iov[0].iov_len);
-	if (fuzz.result == NET_LATER && fuzz.kept_count == HELD_MAX)
-		return NET_DROPPED;
-	if (fuzz.result == NET_LATER)
+	if (fuzz.result == KMCL_NET_LATER && fuzz.kept_count == HELD_MAX)
+		return KMCL_NET_DROPPED;
+	if (fuzz.result == KMCL_NET_LATER)
 		fuzz.kept[fuzz.kept_count++] = request;
 	return fuzz.result;
 }
 
-static void plug_resume(struct net_backend *backend)
+static void plug_resume(struct kmcl_net_backend *backend)
 {
 }
 
-static void plug_destroy(struct net_backend *backend)
+static void plug_destroy(struct kmcl_net_backend *backend)
 {
 }
 
@@ -91,9 +92,9 @@ static void give_back_kept(void)
 		fuzz.port->ops->sent(fuzz.port, fuzz.kept[--fuzz.kept_count]);
 }
 
-static const struct net_backend_ops plain = { "plain",   0,           plug_start,
-	                                      plug_send, plug_resume, plug_destroy };
-static struct net_backend plug = { &plain };
+static const struct kmcl_net_backend_ops plain = { "plain",   0,           plug_start,
+	                                           plug_send, plug_resume, plug_destroy };
+static struct kmcl_net_backend plug = { &plain };
 
 /* ---- the guest ---- */
 
@@ -185,7 +186,7 @@ static void say(const void *message, uint32_t size, uint32_t external)
 	must(NT_SUCCESS(VmbPacketSend(packet, (void *)(uintptr_t)message, size, mdl,
 	                              VMBUS_CHANNEL_FORMAT_FLAG_WAIT_FOR_COMPLETION)));
 	atomic_fetch_add(&fuzz.sent, 1);
-	if (fuzz.result == NET_LATER || fuzz.kept_count)
+	if (fuzz.result == KMCL_NET_LATER || fuzz.kept_count)
 		kmcl_dispatch(0); /* it may be kept, and what comes after it with it */
 	else
 		wait_for(&fuzz.answered, fuzz.sent);
@@ -205,9 +206,9 @@ static void open_channel(void)
 
 static void close_channel(void)
 {
-	struct netvsp_statistics s;
+	struct kmcl_net_statistics s = { .size = sizeof(s) };
 
-	fuzz.result = NET_DONE;
+	fuzz.result = KMCL_NET_DONE;
 	fuzz.hold = false;
 	give_back_kept();
 	kmcl_dispatch(0);
@@ -217,7 +218,7 @@ static void close_channel(void)
 	kmcl_dispatch(0);
 	complete_held();
 	VmbChannelDisable(fuzz.client);
-	netvsp_statistics(fuzz.adapter, &s);
+	kmcl_net_get_statistics(fuzz.adapter, &s);
 	must(!s.ready && !s.subchannels);
 }
 
@@ -244,16 +245,17 @@ static void log_nothing(void *context, enum kmcl_log_level level, const char *ch
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
 	struct kmcl_dispatch_settings settings = { .size = sizeof(settings), .embedded = 1 };
-	const struct netvsp_options options = { .instance = instance,
-		                                .queues = 2,
-		                                .backend = &plug };
+	const struct kmcl_net_options options = { .size = sizeof(options),
+		                                  .instance = kmcl_guid_of_nt(instance),
+		                                  .queues = 2,
+		                                  .backend = &plug };
 
 	setenv("KMCL_RAM_MB", "16", 1);
 	kmcl_log_set(log_nothing, NULL, KMCL_LOG_WARNING);
 	must(NT_SUCCESS(kmcl_dispatch_configure(&settings)));
 	must(NT_SUCCESS(kmcl_host_open("local:fuzz", &fuzz.vmbus)));
 	must(NT_SUCCESS(kmcl_guest_open("local:fuzz", &fuzz.bus)));
-	must(NT_SUCCESS(netvsp_create(fuzz.vmbus, &options, &fuzz.adapter)));
+	must(!kmcl_net_create(kmcl_host_of_handle(fuzz.vmbus), &options, &fuzz.adapter));
 	fuzz.receive = ExAllocatePoolWithTag(NonPagedPoolNx, RECEIVE_SIZE, 'zzuf');
 	fuzz.send = ExAllocatePoolWithTag(NonPagedPoolNx, SEND_SIZE, 'zzuf');
 	fuzz.external = ExAllocatePoolWithTag(NonPagedPoolNx, EXTERNAL, 'zzuf');
@@ -335,7 +337,7 @@ static void transmit(struct fuzz_input *in)
 
 static void deliver(struct fuzz_input *in)
 {
-	struct net_received frame = { 0 };
+	struct kmcl_net_received frame = { 0 };
 	uint8_t what = fuzz_byte(in), *copy;
 	size_t size = fuzz_u16(in);
 	const uint8_t *bytes;
@@ -388,13 +390,13 @@ static void step(struct fuzz_input *in)
 			complete_held();
 		break;
 	case 7:
-		fuzz.result = (enum net_result)(which / 10 % 3);
+		fuzz.result = (enum kmcl_net_result)(which / 10 % 3);
 		break;
 	case 8:
 		give_back_kept();
 		break;
 	case 9:
-		netvsp_set_link(fuzz.adapter, which & 0x80);
+		kmcl_net_set_link(fuzz.adapter, which & 0x80);
 		kmcl_dispatch(0);
 		break;
 	}
@@ -406,7 +408,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	uint32_t steps;
 
 	fuzz.negotiated = false;
-	netvsp_set_link(fuzz.adapter, true);
+	kmcl_net_set_link(fuzz.adapter, true);
 	open_channel();
 	for (steps = 0; in.left && steps < STEPS_MAX; steps++)
 		step(&in);

@@ -7,8 +7,8 @@
  * Input: records of one byte of kind, two of length and so many bytes. Kinds: a control message, a
  * data message, a frame.
  */
-#include "netvsc_protocol.h"
-#include "rndis.h"
+#include "net/netvsc_protocol.h"
+#include "net/rndis.h"
 
 #include <stdlib.h>
 #include <string.h>

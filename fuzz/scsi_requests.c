@@ -7,8 +7,8 @@
  * Input: one byte of options, then requests: 16 bytes of CDB, 2 of data-in, 2 of data-out, and as
  * many bytes of parameter data as the engine asks for.
  */
-#include "scsi_cd.h"
-#include "scsi_disk.h"
+#include "scsi/scsi_cd.h"
+#include "scsi/scsi_disk.h"
 
 #include <stdlib.h>
 #include <string.h>

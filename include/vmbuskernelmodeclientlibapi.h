@@ -227,12 +227,14 @@ NTKERNELAPI NTSTATUS VmbChannelInitSetMaximumExternalData(_In_ VMBCHANNEL Channe
 NTKERNELAPI NTSTATUS VmbChannelInitSetClientContextSize(_In_ VMBCHANNEL Channel,
                                                         _In_ UINT32 ContextSize);
 
-/* ProcessingCompleteCallback may be NULL. STATUS_INVALID_PARAMETER_2: no ProcessPacketCallback. */
+/* Who takes the packets that come in. ProcessingCompleteCallback may be NULL.
+ * STATUS_INVALID_PARAMETER_2: no ProcessPacketCallback. */
 NTKERNELAPI NTSTATUS VmbChannelInitSetProcessPacketCallbacks(
 	_In_ VMBCHANNEL Channel, _In_ PFN_VMB_CHANNEL_PROCESS_PACKET ProcessPacketCallback,
 	_In_opt_ PFN_VMB_CHANNEL_PROCESSING_COMPLETE ProcessingCompleteCallback);
 
-/* Copies the structure. STATUS_INVALID_PARAMETER_2: wrong Version or Size, or NULL. */
+/* Who is told of the channel's state; the structure is copied. STATUS_INVALID_PARAMETER_2: wrong
+ * Version or Size, or NULL. */
 NTKERNELAPI NTSTATUS VmbChannelInitSetStateChangeCallbacks(
 	_In_ VMBCHANNEL Channel, _In_ PVMB_CHANNEL_STATE_CHANGE_CALLBACKS StateChangeCallbacks);
 
@@ -241,19 +243,24 @@ NTKERNELAPI NTSTATUS VmbChannelInitSetStateChangeCallbacks(
 NTKERNELAPI NTSTATUS VmbChannelInitSetFriendlyName(_In_ VMBCHANNEL Channel,
                                                    _In_ PCUNICODE_STRING Name);
 
-/* VMBUS_CHANNEL_INIT_FLAG_*. STATUS_INVALID_PARAMETER_2: another bit is set. */
+/* What kind of channel it is: VMBUS_CHANNEL_INIT_FLAG_*. STATUS_INVALID_PARAMETER_2: another bit is
+ * set. */
 NTKERNELAPI NTSTATUS VmbChannelInitSetFlags(_In_ VMBCHANNEL Channel, _In_ UINT32 Flags);
 
 /*
- * Server. VMBUS_SERVER_CHANNEL_INIT_FLAG_*. STATUS_INVALID_PARAMETER_2: another bit is set.
- * FORCE_NEW_CHANNEL: after a save and restore the guest is to have a new channel, and what was sent
- * on the old one is given up. An offer after a restore always is a new channel; with the flag
- * VmbChannelRestoreFromBuffer checks its bytes, but restores no packet and does not call
- * EvtVmbChannelRestorePacket.
- * LOOPBACK_OFFER: a channel without a VMBus handle is offered to this process itself, on a
- * partition of its own: clients of any of its buses find it as they find their host's offers, and
- * before those. It waits while the process is no guest. With a handle the flag only goes into the
- * offer, as do OFFER_AS_PIPE, ENUMERATE_DEVICE_INTERFACE and TLNPI_PROVIDER_OFFER.
+ * Server. What kind of offer it is: VMBUS_SERVER_CHANNEL_INIT_FLAG_*. STATUS_INVALID_PARAMETER_2:
+ * another bit is set.
+ *
+ * FORCE_NEW_CHANNEL: after a save and restore the guest is to have a new
+ * channel, and what was sent on the old one is given up. An offer after a restore always is a new
+ * channel; with the flag VmbChannelRestoreFromBuffer checks its bytes, but restores no packet and
+ * does not call EvtVmbChannelRestorePacket.
+ *
+ * LOOPBACK_OFFER: a channel without a VMBus handle is
+ * offered to this process itself, on a partition of its own: clients of any of its buses find it as
+ * they find their host's offers, and before those. It waits while the process is no guest. With a
+ * handle the flag only goes into the offer, as do OFFER_AS_PIPE, ENUMERATE_DEVICE_INTERFACE and
+ * TLNPI_PROVIDER_OFFER.
  */
 NTKERNELAPI NTSTATUS VmbServerChannelInitSetFlags(_In_ VMBCHANNEL Channel, _In_ UINT32 Flags);
 
@@ -273,7 +280,7 @@ NTKERNELAPI NTSTATUS VmbServerChannelInitSetTargetInterfaceId(_In_ VMBCHANNEL Ch
 NTKERNELAPI NTSTATUS VmbServerChannelInitSetTargetVtl(_In_ VMBCHANNEL Channel,
                                                       _In_ UINT8 TargetVtl);
 
-/* Server. Called for each packet in use at save and restore; both may be NULL. */
+/* Server. Who saves and restores the packets in use, each by a call; both may be NULL. */
 NTKERNELAPI NTSTATUS VmbServerChannelInitSetSaveRestorePacketCallbacks(
 	_In_ VMBCHANNEL Channel, _In_ PFN_VMB_CHANNEL_SAVE_PACKET SavePacketCallback,
 	_In_ PFN_VMB_CHANNEL_RESTORE_PACKET RestorePacketCallback);
@@ -317,7 +324,7 @@ NTKERNELAPI VOID VmbChannelGetInterfaceInstance(_In_ VMBCHANNEL Channel,
 NTKERNELAPI VOID VmbChannelGetMmioSpace(_In_ VMBCHANNEL Channel, _Out_ UINT64 *MmioAddress,
                                         _Out_ UINT64 *MmioSize);
 
-/* D, at any time. TRUE: ProcessPacket is called at PASSIVE_LEVEL only. */
+/* D, at any time. Whether ProcessPacket is called at PASSIVE_LEVEL only. */
 NTKERNELAPI VOID VmbChannelSetIncomingProcessingAtPassive(_In_ VMBCHANNEL Channel,
                                                           _In_ BOOLEAN RequirePassive);
 
@@ -328,9 +335,9 @@ NTKERNELAPI VOID VmbChannelSetIncomingProcessingAtPassive(_In_ VMBCHANNEL Channe
  * not restart a queue that is stopped by it, the next completion does. */
 NTKERNELAPI VOID VmbChannelSetTransactionQuota(_In_ VMBCHANNEL Channel, _In_ UINT32 Quota);
 
-/* D. Client, opened channel with monitored interrupts: how long a signal to the host may be held
- * back, in 100 ns. STATUS_INVALID_PARAMETER_1: a server's channel; STATUS_INVALID_DEVICE_STATE: not
- * open; STATUS_NOT_SUPPORTED: no monitored interrupts. */
+/* D. Client: how long a signal to the host may be held back, in 100 ns. The channel is open and has
+ * monitored interrupts. STATUS_INVALID_PARAMETER_1: a server's channel;
+ * STATUS_INVALID_DEVICE_STATE: not open; STATUS_NOT_SUPPORTED: no monitored interrupts. */
 _Must_inspect_result_ NTKERNELAPI NTSTATUS VmbChannelSetInterruptLatency(
 	_In_ VMBCHANNEL Channel, _In_ UINT16 Latency, _Out_ PUINT16 OriginalLatency);
 
@@ -444,17 +451,17 @@ NTKERNELAPI NTSTATUS VmbPacketSend(_In_ __drv_aliasesMem VMBPACKET PacketObject,
                                    _In_ UINT32 BufferLength, _In_opt_ PMDL ExternalDataMdl,
                                    _In_ UINT32 Flags);
 
-/* D. Likewise, with MdlLength bytes from MdlOffset on of what the chain describes; 0: to its end.
- * WAIT is required. FORCE_MDL_LENGTH: only the first MDL counts, 0 means to its end, and MdlLength
- * may pass its ByteCount up to the end of its last page. STATUS_INVALID_PARAMETER_4: no MDL; _5,
- * _6: offset or length outside the chain. */
+/* D. Sends as VmbPacketSend() does, with a part of what the chain describes: MdlLength bytes from
+ * MdlOffset on; 0: to its end. WAIT is required. FORCE_MDL_LENGTH: only the first MDL counts, 0
+ * means to its end, and MdlLength may pass its ByteCount up to the end of its last page.
+ * STATUS_INVALID_PARAMETER_4: no MDL; _5, _6: offset or length outside the chain. */
 NTKERNELAPI NTSTATUS VmbPacketSendWithExternalMdl(_In_ __drv_aliasesMem VMBPACKET PacketObject,
                                                   _In_reads_bytes_(BufferLength) PVOID Buffer,
                                                   _In_ UINT32 BufferLength,
                                                   _In_ PMDL ExternalDataMdl, _In_ UINT32 MdlOffset,
                                                   _In_ UINT32 MdlLength, _In_ UINT32 Flags);
 
-/* D. Likewise, with PfnLength whole pages. WAIT is required. */
+/* D. Sends as VmbPacketSend() does, with PfnLength whole pages. WAIT is required. */
 NTKERNELAPI NTSTATUS VmbPacketSendWithExternalPfns(_In_ __drv_aliasesMem VMBPACKET PacketObject,
                                                    _In_reads_bytes_(BufferLength) PVOID Buffer,
                                                    _In_ UINT32 BufferLength,

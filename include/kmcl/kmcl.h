@@ -5,14 +5,17 @@
 /*
  * What Windows keeps outside vmbuskernelmodeclientlibapi.h: becoming the host or the guest, how
  * callbacks are run, what there is on a bus, statistics and logs. All of it is P (PASSIVE_LEVEL)
- * unless a comment says otherwise.
+ * unless a comment says otherwise. What of it needs no NT types is in kmcl/host.h and kmcl/log.h.
  */
 
+#include <kmcl/host.h>
+#include <kmcl/log.h>
 #include <ntddk.h>
 #include <vmbuskernelmodeclientlibapi.h>
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/uio.h>
 
 #ifdef __cplusplus
@@ -23,27 +26,6 @@ extern "C" {
 #define KMCL_VERSION_MINOR 1
 
 /* ---- partitions ---- */
-
-/* Versions of the channel protocol, major in the high half. */
-#define KMCL_BUS_VERSION(major, minor) (((uint32_t)(major) << 16) | (minor))
-#define KMCL_BUS_VERSION_LATEST        KMCL_BUS_VERSION(6, 0)
-
-struct kmcl_host_options {
-	uint32_t size;        /* sizeof(struct kmcl_host_options) */
-	uint32_t version_max; /* the newest version agreed to; 0: the latest */
-	/* "unix:PATH": how many bytes of memory a guest may bring, which become this process's as
-	 * it touches them; 0: KMCL_HOST_MEMORY_MAX. (A virtual machine's memory is its monitor's.)
-	 */
-	uint64_t memory_max;
-};
-#define KMCL_HOST_MEMORY_MAX (UINT64_C(4) << 30)
-
-struct kmcl_guest_options {
-	uint32_t size;        /* sizeof(struct kmcl_guest_options) */
-	uint32_t version_max; /* the newest version asked for; 0: the latest */
-	uint32_t timeout_ms;  /* how long to wait for the host's answer; 0: 5000 */
-	uint8_t vtl; /* the virtual trust level this guest runs in; hosts before 5.1 know 0 only */
-};
 
 /*
  * Become the host of a guest: "local:NAME" (both ends in this process) or "unix:PATH" (the guest is
@@ -68,6 +50,46 @@ NTKERNELAPI NTSTATUS kmcl_guest_open(const char *partition, PDEVICE_OBJECT *bus)
 NTKERNELAPI NTSTATUS kmcl_guest_open_ex(const char *partition,
                                         const struct kmcl_guest_options *options,
                                         PDEVICE_OBJECT *bus);
+/* The handle of a host that was made in plain C (kmcl/host.h): two doors to one thing. */
+static inline HANDLE kmcl_host_handle(struct kmcl_host *host)
+{
+	return host;
+}
+
+/* The plain C of a host that was opened here. */
+static inline struct kmcl_host *kmcl_host_of_handle(HANDLE vmbus)
+{
+	return (struct kmcl_host *)vmbus;
+}
+
+/* The bus object of a guest that was made in plain C. */
+static inline PDEVICE_OBJECT kmcl_guest_device(struct kmcl_guest *guest)
+{
+	return (PDEVICE_OBJECT)guest;
+}
+
+/* The plain C of a guest that was opened here. */
+static inline struct kmcl_guest *kmcl_guest_of_device(PDEVICE_OBJECT bus)
+{
+	return (struct kmcl_guest *)bus;
+}
+
+static inline GUID kmcl_guid_to_nt(struct kmcl_guid guid)
+{
+	GUID nt;
+
+	memcpy(&nt, &guid, sizeof(nt));
+	return nt;
+}
+
+static inline struct kmcl_guid kmcl_guid_of_nt(GUID nt)
+{
+	struct kmcl_guid guid;
+
+	memcpy(&guid, &nt, sizeof(guid));
+	return guid;
+}
+
 /* After the last channel's cleanup. Says UNLOAD to the host, and waits up to 5 s for its answer. */
 NTKERNELAPI void kmcl_guest_close(PDEVICE_OBJECT bus);
 
@@ -75,6 +97,10 @@ NTKERNELAPI void kmcl_guest_close(PDEVICE_OBJECT bus);
  * STATUS_NOT_SUPPORTED: no such type or version; STATUS_BUFFER_TOO_SMALL. */
 NTKERNELAPI NTSTATUS kmcl_query_interface(LPCGUID type, USHORT size, USHORT version,
                                           void *interface_table);
+
+/* What a function in plain C returns for that status: 0 or -errno; -EIO where there is no errno
+ * that says it. D. */
+NTKERNELAPI int kmcl_errno(NTSTATUS status);
 
 /* ---- how callbacks are run ---- */
 
@@ -89,8 +115,8 @@ NTKERNELAPI NTSTATUS kmcl_dispatch_configure(const struct kmcl_dispatch_settings
 
 /* Embedded: a descriptor that is readable when kmcl_dispatch() has something to do. */
 NTKERNELAPI int kmcl_dispatch_fd(void);
-/* Embedded: runs callbacks at DISPATCH_LEVEL on this thread until there is nothing to do, or for
- * about spin_us after that. Returns how many packets and completions were delivered. */
+/* Embedded: runs callbacks on this thread, at DISPATCH_LEVEL, until there is nothing to do; it
+ * looks for more for about spin_us. Returns how many packets and completions were delivered. */
 NTKERNELAPI uint32_t kmcl_dispatch(uint32_t spin_us);
 
 /*
@@ -212,22 +238,6 @@ struct kmcl_channel_info {
 	struct kmcl_statistics statistics;
 };
 
-struct kmcl_bus_info {
-	uint32_t version; /* agreed; 0: not connected */
-	uint32_t features;
-	int other_process; /* its pid; 0: this process, or unknown */
-	uint32_t channels;
-	/* The host end of "unix:PATH": who connected, who of them was refused, and how many
-	 * processes wait in closing what they sent. */
-	uint64_t visitors, visitors_refused;
-	uint32_t visitors_stuck;
-	/* Bytes that this end holds because of what the other end does: their sum, how many it may
-	 * be (a host's; a guest reads always, 0), and in what: incoming packets with their answers,
-	 * GPADLs (a host's), messages that the other end does not take. */
-	uint64_t held, held_max;
-	uint64_t held_packets, held_gpadls, held_messages;
-};
-
 /* Fills up to `capacity` entries and returns how many there are. */
 NTKERNELAPI uint32_t kmcl_host_channels(HANDLE vmbus, struct kmcl_channel_info *info,
                                         uint32_t capacity);
@@ -235,8 +245,14 @@ NTKERNELAPI uint32_t kmcl_guest_channels(PDEVICE_OBJECT bus, struct kmcl_channel
                                          uint32_t capacity);
 NTKERNELAPI NTSTATUS kmcl_host_info(HANDLE vmbus, struct kmcl_bus_info *info);
 NTKERNELAPI NTSTATUS kmcl_guest_info(PDEVICE_OBJECT bus, struct kmcl_bus_info *info);
+/* the structure has the name too, as with stat(2) */
+#pragma GCC diagnostic push
+#ifdef __cplusplus
+#pragma GCC diagnostic ignored "-Wshadow"
+#endif
 /* D. Waits for nothing: the counters are read one by one while they move. */
 NTKERNELAPI void kmcl_channel_info(VMBCHANNEL channel, struct kmcl_channel_info *info);
+#pragma GCC diagnostic pop
 
 /* ---- memory ---- */
 
@@ -251,13 +267,6 @@ NTKERNELAPI uint32_t kmcl_mdl_iovec(PMDL mdl, uint32_t offset, uint32_t length, 
 
 /* ---- log ---- */
 
-enum kmcl_log_level { KMCL_LOG_ERROR, KMCL_LOG_WARNING, KMCL_LOG_INFO, KMCL_LOG_TRACE };
-
-/* Called from any thread, at any IRQL up to D; `text` has no newline. */
-typedef void kmcl_log_fn(void *context, enum kmcl_log_level level, const char *channel,
-                         const char *text);
-/* Takes over from the default, which writes warnings and errors to stderr; NULL: back to it. */
-NTKERNELAPI void kmcl_log_set(kmcl_log_fn *log, void *context, enum kmcl_log_level level);
 /* D. For a driver: what it found wrong in what came over its channel. As the other end can have
  * that said as often as it likes, only so many lines of one other end's channels are shown at a
  * time. */

@@ -17,6 +17,7 @@
  * says.
  */
 
+#include <kmcl/api.h>
 #include <linux/kvm.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -25,9 +26,6 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
-
-/* Like every public symbol. */
-#define KMCL_KVM_API __attribute__((visibility("default")))
 
 /* A virtual machine, from its making to its end. The host of its name outlives it: a machine that
  * is destroyed and made again is, to the host, a guest that was reset. */
@@ -54,49 +52,50 @@ struct kmcl_kvm_options {
 };
 
 /*
- * -EINVAL: the options; -EEXIST: there is a machine of that name; -ENOTSUP: this KVM has no
- * KVM_CAP_HYPERV_SYNIC2, KVM_CAP_HYPERV_EVENTFD or KVM_CAP_IRQFD_RESAMPLE; -ENOMEM, -EMFILE.
+ * Makes the bus of a virtual machine. -EINVAL: the options; -EEXIST: there is a machine of that
+ * name; -ENOTSUP: this KVM has no KVM_CAP_HYPERV_SYNIC2, KVM_CAP_HYPERV_EVENTFD or
+ * KVM_CAP_IRQFD_RESAMPLE; -ENOMEM, -EMFILE.
  */
-KMCL_KVM_API int kmcl_kvm_create(const struct kmcl_kvm_options *options, struct kmcl_kvm **kvm);
+KMCL_API int kmcl_kvm_create(const struct kmcl_kvm_options *options, struct kmcl_kvm **kvm);
 
 /*
  * Memory of the guest: `size` bytes from guest physical address `gpa` on are at `address` here, and
  * at `offset` of the descriptor `fd` if that is not -1 (then rings can be mapped without a seam).
  * Before kmcl_kvm_start(). All whole pages. -EINVAL, -EEXIST: it overlaps; -ENOMEM.
  */
-KMCL_KVM_API int kmcl_kvm_add_memory(struct kmcl_kvm *kvm, uint64_t gpa, uint64_t size,
-                                     void *address, int fd, uint64_t offset);
+KMCL_API int kmcl_kvm_add_memory(struct kmcl_kvm *kvm, uint64_t gpa, uint64_t size, void *address,
+                                 int fd, uint64_t offset);
 
 /*
  * The virtual processor with Hyper-V's index `vp`, which in KVM is the number of the processor in
  * the order of making, from 0 on. Turns its synthetic interrupt controller on, so this comes before
  * KVM_SET_CPUID2. Before kmcl_kvm_start(). -EINVAL, -EEXIST, or what KVM_ENABLE_CAP said.
  */
-KMCL_KVM_API int kmcl_kvm_add_processor(struct kmcl_kvm *kvm, uint32_t vp, int vcpu);
+KMCL_API int kmcl_kvm_add_processor(struct kmcl_kvm *kvm, uint32_t vp, int vcpu);
 
 /*
  * Puts Hyper-V's leaves in a processor's table: those that this KVM has, under Microsoft's name,
  * which guests look for. Leaves of other hypervisors go. There is room for `capacity` entries, of
  * which it needs up to 16. -E2BIG, or what KVM_GET_SUPPORTED_HV_CPUID said.
  */
-KMCL_KVM_API int kmcl_kvm_cpuid(int vcpu, struct kvm_cpuid2 *cpuid, uint32_t capacity);
+KMCL_API int kmcl_kvm_cpuid(int vcpu, struct kvm_cpuid2 *cpuid, uint32_t capacity);
 
 /* The guest is there: the host learns of it, and it may run. */
-KMCL_KVM_API void kmcl_kvm_start(struct kmcl_kvm *kvm);
+KMCL_API void kmcl_kvm_start(struct kmcl_kvm *kvm);
 
 /*
  * After each KVM_RUN of processor `vp` that ended with an exit, in its thread. True: the exit was
  * one of kmcl's, is dealt with, and KVM_RUN may go on. Never blocks for long.
  */
-KMCL_KVM_API bool kmcl_kvm_exit(struct kmcl_kvm *kvm, uint32_t vp, struct kvm_run *run);
+KMCL_API bool kmcl_kvm_exit(struct kmcl_kvm *kvm, uint32_t vp, struct kvm_run *run);
 
 /* The guest was reset: all processors stand still and will begin anew, with the same memory. The
  * host is told; returns when it has let go of the guest's memory. */
-KMCL_KVM_API void kmcl_kvm_reset(struct kmcl_kvm *kvm);
+KMCL_API void kmcl_kvm_reset(struct kmcl_kvm *kvm);
 
 /* The end of the machine; no processor runs. The host is told; returns when it has let go of the
  * guest's memory. */
-KMCL_KVM_API void kmcl_kvm_destroy(struct kmcl_kvm *kvm);
+KMCL_API void kmcl_kvm_destroy(struct kmcl_kvm *kvm);
 
 struct kmcl_kvm_statistics {
 	uint64_t messages_in, messages_out; /* to and from the host */
@@ -105,7 +104,8 @@ struct kmcl_kvm_statistics {
 	uint64_t exits;                     /* of the guest's, that kmcl took */
 	uint64_t refused;                   /* hypercalls that made no sense */
 };
-KMCL_KVM_API void kmcl_kvm_statistics(struct kmcl_kvm *kvm, struct kmcl_kvm_statistics *statistics);
+/* What has gone between the guest and its host, read one by one while it moves. */
+KMCL_API void kmcl_kvm_get_statistics(struct kmcl_kvm *kvm, struct kmcl_kvm_statistics *statistics);
 
 #ifdef __cplusplus
 }

@@ -7,6 +7,15 @@
 
 /* Integer types with their size in the name, and those as wide as a pointer. */
 
+/*
+ * MSVC's own words. As macros, so that `unsigned __int64` works; also where clang has them as
+ * keywords (-fms-extensions), as its __int64 is another type than INT64.
+ */
+#define __int8 char
+#define __int16 short
+#define __int32 int
+#define __int64 __INT64_TYPE__
+
 typedef int8_t INT8, *PINT8;
 typedef int16_t INT16, *PINT16;
 typedef int32_t INT32, *PINT32;

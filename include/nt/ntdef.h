@@ -16,6 +16,19 @@
 #include "guiddef.h"
 #include "sal.h"
 
+/*
+ * What the driver kit's build defines. Not _WIN32, _WIN64 or _M_X64: other libraries' headers take
+ * the first two for Windows; who wants _WIN64 says so to the compiler.
+ */
+#ifndef _KERNEL_MODE
+#define _KERNEL_MODE 1
+#endif
+#if defined(__x86_64__) && !defined(_AMD64_)
+#define _AMD64_
+#elif defined(__aarch64__) && !defined(_ARM64_)
+#define _ARM64_
+#endif
+
 #ifdef __cplusplus
 #define EXTERN_C       extern "C"
 #define EXTERN_C_START extern "C" {
@@ -50,11 +63,22 @@
 #define APIENTRY
 #define CALLBACK
 
-#define FORCEINLINE  static inline __attribute__((always_inline))
-#define CFORCEINLINE FORCEINLINE
-#ifndef __forceinline
-#define __forceinline inline __attribute__((always_inline))
+/*
+ * Without `static`, as drivers write that themselves where they want it. It has no other place to
+ * go in C: clang keeps such a function to its file; with gcc it is C's own inline, so where its
+ * address is taken there must be a definition, which the library has for the functions of these
+ * headers.
+ */
+#ifndef FORCEINLINE
+#if defined(__clang__) && !defined(__cplusplus)
+#define FORCEINLINE inline __attribute__((always_inline, internal_linkage, unused))
+#else
+#define FORCEINLINE inline __attribute__((always_inline))
 #endif
+#endif
+#define CFORCEINLINE FORCEINLINE
+#undef __forceinline
+#define __forceinline FORCEINLINE
 
 #define IN
 #define OUT

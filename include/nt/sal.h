@@ -2,10 +2,19 @@
 #ifndef NT_SAL_H
 #define NT_SAL_H
 
-/*
- * Source annotations, for analysers this library does not run: every one expands to nothing.
- * Old style ones in lower case (__in, __out) are left out: the C++ library uses those names.
- */
+/* Source annotations, for analysers this library does not run: every one expands to nothing. Those
+ * in lower case (__in, __out) are in sal1.h, which says where they can be had. */
+
+#ifndef NT_SAL1
+#ifdef __cplusplus
+#define NT_SAL1 0
+#else
+#define NT_SAL1 1
+#endif
+#endif
+#if NT_SAL1
+#include "sal1.h"
+#endif
 
 #define _In_
 #define _In_opt_

@@ -27,12 +27,14 @@ done
 """
 
 
-def prepare(kmcl, scripts, programs=(), flavours=("cloud", "full"), instead="cloud"):
-    """(files, disks) of a machine for scripts, {name: path}. instead: what runs as the cloud kernel."""
+def prepare(kmcl, scripts, programs=(), flavours=("cloud", "full"), instead="cloud", inner=()):
+    """(files, disks) of a machine for scripts, {name: path}. instead: what runs as the cloud kernel; inner: paths of
+    programs that its guests find in /tests."""
     files = {"kmcl": kmcl} | {os.path.basename(name): tool(name) for name in TOOLS + tuple(programs)}
     sides = {name: os.path.join(SHELL, name) for name in SIDES}
     scripts = {f"tests/{name}": path for name, path in scripts.items()}
     inside = {f"tests/{name}": path for name, path in sides.items()} | scripts
+    inside |= {f"tests/{os.path.basename(path)}": path for path in inner}
     kernels = {"cloud": kernel.get(instead), "full": kernel.get("full")}
     for flavour in flavours:
         files[f"vmlinuz-{flavour}"] = kernels[flavour].image

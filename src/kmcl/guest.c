@@ -12,6 +12,7 @@
 #include "kmcl/messages.h"
 
 #include <errno.h>
+#include <kmcl/options.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -1147,8 +1148,6 @@ static bool guest_options_good(const struct kmcl_guest_options *options)
 {
 	uint32_t version = WIRE_VERSION_6_0;
 
-	if (options->size != sizeof(*options))
-		return false;
 	if (options->version_max)
 		version = options->version_max;
 	if (options->vtl > GUEST_VTL_MAX || (options->vtl && version < WIRE_VERSION_5_1))
@@ -1185,23 +1184,23 @@ NTSTATUS guest_open_loopback(const char *partition, struct guest **guest)
 NTSTATUS kmcl_guest_open_ex(const char *partition, const struct kmcl_guest_options *options,
                             PDEVICE_OBJECT *bus)
 {
-	uint32_t timeout = GUEST_OPEN_TIMEOUT_MS;
+	struct kmcl_guest_options own;
 	struct guest *guest;
 	NTSTATUS status;
 
 	if (!partition)
 		return STATUS_INVALID_PARAMETER_1;
-	if (options && !guest_options_good(options))
+	if (kmcl_options_take(&own, sizeof(own), options) || !guest_options_good(&own))
 		return STATUS_INVALID_PARAMETER_2;
-	if (options && options->timeout_ms)
-		timeout = options->timeout_ms;
+	if (!own.timeout_ms)
+		own.timeout_ms = GUEST_OPEN_TIMEOUT_MS;
 	if (!bus)
 		return STATUS_INVALID_PARAMETER_3;
 	if (!nt_irql_at_most(PASSIVE_LEVEL, "kmcl_guest_open", partition))
 		return STATUS_INVALID_DEVICE_STATE;
 	if (!bus_prepare(partition))
 		return STATUS_INSUFFICIENT_RESOURCES;
-	status = guest_open(partition, options, timeout, false, &guest);
+	status = guest_open(partition, &own, own.timeout_ms, false, &guest);
 	if (!NT_SUCCESS(status))
 		return status;
 	buses_add(&guest->bus);
@@ -1363,6 +1362,7 @@ NTSTATUS kmcl_guest_info(PDEVICE_OBJECT bus, struct kmcl_bus_info *info)
 	if (!guest)
 		return STATUS_INVALID_PARAMETER_1;
 	memset(info, 0, sizeof(*info));
+	info->size = sizeof(*info);
 	guest_enter(guest);
 	info->version = guest->version;
 	info->features = guest->version ? guest->features : 0;

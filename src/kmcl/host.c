@@ -10,6 +10,7 @@
 #include "kmcl/interrupts.h"
 #include "kmcl/messages.h"
 
+#include <kmcl/options.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -542,17 +543,17 @@ static void host_learn_object(struct host *host, HANDLE vmbus)
 NTSTATUS kmcl_host_open_ex(const char *partition, const struct kmcl_host_options *options,
                            HANDLE *vmbus)
 {
-	uint32_t version = WIRE_VERSION_6_0;
+	struct kmcl_host_options own;
 	struct host *host;
 	NTSTATUS status;
 
 	if (!partition)
 		return STATUS_INVALID_PARAMETER_1;
-	if (options && options->size != sizeof(*options))
+	if (kmcl_options_take(&own, sizeof(own), options))
 		return STATUS_INVALID_PARAMETER_2;
-	if (options && options->version_max)
-		version = options->version_max;
-	if (!wire_version_known(version))
+	if (!own.version_max)
+		own.version_max = WIRE_VERSION_6_0;
+	if (!wire_version_known(own.version_max))
 		return STATUS_INVALID_PARAMETER_2;
 	if (!vmbus)
 		return STATUS_INVALID_PARAMETER_3;
@@ -566,10 +567,10 @@ NTSTATUS kmcl_host_open_ex(const char *partition, const struct kmcl_host_options
 	pthread_mutex_init(&host->lock, NULL);
 	pthread_mutex_init(&host->channels_lock, NULL);
 	messages_init(&host->messages, &host->account);
-	host->server = server_create(&host_ops, host, &server_limits_default, version);
+	host->server = server_create(&host_ops, host, &server_limits_default, own.version_max);
 	status = STATUS_INSUFFICIENT_RESOURCES;
 	if (host->server)
-		status = host_open_partition(host, partition, options ? options->memory_max : 0);
+		status = host_open_partition(host, partition, own.memory_max);
 	if (NT_SUCCESS(status))
 		status = nt_handle_create(HOST_KIND, host, host_destroy, vmbus);
 	if (!NT_SUCCESS(status)) {
@@ -920,6 +921,7 @@ NTSTATUS kmcl_host_info(HANDLE vmbus, struct kmcl_bus_info *info)
 	if (!NT_SUCCESS(status))
 		return status;
 	memset(info, 0, sizeof(*info));
+	info->size = sizeof(*info);
 	visitors = partition_visitors(host->partition);
 	info->visitors = visitors.came;
 	info->visitors_refused = visitors.refused;

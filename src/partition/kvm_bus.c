@@ -271,7 +271,7 @@ void kmcl_kvm_destroy(struct kmcl_kvm *kvm)
 	kvm_machine_put(kvm);
 }
 
-void kmcl_kvm_statistics(struct kmcl_kvm *kvm, struct kmcl_kvm_statistics *statistics)
+void kmcl_kvm_get_statistics(struct kmcl_kvm *kvm, struct kmcl_kvm_statistics *statistics)
 {
 	pthread_mutex_lock(&kvm->bus->lock);
 	*statistics = kvm->statistics;

@@ -136,9 +136,9 @@ static void opening_refused(void **state)
 	assert_int_equal(kmcl_host_open("tape:0", &vmbus), STATUS_INVALID_PARAMETER_1);
 	assert_int_equal(kmcl_host_open("", &vmbus), STATUS_INVALID_PARAMETER_1);
 	assert_int_equal(kmcl_host_open(pair->uri, &vmbus), STATUS_SHARING_VIOLATION);
-	host.size--;
+	host.size = 0;
 	assert_int_equal(kmcl_host_open_ex(nobody, &host, &vmbus), STATUS_INVALID_PARAMETER_2);
-	host.size++;
+	host.size = sizeof(host);
 	host.version_max = KMCL_BUS_VERSION(7, 7);
 	assert_int_equal(kmcl_host_open_ex(nobody, &host, &vmbus), STATUS_INVALID_PARAMETER_2);
 	assert_int_equal(kmcl_host_open(nobody, NULL), STATUS_INVALID_PARAMETER_3);
@@ -147,9 +147,9 @@ static void opening_refused(void **state)
 	assert_int_equal(kmcl_guest_open("tape:0", &bus), STATUS_INVALID_PARAMETER_1);
 	assert_int_equal(kmcl_guest_open(nobody, &bus), STATUS_OBJECT_NAME_NOT_FOUND);
 	assert_int_equal(kmcl_guest_open(pair->uri, NULL), STATUS_INVALID_PARAMETER_3);
-	guest.size++;
+	guest.size = 3;
 	assert_int_equal(kmcl_guest_open_ex(nobody, &guest, &bus), STATUS_INVALID_PARAMETER_2);
-	guest.size--;
+	guest.size = sizeof(guest);
 	guest.vtl = 3;
 	assert_int_equal(kmcl_guest_open_ex(nobody, &guest, &bus), STATUS_INVALID_PARAMETER_2);
 	guest.vtl = 2;

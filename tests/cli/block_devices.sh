@@ -74,6 +74,7 @@ ctl()
 # serve OPTION...: a host, when it listens; false: it does not
 serve()
 {
+	: >"$dir/host.out" # what the last one said is not this one's word
 	"$kmcl" host --listen "unix:$dir/bus" --control "$dir/control" "$@" \
 		>"$dir/host.out" 2>"$dir/host.err" &
 	host=$!

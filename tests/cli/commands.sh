@@ -121,6 +121,7 @@ report 'the host ends well' 0 $? "$dir/host.err"
 look 'and says what it did' grep -q 'requests: ' "$dir/host.out"
 look 'without an error' test ! -s "$dir/host.err"
 host=
+: >"$dir/host.out" # what the last one said is not this one's word
 "$kmcl" host --listen "unix:$dir/bus" --disk "$dir/b.img" --echo --ic --monitored \
 	>"$dir/host.out" 2>"$dir/host.err" &
 host=$!

@@ -2,7 +2,7 @@
 /* A host process for the command's guest that does one thing wrong. Usage: odd_host_process URI
  * WHAT. */
 #include "odd_host.h"
-#include "scsi.h"
+#include "scsi/scsi.h"
 
 #include <signal.h>
 #include <stdio.h>

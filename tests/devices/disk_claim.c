@@ -22,7 +22,7 @@
 #include <unistd.h>
 
 #include "../temporary.h"
-#include "disk_image.h"
+#include "scsi/disk_image.h"
 
 #define SIZE (8u << 20)
 

@@ -18,7 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "disk_image.h"
+#include "scsi/disk_image.h"
 
 #include "../temporary.h"
 

@@ -6,13 +6,17 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <errno.h>
+
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "echo.h"
+#include "echo/echo.h"
+
+#include <kmcl/echo.h>
 
 #include "../temporary.h"
 
@@ -22,7 +26,7 @@ struct fixture {
 	char uri[128];
 	HANDLE vmbus;
 	PDEVICE_OBJECT bus;
-	struct echo_service *host;
+	struct kmcl_echo *host;
 	struct echo *guest;
 };
 
@@ -31,13 +35,14 @@ static const char *uri_pattern = "local:echo-%d-%u";
 static int setup(void **state)
 {
 	static unsigned int number;
-	static const struct echo_service_options options = { .instance = { 0x55667788 } };
+	static const struct kmcl_echo_options options = { .size = sizeof(options),
+		                                          .instance = { 0x55667788 } };
 	struct fixture *f = calloc(1, sizeof(*f));
 
 	*state = f;
 	snprintf(f->uri, sizeof(f->uri), uri_pattern, getpid(), number++);
 	if (!NT_SUCCESS(kmcl_host_open(f->uri, &f->vmbus)) ||
-	    !NT_SUCCESS(echo_service_create(f->vmbus, &options, &f->host)) ||
+	    kmcl_echo_create(kmcl_host_of_handle(f->vmbus), &options, &f->host) ||
 	    !NT_SUCCESS(kmcl_guest_open(f->uri, &f->bus)) ||
 	    !NT_SUCCESS(echo_open(f->bus, NULL, 20000, &f->guest)))
 		return -1;
@@ -50,7 +55,7 @@ static int teardown(void **state)
 
 	echo_close(f->guest);
 	if (f->host)
-		echo_service_destroy(f->host);
+		kmcl_echo_destroy(f->host);
 	kmcl_guest_close(f->bus);
 	ZwClose(f->vmbus);
 	free(f);
@@ -120,7 +125,7 @@ static void runs_that_cannot_be_are_refused(void **state)
 
 static void *end_service(void *context)
 {
-	echo_service_destroy(context);
+	kmcl_echo_destroy(context);
 	return NULL;
 }
 
@@ -131,7 +136,8 @@ static void a_run_ends_with_its_channel(void **state)
 	struct echo_run run = {
 		.operation = ECHO_ECHO, .size = 64, .depth = 16, .count = 1u << 30
 	};
-	static const struct echo_service_options options = { .instance = { 0x55667788 } };
+	static const struct kmcl_echo_options options = { .size = sizeof(options),
+		                                          .instance = { 0x55667788 } };
 
 	for (int round = 0; round < 24; round++) {
 		pthread_t thread;
@@ -143,7 +149,8 @@ static void a_run_ends_with_its_channel(void **state)
 		assert_int_equal(status, STATUS_DEVICE_REMOVED);
 		assert_int_equal(echo_run(f->guest, &run), STATUS_DEVICE_REMOVED);
 		echo_close(f->guest);
-		assert_int_equal(echo_service_create(f->vmbus, &options, &f->host), 0);
+		assert_int_equal(
+			kmcl_echo_create(kmcl_host_of_handle(f->vmbus), &options, &f->host), 0);
 		assert_int_equal(echo_open(f->bus, NULL, 20000, &f->guest), 0);
 	}
 }

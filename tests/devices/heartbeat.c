@@ -7,10 +7,14 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <errno.h>
+
 #include <stdlib.h>
 #include <string.h>
 
-#include "heartbeat.h"
+#include "ic/ic_session.h"
+
+#include <kmcl/ic.h>
 #include "ic_guest.h"
 
 #include "../temporary.h"
@@ -26,9 +30,9 @@ static const GUID type = {
 
 struct fixture {
 	struct ic_fixture ends;
-	struct heartbeat *host;
+	struct kmcl_heartbeat *host;
 	_Atomic uint32_t changes;
-	_Atomic enum heartbeat_state seen[16];
+	_Atomic enum kmcl_heartbeat_state seen[16];
 };
 
 /* What Linux does with a request: one more, and the rest as it came. */
@@ -41,7 +45,7 @@ static void beat(struct ic_guest *guest, struct ic_guest_message *m)
 	memcpy(m->body, &sequence, sizeof(sequence));
 }
 
-static void changed(void *context, enum heartbeat_state state)
+static void changed(void *context, enum kmcl_heartbeat_state state)
 {
 	struct fixture *f = context;
 	uint32_t n = f->changes;
@@ -51,7 +55,7 @@ static void changed(void *context, enum heartbeat_state state)
 	f->changes = n + 1;
 }
 
-static bool open_ends(struct fixture *f, const struct heartbeat_options *options)
+static bool open_ends(struct fixture *f, const struct kmcl_heartbeat_options *options)
 {
 	f->ends.guest.type = type;
 	f->ends.guest.frameworks = ic_guest_frameworks;
@@ -59,13 +63,14 @@ static bool open_ends(struct fixture *f, const struct heartbeat_options *options
 	f->ends.guest.request = beat;
 	f->ends.guest.context = f;
 	return ic_fixture_open(&f->ends, uri_pattern) &&
-	       NT_SUCCESS(heartbeat_create(f->ends.vmbus, options, &f->host));
+	       !kmcl_heartbeat_create(kmcl_host_of_handle(f->ends.vmbus), options, &f->host);
 }
 
 static int setup(void **state)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
-	struct heartbeat_options options = {
+	struct kmcl_heartbeat_options options = {
+		.ic.size = sizeof(options),
 		.interval_ms = 20,
 		.missed = 3,
 		.changed = changed,
@@ -83,19 +88,27 @@ static int teardown(void **state)
 
 	ic_guest_close(&f->ends.guest);
 	if (f->host)
-		heartbeat_destroy(f->host);
+		kmcl_heartbeat_destroy(f->host);
 	ic_fixture_close(&f->ends);
 	ic_log_end();
 	free(f);
 	return 0;
 }
 
-static struct heartbeat_info info_of(struct fixture *f)
+static struct kmcl_heartbeat_info info_of(struct fixture *f)
 {
-	struct heartbeat_info info;
+	struct kmcl_heartbeat_info info = { .size = sizeof(info) };
 
-	heartbeat_info(f->host, &info);
+	kmcl_heartbeat_query(f->host, &info);
 	return info;
+}
+
+static struct kmcl_ic_statistics ic_of(struct fixture *f)
+{
+	struct kmcl_ic_statistics statistics = { .size = sizeof(statistics) };
+
+	kmcl_heartbeat_get_statistics(f->host, &statistics);
+	return statistics;
 }
 
 static void open_guest(struct fixture *f)
@@ -126,19 +139,19 @@ static void a_guest_that_answers_is_well(void **state)
 {
 	struct fixture *f = *state;
 	struct ic_guest_message last;
-	struct heartbeat_info info = info_of(f);
+	struct kmcl_heartbeat_info info = info_of(f);
 
-	assert_int_equal(info.state, HEARTBEAT_NO_CONTACT);
+	assert_int_equal(info.state, KMCL_HEARTBEAT_NO_CONTACT);
 	assert_true(info.last_ms == UINT64_MAX);
 	open_guest(f);
 	WAIT_FOR(f->changes == 1);
 	WAIT_FOR(f->ends.guest.requests >= 5);
 	info = info_of(f);
-	assert_int_equal(f->seen[0], HEARTBEAT_OK);
-	assert_int_equal(info.state, HEARTBEAT_OK);
-	assert_int_equal(info.ic.version, IC_VERSION(3, 0));
-	assert_int_equal(info.ic.framework, IC_VERSION(3, 0));
-	assert_int_equal(info.ic.wrong, 0);
+	assert_int_equal(f->seen[0], KMCL_HEARTBEAT_OK);
+	assert_int_equal(info.state, KMCL_HEARTBEAT_OK);
+	assert_int_equal(ic_of(f).version, IC_VERSION(3, 0));
+	assert_int_equal(ic_of(f).framework, IC_VERSION(3, 0));
+	assert_int_equal(ic_of(f).wrong, 0);
 	assert_true(info.last_ms < 20000);
 	ic_guest_last(&f->ends.guest, &last);
 	assert_int_equal(last.header.type, IC_HEARTBEAT);
@@ -156,14 +169,14 @@ static void old_guests_are_spoken_to_in_their_version(void **state)
 	f->ends.guest.frameworks = ic_guest_old_frameworks;
 	f->ends.guest.versions = oldest;
 	open_guest(f);
-	WAIT_FOR(info_of(f).state == HEARTBEAT_OK);
-	assert_int_equal(info_of(f).ic.version, IC_VERSION(1, 0));
-	assert_int_equal(info_of(f).ic.framework, IC_VERSION(1, 0));
+	WAIT_FOR(info_of(f).state == KMCL_HEARTBEAT_OK);
+	assert_int_equal(ic_of(f).version, IC_VERSION(1, 0));
+	assert_int_equal(ic_of(f).framework, IC_VERSION(1, 0));
 }
 
 static void say_critical(struct ic_guest *guest, struct ic_guest_message *m)
 {
-	uint32_t health = IC_HEALTH_CRITICAL;
+	uint32_t health = KMCL_HEARTBEAT_CRITICAL;
 
 	beat(guest, m);
 	memcpy(m->body + 8, &health, sizeof(health));
@@ -175,7 +188,7 @@ static void what_the_guest_says_of_itself_is_told(void **state)
 
 	f->ends.guest.request = say_critical;
 	open_guest(f);
-	WAIT_FOR(info_of(f).health == IC_HEALTH_CRITICAL);
+	WAIT_FOR(info_of(f).health == KMCL_HEARTBEAT_CRITICAL);
 }
 
 /* Lost when it stops, seen again when it goes on; and no more is sent to it than it may owe. */
@@ -188,18 +201,18 @@ static void a_stopped_guest_is_lost_and_seen_again(void **state)
 	WAIT_FOR(f->changes == 1);
 	for (round = 0; round < 3; round++) {
 		f->ends.guest.mute = true;
-		WAIT_FOR(info_of(f).state == HEARTBEAT_LOST);
+		WAIT_FOR(info_of(f).state == KMCL_HEARTBEAT_LOST);
 		assert_true(info_of(f).missed >= 3);
 		assert_int_equal(info_of(f).lost, round + 1);
-		WAIT_FOR(info_of(f).ic.unsent > 0 || round < 2);
+		WAIT_FOR(ic_of(f).unsent > 0 || round < 2);
 		WAIT_FOR(f->changes == 2 + 2 * round);
-		assert_int_equal(f->seen[1 + 2 * round], HEARTBEAT_LOST);
+		assert_int_equal(f->seen[1 + 2 * round], KMCL_HEARTBEAT_LOST);
 		assert_true(f->ends.guest.held_count <= IC_OWED_MAX);
 		ic_guest_unmute(&f->ends.guest);
 		WAIT_FOR(f->changes == 3 + 2 * round);
-		assert_int_equal(f->seen[2 + 2 * round], HEARTBEAT_OK);
+		assert_int_equal(f->seen[2 + 2 * round], KMCL_HEARTBEAT_OK);
 	}
-	assert_int_equal(info_of(f).ic.wrong, 0);
+	assert_int_equal(ic_of(f).wrong, 0);
 }
 
 static void a_guest_that_goes_is_no_contact(void **state)
@@ -212,10 +225,10 @@ static void a_guest_that_goes_is_no_contact(void **state)
 		WAIT_FOR(f->changes == 1 + 2 * round);
 		ic_guest_close(&f->ends.guest);
 		WAIT_FOR(f->changes == 2 + 2 * round);
-		assert_int_equal(f->seen[1 + 2 * round], HEARTBEAT_NO_CONTACT);
+		assert_int_equal(f->seen[1 + 2 * round], KMCL_HEARTBEAT_NO_CONTACT);
 		assert_true(info_of(f).last_ms == UINT64_MAX);
 	}
-	assert_int_equal(info_of(f).ic.opens, 5);
+	assert_int_equal(ic_of(f).opens, 5);
 	assert_int_equal(info_of(f).lost, 0);
 }
 
@@ -228,10 +241,10 @@ static void a_guest_that_never_negotiates_is_no_contact(void **state)
 	f->ends.guest.mute = true;
 	open_guest(f);
 	WAIT_FOR(f->ends.guest.negotiations == 1);
-	assert_int_equal(info_of(f).state, HEARTBEAT_NO_CONTACT);
-	assert_int_equal(info_of(f).ic.requests, 0);
+	assert_int_equal(info_of(f).state, KMCL_HEARTBEAT_NO_CONTACT);
+	assert_int_equal(ic_of(f).requests, 0);
 	ic_guest_unmute(&f->ends.guest);
-	WAIT_FOR(info_of(f).state == HEARTBEAT_OK);
+	WAIT_FOR(info_of(f).state == KMCL_HEARTBEAT_OK);
 }
 
 static void a_guest_without_a_common_version_is_no_contact(void **state)
@@ -241,12 +254,12 @@ static void a_guest_without_a_common_version_is_no_contact(void **state)
 	f->ends.guest.versions = unknown;
 	open_guest(f);
 	WAIT_FOR(ic_log_count("count of framework versions chosen") == 1);
-	assert_int_equal(info_of(f).state, HEARTBEAT_NO_CONTACT);
-	assert_int_equal(info_of(f).ic.requests, 0);
+	assert_int_equal(info_of(f).state, KMCL_HEARTBEAT_NO_CONTACT);
+	assert_int_equal(ic_of(f).requests, 0);
 	ic_guest_close(&f->ends.guest);
 	f->ends.guest.versions = newest;
 	open_guest(f);
-	WAIT_FOR(info_of(f).state == HEARTBEAT_OK);
+	WAIT_FOR(info_of(f).state == KMCL_HEARTBEAT_OK);
 }
 
 static bool spoil_sequence(struct ic_guest *guest, struct ic_guest_message *m)
@@ -319,15 +332,15 @@ static void answers_that_are_wrong_do_not_count(void **state)
 	size_t i;
 
 	for (i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
-		before = info_of(f).ic.wrong;
+		before = ic_of(f).wrong;
 		f->ends.guest.spoil = ways[i].spoil;
 		open_guest(f);
-		WAIT_FOR(info_of(f).ic.wrong >= before + 3);
-		WAIT_FOR(info_of(f).state == HEARTBEAT_LOST);
+		WAIT_FOR(ic_of(f).wrong >= before + 3);
+		WAIT_FOR(info_of(f).state == KMCL_HEARTBEAT_LOST);
 		assert_int_equal(ic_log_count(ways[i].said), 1);
 		assert_int_equal(ic_log_count(""), i + 1);
 		ic_guest_close(&f->ends.guest);
-		WAIT_FOR(info_of(f).state == HEARTBEAT_NO_CONTACT);
+		WAIT_FOR(info_of(f).state == KMCL_HEARTBEAT_NO_CONTACT);
 	}
 }
 
@@ -343,13 +356,13 @@ static void answers_that_nobody_asked_for_are_dropped(void **state)
 	f->ends.guest.mute = true;
 	open_guest(f);
 	ic_guest_answer(&f->ends.guest, &m);
-	WAIT_FOR(info_of(f).ic.wrong == 1);
+	WAIT_FOR(ic_of(f).wrong == 1);
 	ic_guest_unmute(&f->ends.guest);
-	WAIT_FOR(info_of(f).state == HEARTBEAT_OK);
+	WAIT_FOR(info_of(f).state == KMCL_HEARTBEAT_OK);
 	ic_guest_answer(&f->ends.guest, &m);
-	WAIT_FOR(info_of(f).ic.wrong == 2);
+	WAIT_FOR(ic_of(f).wrong == 2);
 	WAIT_FOR(f->ends.guest.requests > 3);
-	assert_int_equal(info_of(f).state, HEARTBEAT_OK);
+	assert_int_equal(info_of(f).state, KMCL_HEARTBEAT_OK);
 	assert_int_equal(ic_log_count(""), 1);
 }
 
@@ -358,28 +371,33 @@ static void answers_that_nobody_asked_for_are_dropped(void **state)
 static void versions_can_be_held_back(void **state)
 {
 	struct fixture *f = *state;
-	struct heartbeat_options options = { .ic.version_max = IC_VERSION(1, 0) };
+	struct kmcl_heartbeat_options options = { .ic.size = sizeof(options),
+		                                  .ic.version_max = IC_VERSION(1, 0) };
 
-	heartbeat_destroy(f->host);
+	kmcl_heartbeat_destroy(f->host);
 	f->host = NULL;
-	assert_int_equal(heartbeat_create(f->ends.vmbus, &options, &f->host), STATUS_SUCCESS);
+	assert_int_equal(
+		kmcl_heartbeat_create(kmcl_host_of_handle(f->ends.vmbus), &options, &f->host), 0);
 	open_guest(f);
-	WAIT_FOR(info_of(f).state == HEARTBEAT_OK);
-	assert_int_equal(info_of(f).ic.version, IC_VERSION(1, 0));
-	heartbeat_destroy(f->host);
+	WAIT_FOR(info_of(f).state == KMCL_HEARTBEAT_OK);
+	assert_int_equal(ic_of(f).version, IC_VERSION(1, 0));
+	kmcl_heartbeat_destroy(f->host);
 	f->host = NULL;
 	options.ic.version_max = IC_VERSION(0, 9);
-	assert_int_equal(heartbeat_create(f->ends.vmbus, &options, &f->host),
-	                 STATUS_INVALID_PARAMETER_2);
+	assert_int_equal(
+		kmcl_heartbeat_create(kmcl_host_of_handle(f->ends.vmbus), &options, &f->host),
+		-EINVAL);
 }
 
 /* With a guest in each state; nothing is reported once it has begun. */
 static void it_can_end_at_any_time(void **state)
 {
 	struct fixture *f = *state;
-	struct heartbeat_options options = {
-		.interval_ms = 1, .missed = 1, .changed = changed, .context = f
-	};
+	struct kmcl_heartbeat_options options = { .ic.size = sizeof(options),
+		                                  .interval_ms = 1,
+		                                  .missed = 1,
+		                                  .changed = changed,
+		                                  .context = f };
 	uint32_t round, before;
 
 	for (round = 0; round < 20; round++) {
@@ -388,12 +406,13 @@ static void it_can_end_at_any_time(void **state)
 		open_guest(f);
 		if (round % 4 < 2)
 			WAIT_FOR(f->ends.guest.negotiations == 1);
-		heartbeat_destroy(f->host);
+		kmcl_heartbeat_destroy(f->host);
 		f->host = NULL;
 		before = f->changes;
 		ic_guest_close(&f->ends.guest);
-		assert_int_equal(heartbeat_create(f->ends.vmbus, &options, &f->host),
-		                 STATUS_SUCCESS);
+		assert_int_equal(kmcl_heartbeat_create(kmcl_host_of_handle(f->ends.vmbus), &options,
+		                                       &f->host),
+		                 0);
 		assert_int_equal(f->changes, before);
 	}
 }

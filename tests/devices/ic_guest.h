@@ -7,7 +7,7 @@
  * so, what it should not.
  */
 
-#include "ic_protocol.h"
+#include "ic/ic_protocol.h"
 
 #include <kmcl/kmcl.h>
 

@@ -8,8 +8,8 @@
 
 #include <string.h>
 
-#include "ic_session.h"
-#include "utf16.h"
+#include "ic/ic_session.h"
+#include "ic/utf16.h"
 
 static const struct ic_version versions[] = { { 1, 0 }, { 3, 0 }, { 3, 1 } };
 

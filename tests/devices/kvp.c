@@ -7,13 +7,15 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <errno.h>
+
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "ic_guest.h"
-#include "kvp_message.h"
+#include "ic/kvp_message.h"
 
 #include "../temporary.h"
 
@@ -29,20 +31,20 @@ static const struct ic_version all[] = { { 5, 0 }, { 4, 0 }, { 3, 0 }, { 1, 0 },
 static const struct ic_version *const linux61 = all + 1;
 
 struct record {
-	char key[KVP_KEY_MAX];
-	struct kvp_value value;
+	char key[KMCL_KVP_KEY_MAX];
+	struct kmcl_kvp_value value;
 };
 
 struct fixture {
 	struct ic_fixture ends;
-	struct kvp *host;
+	struct kmcl_kvp *host;
 	/* The guest's. */
-	struct record pools[KVP_POOLS][RECORDS];
-	uint32_t counts[KVP_POOLS];
+	struct record pools[KMCL_KVP_POOLS][RECORDS];
+	uint32_t counts[KMCL_KVP_POOLS];
 	bool as_linux; /* its answers to GET are empty, its values strings, its AUTO pool not read
 	                */
 	char adapter[128];
-	struct kvp_ip_info ip; /* told to the host, or by it */
+	struct kmcl_kvp_ip_info ip; /* told to the host, or by it */
 	bool endless;
 };
 
@@ -50,7 +52,7 @@ struct fixture {
 
 static struct record *find(struct fixture *f, uint8_t pool, const uint16_t *units)
 {
-	char key[KVP_KEY_MAX];
+	char key[KMCL_KVP_KEY_MAX];
 	uint32_t i;
 
 	if (!utf16_to_utf8(units, IC_KVP_KEY_BYTES / 2, key, sizeof(key)))
@@ -73,19 +75,19 @@ static uint32_t keep(struct fixture *f, struct ic_kvp *m)
 		r = &f->pools[m->pool][f->counts[m->pool]++];
 	utf16_to_utf8(m->value.key, m->value.key_size / 2, r->key, sizeof(r->key));
 	kvp_answer_value((union kvp_message *)m, sizeof(*m), &r->value, &fault);
-	if (f->as_linux && r->value.type == IC_KVP_U32)
+	if (f->as_linux && r->value.type == KMCL_KVP_U32)
 		snprintf(r->value.text, sizeof(r->value.text), "%u", (uint32_t)r->value.number);
 	if (f->as_linux)
-		r->value.type = IC_KVP_STRING;
+		r->value.type = KMCL_KVP_STRING;
 	return IC_S_OK;
 }
 
 static uint32_t give(struct fixture *f, struct ic_kvp *m)
 {
 	struct record *r = find(f, m->pool, m->value.key);
-	struct kvp_value empty = { .type = IC_KVP_STRING };
+	struct kmcl_kvp_value empty = { .type = KMCL_KVP_STRING };
 
-	if (!r || (f->as_linux && m->pool == KVP_POOL_AUTO))
+	if (!r || (f->as_linux && m->pool == KMCL_KVP_POOL_AUTO))
 		return IC_E_NO_MORE_ITEMS;
 	kvp_message_value((union kvp_message *)m, f->as_linux ? &empty : &r->value);
 	return IC_S_OK;
@@ -168,7 +170,7 @@ static void serve(struct ic_guest *guest, struct ic_guest_message *g)
 static int setup(void **state)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
-	struct ic_options options = { 0 };
+	struct kmcl_ic_options options = { .size = sizeof(options) };
 
 	*state = f;
 	ic_log_begin();
@@ -180,7 +182,7 @@ static int setup(void **state)
 	f->ends.guest.request = serve;
 	f->ends.guest.context = f;
 	if (!ic_fixture_open(&f->ends, uri_pattern) ||
-	    !NT_SUCCESS(kvp_create(f->ends.vmbus, &options, &f->host)))
+	    kmcl_kvp_create(kmcl_host_of_handle(f->ends.vmbus), &options, &f->host))
 		return -1;
 	return 0;
 }
@@ -190,7 +192,7 @@ static int teardown(void **state)
 	struct fixture *f = *state;
 
 	ic_guest_close(&f->ends.guest);
-	kvp_destroy(f->host);
+	kmcl_kvp_destroy(f->host);
 	ic_fixture_close(&f->ends);
 	ic_log_end();
 	free(f);
@@ -202,39 +204,40 @@ static void open_guest(struct fixture *f)
 	assert_true(ic_guest_open(&f->ends.guest, f->ends.bus));
 }
 
-static struct ic_statistics statistics_of(struct fixture *f)
+static struct kmcl_ic_statistics statistics_of(struct fixture *f)
 {
-	struct ic_statistics s;
+	struct kmcl_ic_statistics s = { .size = sizeof(s) };
 
-	kvp_statistics(f->host, &s);
+	kmcl_kvp_get_statistics(f->host, &s);
 	return s;
 }
 
-static NTSTATUS set_text(struct fixture *f, enum kvp_pool pool, const char *key, const char *text)
+static int set_text(struct fixture *f, enum kmcl_kvp_pool pool, const char *key, const char *text)
 {
-	struct kvp_value value = { .type = IC_KVP_STRING };
+	struct kmcl_kvp_value value = { .type = KMCL_KVP_STRING };
 
 	snprintf(value.text, sizeof(value.text), "%s", text);
-	return kvp_set(f->host, pool, key, &value, LONG_MS);
+	return kmcl_kvp_set(f->host, pool, key, &value, LONG_MS);
 }
 
-static void assert_text(struct fixture *f, enum kvp_pool pool, const char *key, const char *text)
+static void assert_text(struct fixture *f, enum kmcl_kvp_pool pool, const char *key,
+                        const char *text)
 {
-	struct kvp_value value;
+	struct kmcl_kvp_value value;
 
-	assert_int_equal(kvp_get(f->host, pool, key, &value, LONG_MS), STATUS_SUCCESS);
-	assert_int_equal(value.type, IC_KVP_STRING);
+	assert_int_equal(kmcl_kvp_get(f->host, pool, key, &value, LONG_MS), 0);
+	assert_int_equal(value.type, KMCL_KVP_STRING);
 	assert_string_equal(value.text, text);
 }
 
-static void assert_pool(struct fixture *f, enum kvp_pool pool, uint32_t count)
+static void assert_pool(struct fixture *f, enum kmcl_kvp_pool pool, uint32_t count)
 {
-	struct kvp_entry entry;
+	struct kmcl_kvp_entry entry;
 	uint32_t i;
 
 	for (i = 0; i < count; i++)
-		assert_int_equal(kvp_enumerate(f->host, pool, i, &entry, LONG_MS), STATUS_SUCCESS);
-	assert_int_equal(kvp_enumerate(f->host, pool, i, &entry, LONG_MS), STATUS_NO_MORE_ENTRIES);
+		assert_int_equal(kmcl_kvp_enumerate(f->host, pool, i, &entry, LONG_MS), 0);
+	assert_int_equal(kmcl_kvp_enumerate(f->host, pool, i, &entry, LONG_MS), -ENODATA);
 }
 
 /* ---- a guest as it should be ---- */
@@ -243,7 +246,7 @@ static void assert_pool(struct fixture *f, enum kvp_pool pool, uint32_t count)
 static void pairs_are_kept_in_all_pools(void **state)
 {
 	struct fixture *f = *state;
-	struct kvp_value value;
+	struct kmcl_kvp_value value;
 	uint32_t round, pool;
 	char text[64];
 
@@ -251,19 +254,18 @@ static void pairs_are_kept_in_all_pools(void **state)
 		f->ends.guest.versions = all + round / 2;
 		f->as_linux = round % 2;
 		open_guest(f);
-		for (pool = 0; pool < KVP_POOLS; pool++) {
+		for (pool = 0; pool < KMCL_KVP_POOLS; pool++) {
 			snprintf(text, sizeof(text), "%u of pool %u", round, pool);
-			assert_int_equal(set_text(f, pool, "key", text), STATUS_SUCCESS);
-			assert_int_equal(set_text(f, pool, "other", "x"), STATUS_SUCCESS);
+			assert_int_equal(set_text(f, pool, "key", text), 0);
+			assert_int_equal(set_text(f, pool, "other", "x"), 0);
 			assert_text(f, pool, "key", text);
 			assert_pool(f, pool, 2);
-			assert_int_equal(set_text(f, pool, "key", "changed"), STATUS_SUCCESS);
+			assert_int_equal(set_text(f, pool, "key", "changed"), 0);
 			assert_text(f, pool, "key", "changed");
-			assert_int_equal(kvp_delete(f->host, pool, "key", LONG_MS), STATUS_SUCCESS);
-			assert_int_equal(kvp_get(f->host, pool, "key", &value, LONG_MS),
-			                 STATUS_NOT_FOUND);
-			assert_int_equal(kvp_delete(f->host, pool, "key", LONG_MS),
-			                 STATUS_NOT_FOUND);
+			assert_int_equal(kmcl_kvp_delete(f->host, pool, "key", LONG_MS), 0);
+			assert_int_equal(kmcl_kvp_get(f->host, pool, "key", &value, LONG_MS),
+			                 -ENOENT);
+			assert_int_equal(kmcl_kvp_delete(f->host, pool, "key", LONG_MS), -ENOENT);
 			assert_pool(f, pool, 1);
 		}
 		assert_int_equal(statistics_of(f).version, ic_version_number(all[round / 2]));
@@ -278,31 +280,31 @@ static void an_empty_value_is_found_too(void **state)
 	struct fixture *f = *state;
 
 	open_guest(f);
-	assert_int_equal(set_text(f, KVP_POOL_EXTERNAL, "empty", ""), STATUS_SUCCESS);
-	assert_text(f, KVP_POOL_EXTERNAL, "empty", "");
+	assert_int_equal(set_text(f, KMCL_KVP_POOL_EXTERNAL, "empty", ""), 0);
+	assert_text(f, KMCL_KVP_POOL_EXTERNAL, "empty", "");
 }
 
 static void numbers_are_numbers(void **state)
 {
 	struct fixture *f = *state;
-	struct kvp_value value = { .type = IC_KVP_U32, .number = 4000000000u }, got;
+	struct kmcl_kvp_value value = { .type = KMCL_KVP_U32, .number = 4000000000u }, got;
 
 	open_guest(f);
 	f->as_linux = false;
-	assert_int_equal(kvp_set(f->host, 0, "n", &value, LONG_MS), STATUS_SUCCESS);
-	assert_int_equal(kvp_get(f->host, 0, "n", &got, LONG_MS), STATUS_SUCCESS);
-	assert_int_equal(got.type, IC_KVP_U32);
+	assert_int_equal(kmcl_kvp_set(f->host, 0, "n", &value, LONG_MS), 0);
+	assert_int_equal(kmcl_kvp_get(f->host, 0, "n", &got, LONG_MS), 0);
+	assert_int_equal(got.type, KMCL_KVP_U32);
 	assert_true(got.number == 4000000000u);
-	value.type = IC_KVP_U64;
+	value.type = KMCL_KVP_U64;
 	value.number = 1ull << 40;
-	assert_int_equal(kvp_set(f->host, 0, "n", &value, LONG_MS), STATUS_SUCCESS);
-	assert_int_equal(kvp_get(f->host, 0, "n", &got, LONG_MS), STATUS_SUCCESS);
-	assert_int_equal(got.type, IC_KVP_U64);
+	assert_int_equal(kmcl_kvp_set(f->host, 0, "n", &value, LONG_MS), 0);
+	assert_int_equal(kmcl_kvp_get(f->host, 0, "n", &got, LONG_MS), 0);
+	assert_int_equal(got.type, KMCL_KVP_U64);
 	assert_true(got.number == 1ull << 40);
 	f->as_linux = true;
-	value.type = IC_KVP_U32;
+	value.type = KMCL_KVP_U32;
 	value.number = 17;
-	assert_int_equal(kvp_set(f->host, 0, "n", &value, LONG_MS), STATUS_SUCCESS);
+	assert_int_equal(kmcl_kvp_set(f->host, 0, "n", &value, LONG_MS), 0);
 	assert_text(f, 0, "n", "17");
 }
 
@@ -314,7 +316,7 @@ static void requests_look_as_the_guest_expects(void **state)
 	struct ic_kvp m;
 
 	open_guest(f);
-	assert_int_equal(set_text(f, KVP_POOL_GUEST, "k\xc3\xa9y", "v"), STATUS_SUCCESS);
+	assert_int_equal(set_text(f, KMCL_KVP_POOL_GUEST, "k\xc3\xa9y", "v"), 0);
 	ic_guest_last(&f->ends.guest, &g);
 	assert_int_equal(g.header.type, IC_KVP);
 	assert_int_equal(g.header.message.major, 4);
@@ -332,47 +334,46 @@ static void limits_are_those_of_the_wire(void **state)
 {
 	struct fixture *f = *state;
 	char key[257], text[1025];
-	struct kvp_value value = { .type = IC_KVP_STRING };
-	struct kvp_entry *entry = calloc(1, sizeof(*entry));
+	struct kmcl_kvp_value value = { .type = KMCL_KVP_STRING };
+	struct kmcl_kvp_entry *entry = calloc(1, sizeof(*entry));
 	uint32_t before;
 
 	open_guest(f);
 	memset(key, 'k', sizeof(key));
 	memset(text, 'v', sizeof(text));
 	key[255] = text[1023] = '\0';
-	assert_int_equal(set_text(f, 0, key, text), STATUS_SUCCESS);
+	assert_int_equal(set_text(f, 0, key, text), 0);
 	assert_text(f, 0, key, text);
 	/* Characters of three bytes, and of two units. */
 	for (before = 0; before < 255; before++)
 		memcpy(entry->key + 3 * before, "\xe2\x82\xac", 3);
 	for (before = 0; before < 511; before++)
 		memcpy(value.text + 4 * before, "\xf0\x9f\x98\x80", 4);
-	assert_int_equal(kvp_set(f->host, 0, entry->key, &value, LONG_MS), STATUS_SUCCESS);
+	assert_int_equal(kmcl_kvp_set(f->host, 0, entry->key, &value, LONG_MS), 0);
 	assert_text(f, 0, entry->key, value.text);
 
 	before = f->ends.guest.requests;
 	key[255] = 'k';
 	key[256] = '\0';
-	assert_int_equal(set_text(f, 0, key, "v"), STATUS_INVALID_PARAMETER_3);
-	assert_int_equal(set_text(f, 0, "", "v"), STATUS_INVALID_PARAMETER_3);
-	assert_int_equal(set_text(f, 0, "\xed\xa0\x80", "v"), STATUS_INVALID_PARAMETER_3);
+	assert_int_equal(set_text(f, 0, key, "v"), -EINVAL);
+	assert_int_equal(set_text(f, 0, "", "v"), -EINVAL);
+	assert_int_equal(set_text(f, 0, "\xed\xa0\x80", "v"), -EINVAL);
 	text[1023] = 'v';
 	text[1024] = '\0';
-	assert_int_equal(set_text(f, 0, "k", text), STATUS_INVALID_PARAMETER_4);
-	assert_int_equal(set_text(f, 0, "k", "\xc0\x80"), STATUS_INVALID_PARAMETER_4);
-	value.type = IC_KVP_U32;
+	assert_int_equal(set_text(f, 0, "k", text), -EINVAL);
+	assert_int_equal(set_text(f, 0, "k", "\xc0\x80"), -EINVAL);
+	value.type = KMCL_KVP_U32;
 	value.number = 1ull << 32;
-	assert_int_equal(kvp_set(f->host, 0, "k", &value, LONG_MS), STATUS_INVALID_PARAMETER_4);
-	value.type = (enum ic_kvp_type)3;
-	assert_int_equal(kvp_set(f->host, 0, "k", &value, LONG_MS), STATUS_INVALID_PARAMETER_4);
-	assert_int_equal(set_text(f, (enum kvp_pool)5, "k", "v"), STATUS_INVALID_PARAMETER_2);
-	assert_int_equal(kvp_get(f->host, (enum kvp_pool)5, "k", &value, LONG_MS),
-	                 STATUS_INVALID_PARAMETER_2);
-	assert_int_equal(kvp_delete(f->host, (enum kvp_pool)5, "k", LONG_MS),
-	                 STATUS_INVALID_PARAMETER_2);
-	assert_int_equal(kvp_delete(f->host, 0, "", LONG_MS), STATUS_INVALID_PARAMETER_3);
-	assert_int_equal(kvp_enumerate(f->host, (enum kvp_pool)5, 0, entry, LONG_MS),
-	                 STATUS_INVALID_PARAMETER_2);
+	assert_int_equal(kmcl_kvp_set(f->host, 0, "k", &value, LONG_MS), -EINVAL);
+	value.type = (enum kmcl_kvp_type)3;
+	assert_int_equal(kmcl_kvp_set(f->host, 0, "k", &value, LONG_MS), -EINVAL);
+	assert_int_equal(set_text(f, (enum kmcl_kvp_pool)5, "k", "v"), -EINVAL);
+	assert_int_equal(kmcl_kvp_get(f->host, (enum kmcl_kvp_pool)5, "k", &value, LONG_MS),
+	                 -EINVAL);
+	assert_int_equal(kmcl_kvp_delete(f->host, (enum kmcl_kvp_pool)5, "k", LONG_MS), -EINVAL);
+	assert_int_equal(kmcl_kvp_delete(f->host, 0, "", LONG_MS), -EINVAL);
+	assert_int_equal(kmcl_kvp_enumerate(f->host, (enum kmcl_kvp_pool)5, 0, entry, LONG_MS),
+	                 -EINVAL);
 	assert_int_equal(f->ends.guest.requests, before);
 	free(entry);
 }
@@ -386,13 +387,13 @@ static void a_full_guest_says_so(void **state)
 	open_guest(f);
 	for (i = 0; i < RECORDS; i++) {
 		snprintf(key, sizeof(key), "key%u", i);
-		assert_int_equal(set_text(f, 0, key, key), STATUS_SUCCESS);
+		assert_int_equal(set_text(f, 0, key, key), 0);
 	}
-	assert_int_equal(set_text(f, 0, "one more", "x"), STATUS_DISK_FULL);
+	assert_int_equal(set_text(f, 0, "one more", "x"), -ENOSPC);
 	assert_text(f, 0, "key7", "key7");
 }
 
-static void assert_same_ip(const struct kvp_ip_info *a, const struct kvp_ip_info *b)
+static void assert_same_ip(const struct kmcl_kvp_ip_info *a, const struct kmcl_kvp_ip_info *b)
 {
 	assert_int_equal(a->ipv4, b->ipv4);
 	assert_int_equal(a->ipv6, b->ipv6);
@@ -406,7 +407,7 @@ static void assert_same_ip(const struct kvp_ip_info *a, const struct kvp_ip_info
 /* As strings and, with 5.0, in binary. */
 static void adapters_are_asked_and_told(void **state)
 {
-	static const struct kvp_ip_info first = {
+	static const struct kmcl_kvp_ip_info first = {
 		.ipv4 = true,
 		.ipv6 = true,
 		.dhcp = true,
@@ -415,23 +416,23 @@ static void adapters_are_asked_and_told(void **state)
 		.gateways = "10.0.0.1;fe80::ff",
 		.dns = "8.8.8.8",
 	};
-	static const struct kvp_ip_info second = { .ipv4 = true,
-		                                   .addresses = "192.168.1.1",
-		                                   .subnets = "255.255.0.0" };
+	static const struct kmcl_kvp_ip_info second = { .ipv4 = true,
+		                                        .addresses = "192.168.1.1",
+		                                        .subnets = "255.255.0.0" };
 	struct fixture *f = *state;
-	struct kvp_ip_info *info = calloc(1, sizeof(*info));
+	struct kmcl_kvp_ip_info *info = calloc(1, sizeof(*info));
 	uint32_t i;
 
 	for (i = 0; i < 2; i++) {
 		f->ends.guest.versions = all + i;
 		open_guest(f);
 		f->ip = first;
-		assert_int_equal(kvp_get_ip(f->host, f->adapter, info, LONG_MS), STATUS_SUCCESS);
+		assert_int_equal(kmcl_kvp_get_ip(f->host, f->adapter, info, LONG_MS), 0);
 		assert_same_ip(info, &first);
-		assert_int_equal(kvp_set_ip(f->host, f->adapter, &second, LONG_MS), STATUS_SUCCESS);
+		assert_int_equal(kmcl_kvp_set_ip(f->host, f->adapter, &second, LONG_MS), 0);
 		assert_same_ip(&f->ip, &second);
-		assert_int_equal(kvp_get_ip(f->host, "00:00:00:00:00:00", info, LONG_MS),
-		                 STATUS_NOT_FOUND);
+		assert_int_equal(kmcl_kvp_get_ip(f->host, "00:00:00:00:00:00", info, LONG_MS),
+		                 -ENOENT);
 		ic_guest_close(&f->ends.guest);
 	}
 	free(info);
@@ -440,37 +441,33 @@ static void adapters_are_asked_and_told(void **state)
 static void adapters_that_cannot_be_are_refused(void **state)
 {
 	struct fixture *f = *state;
-	struct kvp_ip_info *info = calloc(1, sizeof(*info));
+	struct kmcl_kvp_ip_info *info = calloc(1, sizeof(*info));
 	char adapter[129];
 
 	f->ends.guest.versions = all; /* binary */
 	open_guest(f);
 	memset(adapter, 'a', sizeof(adapter));
 	adapter[128] = '\0';
-	assert_int_equal(kvp_get_ip(f->host, adapter, info, LONG_MS), STATUS_INVALID_PARAMETER_2);
-	assert_int_equal(kvp_get_ip(f->host, "", info, LONG_MS), STATUS_INVALID_PARAMETER_2);
+	assert_int_equal(kmcl_kvp_get_ip(f->host, adapter, info, LONG_MS), -EINVAL);
+	assert_int_equal(kmcl_kvp_get_ip(f->host, "", info, LONG_MS), -EINVAL);
 	strcpy(info->addresses, "10.0.0.2;nonsense");
-	assert_int_equal(kvp_set_ip(f->host, f->adapter, info, LONG_MS),
-	                 STATUS_INVALID_PARAMETER_3);
+	assert_int_equal(kmcl_kvp_set_ip(f->host, f->adapter, info, LONG_MS), -EINVAL);
 	strcpy(info->addresses, "10.0.0.2;fe80::1");
 	strcpy(info->subnets, "255.0.0.0");
-	assert_int_equal(kvp_set_ip(f->host, f->adapter, info, LONG_MS),
-	                 STATUS_INVALID_PARAMETER_3);
+	assert_int_equal(kmcl_kvp_set_ip(f->host, f->adapter, info, LONG_MS), -EINVAL);
 	strcpy(info->subnets, "255.0.0.0;/129");
-	assert_int_equal(kvp_set_ip(f->host, f->adapter, info, LONG_MS),
-	                 STATUS_INVALID_PARAMETER_3);
+	assert_int_equal(kmcl_kvp_set_ip(f->host, f->adapter, info, LONG_MS), -EINVAL);
 	strcpy(info->subnets, "255.0.0.0;/128");
 	strcpy(info->gateways, "1.1.1.1;1.1.1.2;1.1.1.3;1.1.1.4;1.1.1.5;1.1.1.6");
-	assert_int_equal(kvp_set_ip(f->host, f->adapter, info, LONG_MS),
-	                 STATUS_INVALID_PARAMETER_3);
+	assert_int_equal(kmcl_kvp_set_ip(f->host, f->adapter, info, LONG_MS), -EINVAL);
 	assert_int_equal(f->ends.guest.requests, 0);
 	info->gateways[39] = '\0'; /* five */
-	assert_int_equal(kvp_set_ip(f->host, f->adapter, info, LONG_MS), STATUS_SUCCESS);
+	assert_int_equal(kmcl_kvp_set_ip(f->host, f->adapter, info, LONG_MS), 0);
 	ic_guest_close(&f->ends.guest);
 	f->ends.guest.versions = all + 2; /* 3.0 */
 	WAIT_FOR(statistics_of(f).version == 0);
 	open_guest(f);
-	assert_int_equal(kvp_get_ip(f->host, f->adapter, info, LONG_MS), STATUS_NOT_SUPPORTED);
+	assert_int_equal(kmcl_kvp_get_ip(f->host, f->adapter, info, LONG_MS), -ENOTSUP);
 	free(info);
 }
 
@@ -480,31 +477,31 @@ static void adapters_that_cannot_be_are_refused(void **state)
 static void without_its_daemon_the_guest_is_not_ready(void **state)
 {
 	struct fixture *f = *state;
-	struct kvp_value value;
+	struct kmcl_kvp_value value;
 
-	assert_int_equal(kvp_get(f->host, 0, "k", &value, 10), STATUS_DEVICE_NOT_READY);
+	assert_int_equal(kmcl_kvp_get(f->host, 0, "k", &value, 10), -ENOTCONN);
 	f->ends.guest.mute = true;
 	open_guest(f);
 	WAIT_FOR(f->ends.guest.negotiations == 1);
-	assert_int_equal(kvp_get(f->host, 0, "k", &value, 10), STATUS_DEVICE_NOT_READY);
+	assert_int_equal(kmcl_kvp_get(f->host, 0, "k", &value, 10), -ENOTCONN);
 	ic_guest_unmute(&f->ends.guest);
-	assert_int_equal(kvp_get(f->host, 0, "k", &value, LONG_MS), STATUS_NOT_FOUND);
+	assert_int_equal(kmcl_kvp_get(f->host, 0, "k", &value, LONG_MS), -ENOENT);
 }
 
 /* The answer to a request that was given up is not taken for the next one's. */
 static void a_late_answer_is_dropped(void **state)
 {
 	struct fixture *f = *state;
-	struct kvp_entry entry;
+	struct kmcl_kvp_entry entry;
 
 	open_guest(f);
-	assert_int_equal(set_text(f, 0, "a", "1"), STATUS_SUCCESS);
-	assert_int_equal(set_text(f, 0, "b", "2"), STATUS_SUCCESS);
+	assert_int_equal(set_text(f, 0, "a", "1"), 0);
+	assert_int_equal(set_text(f, 0, "b", "2"), 0);
 	f->ends.guest.mute = true;
-	assert_int_equal(kvp_enumerate(f->host, 0, 0, &entry, 20), STATUS_IO_TIMEOUT);
+	assert_int_equal(kmcl_kvp_enumerate(f->host, 0, 0, &entry, 20), -ETIMEDOUT);
 	WAIT_FOR(f->ends.guest.held_count == 1);
 	ic_guest_unmute(&f->ends.guest);
-	assert_int_equal(kvp_enumerate(f->host, 0, 1, &entry, LONG_MS), STATUS_SUCCESS);
+	assert_int_equal(kmcl_kvp_enumerate(f->host, 0, 1, &entry, LONG_MS), 0);
 	assert_string_equal(entry.key, "b");
 	assert_int_equal(statistics_of(f).late, 1);
 }
@@ -538,7 +535,7 @@ SPOIL(value_open, memset(kvp_of(m)->enumerate.value.text, 'x', 2048);
       kvp_of(m)->enumerate.value.value_size = 2048)
 SPOIL(value_none, kvp_of(m)->enumerate.value.value_size = 0)
 SPOIL(type_unknown, kvp_of(m)->enumerate.value.type = 3)
-SPOIL(number_size, kvp_of(m)->enumerate.value.type = IC_KVP_U32;
+SPOIL(number_size, kvp_of(m)->enumerate.value.type = KMCL_KVP_U32;
       kvp_of(m)->enumerate.value.value_size = 8)
 SPOIL(too_short, m->header.size = 2579)
 SPOIL(shorter, m->header.size = m->size = 0)
@@ -562,16 +559,16 @@ static void entries_that_make_no_sense_are_refused(void **state)
 		{ shorter, "size of the answer to an enumerate: expected 0xa14, got 0x0" },
 	};
 	struct fixture *f = *state;
-	struct kvp_entry entry;
-	struct kvp_value value;
+	struct kmcl_kvp_entry entry;
+	struct kmcl_kvp_value value;
 	size_t i;
 
 	for (i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
 		f->ends.guest.spoil = ways[i].spoil;
 		open_guest(f);
-		assert_int_equal(set_text(f, 0, "key", "value"), STATUS_SUCCESS);
-		assert_int_equal(kvp_enumerate(f->host, 0, 0, &entry, LONG_MS), STATUS_DATA_ERROR);
-		assert_int_equal(kvp_get(f->host, 0, "key", &value, LONG_MS), STATUS_DATA_ERROR);
+		assert_int_equal(set_text(f, 0, "key", "value"), 0);
+		assert_int_equal(kmcl_kvp_enumerate(f->host, 0, 0, &entry, LONG_MS), -EPROTO);
+		assert_int_equal(kmcl_kvp_get(f->host, 0, "key", &value, LONG_MS), -EPROTO);
 		assert_int_equal(ic_log_count(ways[i].said), 1);
 		ic_guest_close(&f->ends.guest);
 		WAIT_FOR(statistics_of(f).version == 0);
@@ -582,14 +579,15 @@ static void entries_that_make_no_sense_are_refused(void **state)
 static void a_pool_without_end_is_left(void **state)
 {
 	struct fixture *f = *state;
-	struct kvp_value value;
+	struct kmcl_kvp_value value;
 
 	open_guest(f);
-	assert_int_equal(set_text(f, KVP_POOL_AUTO, "a", "1"), STATUS_SUCCESS);
+	assert_int_equal(set_text(f, KMCL_KVP_POOL_AUTO, "a", "1"), 0);
 	f->endless = true;
-	assert_int_equal(kvp_get(f->host, KVP_POOL_AUTO, "none", &value, 100), STATUS_IO_TIMEOUT);
+	assert_int_equal(kmcl_kvp_get(f->host, KMCL_KVP_POOL_AUTO, "none", &value, 100),
+	                 -ETIMEDOUT);
 	assert_true(f->ends.guest.requests > 10);
-	assert_text(f, KVP_POOL_AUTO, "a", "1");
+	assert_text(f, KMCL_KVP_POOL_AUTO, "a", "1");
 }
 
 static bool spoil_ip(struct ic_guest *guest, struct ic_guest_message *m)
@@ -630,14 +628,14 @@ static void adapters_that_make_no_sense_are_refused(void **state)
 		{ 0, spoil_ip_size, "size of the answer to an IP query: expected 0xe84" },
 	};
 	struct fixture *f = *state;
-	struct kvp_ip_info *info = calloc(1, sizeof(*info));
+	struct kmcl_kvp_ip_info *info = calloc(1, sizeof(*info));
 	size_t i;
 
 	for (i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
 		f->ends.guest.versions = all + ways[i].version;
 		f->ends.guest.spoil = ways[i].spoil;
 		open_guest(f);
-		assert_int_equal(kvp_get_ip(f->host, f->adapter, info, LONG_MS), STATUS_DATA_ERROR);
+		assert_int_equal(kmcl_kvp_get_ip(f->host, f->adapter, info, LONG_MS), -EPROTO);
 		assert_int_equal(ic_log_count(ways[i].said), 1);
 		ic_guest_close(&f->ends.guest);
 		WAIT_FOR(statistics_of(f).version == 0);

@@ -5,6 +5,7 @@
 
 #include "../temporary.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,37 +17,37 @@
 
 struct sent {
 	struct sent *next;
-	struct net_frame meta;
+	struct kmcl_net_frame meta;
 	uint8_t data[];
 };
 
 struct plug {
-	struct net_backend backend;
-	struct net_backend_ops ops;
-	struct net_port *port;
+	struct kmcl_net_backend backend;
+	struct kmcl_net_backend_ops ops;
+	struct kmcl_net_port *port;
 	pthread_mutex_t lock;
 	struct sent *frames, **last;
 	_Atomic uint32_t count;
-	_Atomic enum net_result result; /* of send() */
+	_Atomic enum kmcl_net_result result; /* of send() */
 	void *kept[64];
 	_Atomic uint32_t kept_count;
 	_Atomic uint32_t resumed;
 	bool destroyed;
 };
 
-static bool plug_start(struct net_backend *backend, struct net_port *port)
+static bool plug_start(struct kmcl_net_backend *backend, struct kmcl_net_port *port)
 {
 	((struct plug *)backend)->port = port;
 	return true;
 }
 
-static enum net_result plug_send(struct net_backend *backend, const struct net_frame *frame,
-                                 void *request)
+static enum kmcl_net_result plug_send(struct kmcl_net_backend *backend,
+                                      const struct kmcl_net_frame *frame, void *request)
 {
 	struct plug *p = (struct plug *)backend;
 	struct sent *s = calloc(1, sizeof(*s) + frame->length);
 	uint8_t *at = s->data;
-	enum net_result result;
+	enum kmcl_net_result result;
 	uint32_t i;
 
 	s->meta = *frame;
@@ -58,7 +59,7 @@ static enum net_result plug_send(struct net_backend *backend, const struct net_f
 		abort();
 	pthread_mutex_lock(&p->lock);
 	result = p->result;
-	if (result == NET_LATER) {
+	if (result == KMCL_NET_LATER) {
 		p->kept[p->kept_count] = request;
 		p->kept_count++;
 	}
@@ -69,12 +70,12 @@ static enum net_result plug_send(struct net_backend *backend, const struct net_f
 	return result;
 }
 
-static void plug_resume(struct net_backend *backend)
+static void plug_resume(struct kmcl_net_backend *backend)
 {
 	atomic_fetch_add(&((struct plug *)backend)->resumed, 1);
 }
 
-static void plug_destroy(struct net_backend *backend)
+static void plug_destroy(struct kmcl_net_backend *backend)
 {
 	((struct plug *)backend)->destroyed = true;
 }
@@ -82,8 +83,8 @@ static void plug_destroy(struct net_backend *backend)
 static void plug_init(struct plug *p)
 {
 	memset(p, 0, sizeof(*p));
-	p->ops = (struct net_backend_ops){ "plug",    0,           plug_start,
-		                           plug_send, plug_resume, plug_destroy };
+	p->ops = (struct kmcl_net_backend_ops){ "plug",    0,           plug_start,
+		                                plug_send, plug_resume, plug_destroy };
 	p->backend.ops = &p->ops;
 	p->last = &p->frames;
 	pthread_mutex_init(&p->lock, NULL);
@@ -112,16 +113,16 @@ static struct sent *plug_take(struct plug *p)
 	return s;
 }
 
-static enum net_result plug_offer(struct plug *p, const void *data, uint32_t length)
+static enum kmcl_net_result plug_offer(struct plug *p, const void *data, uint32_t length)
 {
-	const struct net_received frame = { .data = data, .length = length };
+	const struct kmcl_net_received frame = { .data = data, .length = length };
 
 	return p->port->ops->receive(p->port, &frame);
 }
 
 static void plug_deliver(struct plug *p, const void *data, uint32_t length)
 {
-	assert_int_equal(plug_offer(p, data, length), NET_DONE);
+	assert_int_equal(plug_offer(p, data, length), KMCL_NET_DONE);
 	p->port->ops->flush(p->port);
 }
 
@@ -132,7 +133,7 @@ struct fixture {
 	HANDLE vmbus;
 	PDEVICE_OBJECT bus;
 	struct plug plug;
-	struct netvsp *host;
+	struct kmcl_net *host;
 	struct net_guest *guest;
 };
 
@@ -140,16 +141,17 @@ static const char *uri_pattern = "local:net-%d-%u";
 static const GUID instance = { 0x6e657430, 1, 2, { 3, 4, 5, 6, 7, 8, 9, 10 } };
 static const uint8_t own[NET_ADDRESS] = { 0x00, 0x15, 0x5d, 0x01, 0x02, 0x03 };
 
-static NTSTATUS create(struct fixture *f, uint32_t version, uint16_t queues)
+static int create(struct fixture *f, uint32_t version, uint16_t queues)
 {
-	struct netvsp_options options = { .instance = instance,
-		                          .queues = queues,
-		                          .version_max = version,
-		                          .name = "eth",
-		                          .backend = &f->plug.backend };
+	struct kmcl_net_options options = { .size = sizeof(options),
+		                            .instance = kmcl_guid_of_nt(instance),
+		                            .queues = queues,
+		                            .version_max = version,
+		                            .name = "eth",
+		                            .backend = &f->plug.backend };
 
 	memcpy(options.address, own, sizeof(own));
-	return netvsp_create(f->vmbus, &options, &f->host);
+	return kmcl_net_create(kmcl_host_of_handle(f->vmbus), &options, &f->host);
 }
 
 static void log_to_comment(void *context, enum kmcl_log_level level, const char *channel,
@@ -211,7 +213,7 @@ static int teardown(void **state)
 	if (f->guest)
 		net_guest_close(f->guest);
 	if (f->host) {
-		netvsp_destroy(f->host);
+		kmcl_net_destroy(f->host);
 		assert_true(f->plug.destroyed);
 	}
 	kmcl_guest_close(f->bus);
@@ -223,11 +225,11 @@ static int teardown(void **state)
 	return 0;
 }
 
-static struct netvsp_statistics statistics(struct fixture *f)
+static struct kmcl_net_statistics statistics(struct fixture *f)
 {
-	struct netvsp_statistics s;
+	struct kmcl_net_statistics s = { .size = sizeof(s) };
 
-	netvsp_statistics(f->host, &s);
+	kmcl_net_get_statistics(f->host, &s);
 	return s;
 }
 
@@ -344,7 +346,7 @@ static void every_version_works(void **state)
 	for (i = 0; i < 6; i++) {
 		net_guest_close(f->guest);
 		f->guest = NULL;
-		netvsp_destroy(f->host);
+		kmcl_net_destroy(f->host);
 		assert_int_equal(create(f, versions[i], QUEUES), 0);
 		f->guest = net_guest_open(f->bus, &instance, NULL);
 		net_guest_start(f->guest);
@@ -422,27 +424,29 @@ static void opened_and_closed_many_times(void **state)
 static void options_are_checked(void **state)
 {
 	struct fixture *f = *state;
-	struct netvsp_options options = { .instance = instance, .backend = &f->plug.backend };
-	struct netvsp *host;
+	struct kmcl_net_options options = { .size = sizeof(options),
+		                            .instance = kmcl_guid_of_nt(instance),
+		                            .backend = &f->plug.backend };
+	struct kmcl_net *host;
 
-	options.queues = NETVSP_QUEUES + 1;
-	assert_int_equal(netvsp_create(f->vmbus, &options, &host), STATUS_INVALID_PARAMETER_2);
+	options.queues = KMCL_NET_QUEUES + 1;
+	assert_int_equal(kmcl_net_create(kmcl_host_of_handle(f->vmbus), &options, &host), -EINVAL);
 	assert_true(f->plug.destroyed);
 	f->plug.destroyed = false;
 	options.queues = 1;
 	options.address[0] = 1;
-	assert_int_equal(netvsp_create(f->vmbus, &options, &host), STATUS_INVALID_PARAMETER_2);
+	assert_int_equal(kmcl_net_create(kmcl_host_of_handle(f->vmbus), &options, &host), -EINVAL);
 	f->plug.destroyed = false;
 	options.address[0] = 0;
 	options.backend = NULL;
-	assert_int_equal(netvsp_create(f->vmbus, &options, &host), STATUS_INVALID_PARAMETER_2);
+	assert_int_equal(kmcl_net_create(kmcl_host_of_handle(f->vmbus), &options, &host), -EINVAL);
 	options.backend = &f->plug.backend;
-	assert_int_equal(netvsp_create(f->vmbus, &options, &f->host), STATUS_SUCCESS);
+	assert_int_equal(kmcl_net_create(kmcl_host_of_handle(f->vmbus), &options, &f->host), 0);
 	/* an address of its own: Hyper-V's prefix */
 	assert_memory_equal(statistics(f).address, own, 3);
 	/* there is one already */
 	options.backend = &f->plug.backend;
-	assert_int_equal(netvsp_create(f->vmbus, &options, &host), STATUS_OBJECT_NAME_COLLISION);
+	assert_int_equal(kmcl_net_create(kmcl_host_of_handle(f->vmbus), &options, &host), -EEXIST);
 	f->plug.destroyed = false;
 }
 
@@ -523,7 +527,7 @@ static void the_back_end_may_take_its_time(void **state)
 	uint32_t at, i;
 
 	fill_frame(frame, sizeof(frame), 1);
-	f->plug.result = NET_LATER;
+	f->plug.result = KMCL_NET_LATER;
 	at = net_guest_build(section, NULL, frame, sizeof(frame));
 	at += net_guest_build(section + at, NULL, frame, sizeof(frame));
 	net_guest_send(f->guest, 0, 1, at, NULL, 0);
@@ -537,7 +541,7 @@ static void the_back_end_may_take_its_time(void **state)
 	net_wait(f->guest->completed == 3);
 	assert_int_equal(f->guest->last_status, NVSP_STATUS_SUCCESS);
 	/* no room is no error of the guest's */
-	f->plug.result = NET_DROPPED;
+	f->plug.result = KMCL_NET_DROPPED;
 	net_guest_send_frame(f->guest, 0, NULL, frame, sizeof(frame));
 	assert_int_equal(statistics(f).tx_dropped, 1);
 	for (i = 0; i < 3; i++)
@@ -559,7 +563,7 @@ static void checksums_are_computed(void **state)
 			            (udp ? RNDIS_TX_UDP_CHECKSUM : RNDIS_TX_TCP_CHECKSUM),
 		};
 
-		f->plug.ops.offloads = bits & 4 ? NET_OFFLOAD_CHECKSUM : 0;
+		f->plug.ops.offloads = bits & 4 ? KMCL_NET_OFFLOAD_CHECKSUM : 0;
 		fill_ip(frame, sizeof(frame), ip6, udp, 1000);
 		net_guest_send_frame(f->guest, 0, &infos, frame, sizeof(frame));
 		s = plug_take(&f->plug);
@@ -661,7 +665,7 @@ static void large_sends_go_whole_to_who_can(void **state)
 	struct sent *s;
 	uint64_t sum;
 
-	f->plug.ops.offloads = NET_OFFLOAD_CHECKSUM | NET_OFFLOAD_SEGMENT;
+	f->plug.ops.offloads = KMCL_NET_OFFLOAD_CHECKSUM | KMCL_NET_OFFLOAD_SEGMENT;
 	send_large(f, frame, 50000, false);
 	s = plug_take(&f->plug);
 	assert_int_equal(s->meta.length, 50000);
@@ -716,7 +720,7 @@ static void frames_arrive_in_order(void **state)
 	/* more than there are slots, so that each is used more than once */
 	for (i = 0; i < 1000; i++) {
 		fill_frame(frame, 60 + i % 1455, i);
-		while (plug_offer(&f->plug, frame, 60 + i % 1455) == NET_LATER) {
+		while (plug_offer(&f->plug, frame, 60 + i % 1455) == KMCL_NET_LATER) {
 			f->plug.port->ops->flush(f->plug.port);
 			KeStallExecutionProcessor(100);
 		}
@@ -743,7 +747,8 @@ static void long_frames_in_a_row(void **state)
 	net_guest_reopen(f->guest, &options);
 	net_guest_start(f->guest);
 	for (i = 0; i < 60; i++)
-		assert_int_equal(plug_offer(&f->plug, frame, fill_frame(frame, 9216, i)), NET_DONE);
+		assert_int_equal(plug_offer(&f->plug, frame, fill_frame(frame, 9216, i)),
+		                 KMCL_NET_DONE);
 	f->plug.port->ops->flush(f->plug.port);
 	for (i = 0; i < 60; i++) {
 		fill_frame(frame, 9216, i);
@@ -755,7 +760,7 @@ static void long_frames_in_a_row(void **state)
 static void what_is_said_about_frames(void **state)
 {
 	struct fixture *f = *state;
-	struct net_received received = { .length = 500 };
+	struct kmcl_net_received received = { .length = 500 };
 	struct net_guest_frame *got;
 	uint8_t frame[500], tagged[504];
 	uint32_t bits;
@@ -800,7 +805,7 @@ static void what_is_said_about_frames(void **state)
 	assert_memory_equal(got->data, frame, sizeof(frame));
 	free(got);
 	/* and a checksum left to be done moves with the rest */
-	received = (struct net_received){
+	received = (struct kmcl_net_received){
 		.data = tagged, .length = sizeof(tagged), .checksum_start = 58, .checksum_offset = 6
 	};
 	net_put16(tagged + 64, 0);
@@ -857,7 +862,8 @@ static void slots_are_used_again_only_when_given_back(void **state)
 
 	net_wait(statistics(f).slots_free == slots);
 	net_guest_hold(f->guest, true);
-	while (plug_offer(&f->plug, frame, fill_frame(frame, sizeof(frame), sent)) == NET_DONE) {
+	while (plug_offer(&f->plug, frame, fill_frame(frame, sizeof(frame), sent)) ==
+	       KMCL_NET_DONE) {
 		sent++;
 		assert_true(sent <= slots);
 	}
@@ -871,7 +877,7 @@ static void slots_are_used_again_only_when_given_back(void **state)
 	resumed = f->plug.resumed;
 	KeStallExecutionProcessor(20000);
 	assert_int_equal(f->plug.resumed, resumed);
-	assert_int_equal(plug_offer(&f->plug, frame, sizeof(frame)), NET_LATER);
+	assert_int_equal(plug_offer(&f->plug, frame, sizeof(frame)), KMCL_NET_LATER);
 	/* none of what the guest holds was written over */
 	for (i = 0; i < sent; i++) {
 		fill_frame(frame, sizeof(frame), i);
@@ -1010,7 +1016,7 @@ static void the_link_goes_down_and_up(void **state)
 	uint8_t frame[100];
 
 	fill_frame(frame, sizeof(frame), 1);
-	netvsp_set_link(f->host, false);
+	kmcl_net_set_link(f->host, false);
 	assert_int_equal(net_guest_indicated(f->guest, NULL), RNDIS_STATUS_MEDIA_DISCONNECT);
 	net_guest_query(f->guest, OID_GEN_MEDIA_CONNECT_STATUS, &value, 4, &status);
 	assert_int_equal(value, 1);
@@ -1019,16 +1025,16 @@ static void the_link_goes_down_and_up(void **state)
 	plug_deliver(&f->plug, frame, sizeof(frame));
 	assert_int_equal(statistics(f).rx_filtered, 1);
 	assert_false(statistics(f).link_up);
-	netvsp_set_link(f->host, false); /* nothing changes */
-	netvsp_set_link(f->host, true);
+	kmcl_net_set_link(f->host, false); /* nothing changes */
+	kmcl_net_set_link(f->host, true);
 	assert_int_equal(net_guest_indicated(f->guest, NULL), RNDIS_STATUS_MEDIA_CONNECT);
 	traffic_both_ways(f);
-	netvsp_set_speed(f->host, 2500000000u);
+	kmcl_net_set_speed(f->host, 2500000000u);
 	assert_int_equal(net_guest_indicated(f->guest, &value), RNDIS_STATUS_LINK_SPEED);
 	assert_int_equal(value / 10000, 2500); /* as Linux makes Mbit/s of it */
 	assert_int_equal(f->guest->message_count, 0);
 	/* a guest that comes later finds it down */
-	netvsp_set_link(f->host, false);
+	kmcl_net_set_link(f->host, false);
 	net_guest_reopen(f->guest, NULL);
 	net_guest_start(f->guest);
 	net_guest_query(f->guest, OID_GEN_MEDIA_CONNECT_STATUS, &value, 4, &status);
@@ -1040,7 +1046,7 @@ static void offloads_that_changed_are_told(void **state)
 	struct fixture *f = *state;
 	struct ndis_offload_parameters p = { .header = { NDIS_OBJECT_DEFAULT, 3, sizeof(p) },
 		                             .tcp4_checksum = NDIS_CHECKSUM_OFF };
-	struct net_received received = { .length = 100, .checksum_valid = true };
+	struct kmcl_net_received received = { .length = 100, .checksum_valid = true };
 	struct net_guest_frame *got;
 	uint8_t frame[100];
 
@@ -1300,7 +1306,7 @@ static void buffers_are_taken_back(void **state)
 	VmbChannelDeleteGpadl(f->guest->queues[0].vmb, f->guest->receive_gpadl);
 	f->guest->receive_gpadl = 0;
 	memset(f->guest->receive, 0xab, f->guest->options.receive_size);
-	assert_int_equal(plug_offer(&f->plug, frame, sizeof(frame)), NET_DONE);
+	assert_int_equal(plug_offer(&f->plug, frame, sizeof(frame)), KMCL_NET_DONE);
 	f->plug.port->ops->flush(f->plug.port);
 	net_guest_hold(f->guest, false);
 	assert_int_equal(f->guest->receive[256], 0xab);
@@ -1379,24 +1385,24 @@ static void closed_with_everything_in_flight(void **state)
 	uint8_t frame[300], *section = net_guest_section(f->guest, 1);
 	uint32_t i, size;
 
-	f->plug.result = NET_LATER;
+	f->plug.result = KMCL_NET_LATER;
 	fill_frame(frame, sizeof(frame), 1);
 	size = net_guest_build(section, NULL, frame, sizeof(frame));
 	net_guest_hold(f->guest, true);
 	for (i = 0; i < 20; i++)
 		net_guest_send(f->guest, 0, 1, size, NULL, 0);
-	while (plug_offer(&f->plug, frame, sizeof(frame)) == NET_DONE)
+	while (plug_offer(&f->plug, frame, sizeof(frame)) == KMCL_NET_DONE)
 		;
 	net_wait(f->plug.kept_count == 20);
 	/* the back end is done with them some time later */
 	for (i = 0; i < 20; i++)
 		f->plug.port->ops->sent(f->plug.port, f->plug.kept[i]);
 	f->plug.kept_count = 0;
-	f->plug.result = NET_DONE;
+	f->plug.result = KMCL_NET_DONE;
 	i = f->plug.resumed;
 	net_guest_reopen(f->guest, NULL);
 	assert_true(f->plug.resumed > i); /* what it offered is not wanted any more */
-	assert_int_equal(plug_offer(&f->plug, frame, sizeof(frame)), NET_DONE);
+	assert_int_equal(plug_offer(&f->plug, frame, sizeof(frame)), KMCL_NET_DONE);
 	net_guest_start(f->guest);
 	for (i = 0; i < 20; i++)
 		free(plug_take(&f->plug));
@@ -1414,7 +1420,7 @@ static void withdrawn_while_in_use(void **state)
 	fill_frame(frame, sizeof(frame), 1);
 	for (i = 0; i < 50; i++)
 		plug_deliver(&f->plug, frame, sizeof(frame));
-	netvsp_destroy(f->host);
+	kmcl_net_destroy(f->host);
 	f->host = NULL;
 	assert_true(f->plug.destroyed);
 }

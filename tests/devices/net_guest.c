@@ -335,7 +335,7 @@ static void close_queues(struct net_guest *g)
 	int i;
 
 	net_guest_hold(g, false);
-	for (i = NETVSP_QUEUES - 1; i >= 0; i--) {
+	for (i = KMCL_NET_QUEUES - 1; i >= 0; i--) {
 		if (!g->queues[i].vmb)
 			continue;
 		VmbChannelDisable(g->queues[i].vmb);

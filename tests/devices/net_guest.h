@@ -16,9 +16,11 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "netvsc_protocol.h"
-#include "netvsp.h"
-#include "rndis.h"
+#include "net/netvsc_protocol.h"
+#include <kmcl/kmcl.h>
+#include <kmcl/net.h>
+#include <kmcl/net_backend.h>
+#include "net/rndis.h"
 
 #define NET_GUEST_WAIT_MS  10000u
 #define NET_GUEST_TAG      0x74736574u
@@ -54,7 +56,7 @@ struct net_guest {
 	PDEVICE_OBJECT bus;
 	GUID instance;
 	struct net_guest_options options;
-	struct net_guest_queue queues[NETVSP_QUEUES];
+	struct net_guest_queue queues[KMCL_NET_QUEUES];
 	uint32_t version;
 	uint8_t *receive, *send;
 	uint32_t receive_gpadl, send_gpadl;

@@ -22,10 +22,10 @@ struct fixture {
 	char uri[128];
 	HANDLE vmbus;
 	PDEVICE_OBJECT bus;
-	struct net_backend *backend;
+	struct kmcl_net_backend *backend;
 	bool tap;
 	char why_not[256]; /* what this machine lacks */
-	struct netvsp *host;
+	struct kmcl_net *host;
 	struct net_guest *guest;
 	uint8_t router[NET_ADDRESS];
 	int sockets[4], socket_count;
@@ -137,12 +137,14 @@ static struct fixture *new_fixture(void **state)
 
 static int plug_in(struct fixture *f)
 {
-	struct netvsp_options options = { .instance = instance, .queues = 2 };
+	struct kmcl_net_options options = { .size = sizeof(options),
+		                            .instance = kmcl_guid_of_nt(instance),
+		                            .queues = 2 };
 
 	options.backend = f->backend;
 	memcpy(options.address, own, sizeof(own));
 	if (!NT_SUCCESS(kmcl_host_open(f->uri, &f->vmbus)) ||
-	    !NT_SUCCESS(netvsp_create(f->vmbus, &options, &f->host)) ||
+	    kmcl_net_create(kmcl_host_of_handle(f->vmbus), &options, &f->host) ||
 	    !NT_SUCCESS(kmcl_guest_open(f->uri, &f->bus)))
 		return -1;
 	f->guest = net_guest_open(f->bus, &instance, NULL);
@@ -152,10 +154,10 @@ static int plug_in(struct fixture *f)
 
 static int setup_user(void **state)
 {
-	const struct net_slirp_options slirp = { .hostname = "test" };
+	const struct kmcl_net_user_options slirp = { .size = sizeof(slirp), .hostname = "test" };
 	struct fixture *f = new_fixture(state);
 
-	if (net_slirp_create(&slirp, &f->backend, f->why_not, sizeof(f->why_not)))
+	if (!kmcl_net_user_create(&slirp, &f->backend, f->why_not, sizeof(f->why_not)))
 		return plug_in(f);
 	print_error("%s\n", f->why_not);
 	return -1;
@@ -199,7 +201,7 @@ static int setup_tap(void **state)
 
 	f->tap = true;
 	if (!leave_the_machines_network(f) ||
-	    !net_tap_create("kmcl0", &f->backend, f->why_not, sizeof(f->why_not)))
+	    kmcl_net_tap_create("kmcl0", &f->backend, f->why_not, sizeof(f->why_not)))
 		return 0; /* the test says so */
 	return configure_interface("kmcl0") ? plug_in(f) : -1;
 }
@@ -219,7 +221,7 @@ static int teardown(void **state)
 	if (f->guest)
 		net_guest_close(f->guest);
 	if (f->host)
-		netvsp_destroy(f->host);
+		kmcl_net_destroy(f->host);
 	if (f->bus)
 		kmcl_guest_close(f->bus);
 	if (f->vmbus)
@@ -481,7 +483,7 @@ static void a_stream_there_and_back(void **state)
 	struct fixture *f = *state;
 	struct tcp t = { .f = f, .port = 5000, .sequence = 0xfffff000 };
 	uint8_t *up, *down, *got, flags;
-	struct netvsp_statistics statistics;
+	struct kmcl_net_statistics statistics = { .size = sizeof(statistics) };
 	struct net_guest_frame *frame;
 	const uint8_t *data;
 	uint32_t size, total = 0, i;
@@ -505,7 +507,7 @@ static void a_stream_there_and_back(void **state)
 	tcp_send(&t, ACK | PSH, up, UP);
 	read_all(fd, got, UP);
 	assert_memory_equal(got, up, UP);
-	netvsp_statistics(f->host, &statistics);
+	kmcl_net_get_statistics(f->host, &statistics);
 	assert_int_equal(statistics.tx_large_sends, 1);
 	assert_int_equal(statistics.tx_segments, f->tap ? 0 : (UP + MSS - 1) / MSS);
 	/* and back, acknowledged piece by piece */
@@ -564,11 +566,11 @@ static void the_hosts_ports_lead_to_the_guest(void **state)
 
 	meet_the_router(f);
 	snprintf(text, sizeof(text), "udp:127.0.0.1:%u-10.0.2.15:53", udp_port);
-	assert_true(net_slirp_forward(f->backend, text, why, sizeof(why)));
+	assert_int_equal(kmcl_net_user_forward(f->backend, text, why, sizeof(why)), 0);
 	snprintf(text, sizeof(text), "tcp::%u-:22", tcp_port);
-	assert_true(net_slirp_forward(f->backend, text, why, sizeof(why)));
+	assert_int_equal(kmcl_net_user_forward(f->backend, text, why, sizeof(why)), 0);
 	/* the port is taken now */
-	assert_false(net_slirp_forward(f->backend, text, why, sizeof(why)));
+	assert_int_equal(kmcl_net_user_forward(f->backend, text, why, sizeof(why)), -EADDRINUSE);
 
 	fd = host_socket(f, SOCK_DGRAM, &own_port);
 	to.sin_port = htons(udp_port);
@@ -625,7 +627,8 @@ static void forwards_that_are_none(void **state)
 
 	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		why[0] = 0;
-		assert_false(net_slirp_forward(f->backend, bad[i], why, sizeof(why)));
+		assert_int_equal(kmcl_net_user_forward(f->backend, bad[i], why, sizeof(why)),
+		                 -EINVAL);
 		assert_int_not_equal(why[0], 0);
 	}
 }
@@ -661,7 +664,7 @@ static void a_flood_of_nonsense(void **state)
 		if (i % 10 == 9)
 			net_wait(f->guest->completed == done + 10);
 	}
-	netvsp_destroy(f->host);
+	kmcl_net_destroy(f->host);
 	f->host = NULL;
 }
 

@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "net_packet.h"
-#include "rndis_protocol.h"
+#include "net/net_packet.h"
+#include "net/rndis_protocol.h"
 
 /* The key and the results of Microsoft's "Verifying the RSS Hash Calculation". */
 static const uint8_t ms_key[NET_HASH_KEY] = {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "odd_host.h"
 
-#include "echo.h"
-#include "scsi.h"
+#include "echo/echo.h"
+#include "scsi/scsi.h"
 
 #include <pthread.h>
 #include <stdlib.h>

@@ -7,7 +7,7 @@
  * at 0:0, of ODD_DISK_SIZE bytes that read as ODD_DISK_BYTE, and an echo service.
  */
 
-#include "storvsc_protocol.h"
+#include "scsi/storvsc_protocol.h"
 
 #include <kmcl/kmcl.h>
 

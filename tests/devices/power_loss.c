@@ -19,11 +19,11 @@
 #include <unistd.h>
 
 #include "../temporary.h"
-#include "disk_image.h"
-#include "scsi.h"
-#include "storvsc.h"
-#include "storvsc_protocol.h"
-#include "storvsp.h"
+#include "scsi/disk_image.h"
+#include "scsi/scsi.h"
+#include "scsi/storvsc.h"
+#include "scsi/storvsc_protocol.h"
+#include <kmcl/disk.h>
 #include "volatile_file.h"
 
 #define BLOCK   VOLATILE_BLOCK
@@ -53,7 +53,7 @@ struct fixture {
 	char uri[128], path[TEMPORARY_PATH_MAX];
 	HANDLE vmbus;
 	PDEVICE_OBJECT bus;
-	struct storvsp *host;
+	struct kmcl_scsi *host;
 	struct storvsc *guest;
 	struct storvsc_disk disk;
 	struct lane lanes[LANES + 1]; /* the last one flushes */
@@ -108,7 +108,9 @@ static int setup(void **state)
 {
 	static unsigned int number;
 	struct fixture *f = calloc(1, sizeof(*f));
-	struct storvsp_options options = { .instance = { 0x11223344 }, .lost = lost, .context = f };
+	struct kmcl_scsi_options options = {
+		.size = sizeof(options), .instance = { 0x11223344 }, .lost = lost, .context = f
+	};
 	struct storvsc_options guest = { .timeout_ms = 20000 };
 	unsigned int i;
 
@@ -121,8 +123,8 @@ static int setup(void **state)
 	for (i = 0; i < BLOCKS; i++)
 		f->blocks[i].count = 1;
 	if (!NT_SUCCESS(kmcl_host_open(f->uri, &f->vmbus)) ||
-	    !NT_SUCCESS(storvsp_create(f->vmbus, &options, &f->host)) ||
-	    !NT_SUCCESS(storvsp_add_disk(f->host, 0, 0, f->path, NULL, f->why, sizeof(f->why))) ||
+	    kmcl_scsi_create(kmcl_host_of_handle(f->vmbus), &options, &f->host) ||
+	    kmcl_scsi_add_disk(f->host, 0, 0, f->path, NULL, f->why, sizeof(f->why)) ||
 	    !NT_SUCCESS(kmcl_guest_open(f->uri, &f->bus)) ||
 	    !NT_SUCCESS(storvsc_open(f->bus, &guest, &f->guest)) ||
 	    !NT_SUCCESS(storvsc_identify(f->guest, (struct storvsc_address){ 0, 0 }, &f->disk)))
@@ -130,6 +132,15 @@ static int setup(void **state)
 	for (i = 0; i <= LANES; i++)
 		lane_make(f, &f->lanes[i]);
 	return 0;
+}
+
+/* Of the disk's image, if it lost data. */
+static int lost_error(struct fixture *f)
+{
+	struct kmcl_scsi_unit unit = { .size = sizeof(unit) };
+
+	assert_int_equal(kmcl_scsi_query(f->host, 0, 0, &unit), 0);
+	return unit.lost;
 }
 
 static int teardown(void **state)
@@ -142,7 +153,7 @@ static int teardown(void **state)
 		IoFreeMdl(f->lanes[i].io.mdl);
 		ExFreePoolWithTag(f->lanes[i].memory, TAG);
 	}
-	storvsp_destroy(f->host);
+	kmcl_scsi_destroy(f->host);
 	kmcl_guest_close(f->bus);
 	ZwClose(f->vmbus);
 	volatile_file_free();
@@ -294,13 +305,11 @@ static void a_failed_write_back_is_remembered_until_it_is_healed(void **state)
 {
 	struct fixture *f = *state;
 	struct lane *power = &f->lanes[LANES];
-	struct storvsp_statistics st;
-	int error = 0;
+	struct kmcl_scsi_statistics st = { .size = sizeof(st) };
 
 	assert_good(write_blocks(f, 0, 8, false));
 	assert_good(flush(f));
-	assert_int_equal(storvsp_lost(f->host, 0, 0, &error), STATUS_SUCCESS);
-	assert_int_equal(error, 0);
+	assert_int_equal(lost_error(f), 0);
 	volatile_file_set_bad(8, 1, true);
 	assert_good(write_blocks(f, 8, 1, false));
 	assert_lost(flush(f));
@@ -314,16 +323,15 @@ static void a_failed_write_back_is_remembered_until_it_is_healed(void **state)
 	assert_good(write_blocks(f, 17, 1, false)); /* promises nothing; and the disk runs still */
 	assert_int_equal(f->losses, 1);
 	assert_int_equal(f->loss_error, EIO);
-	assert_int_equal(storvsp_lost(f->host, 0, 0, &error), STATUS_SUCCESS);
-	assert_int_equal(error, EIO);
-	storvsp_statistics(f->host, &st);
+	assert_int_equal(lost_error(f), EIO);
+	kmcl_scsi_get_statistics(f->host, &st);
 	assert_int_equal(st.losses, 1);
 	assert_int_equal(st.failed, 1);
 
-	assert_int_equal(storvsp_heal(f->host, 0, 0), STATUS_SUCCESS);
+	assert_int_equal(kmcl_scsi_heal(f->host, 0, 0), 0);
 	assert_good(flush(f));
 	assert_good(write_blocks(f, 16, 1, true));
-	storvsp_statistics(f->host, &st);
+	kmcl_scsi_get_statistics(f->host, &st);
 	assert_int_equal(st.failed, 0);
 	volatile_file_set_bad(8, 1, true);
 	assert_lost(write_blocks(f, 8, 1, true));
@@ -339,9 +347,9 @@ static void a_disk_put_in_anew_has_lost_nothing(void **state)
 	assert_good(write_blocks(f, 8, 1, false));
 	assert_lost(flush(f));
 	volatile_file_set_bad(0, 0, false);
-	assert_int_equal(storvsp_remove_unit(f->host, 0, 0), STATUS_SUCCESS);
-	assert_int_equal(storvsp_add_disk(f->host, 0, 0, f->path, NULL, f->why, sizeof(f->why)),
-	                 STATUS_SUCCESS);
+	assert_int_equal(kmcl_scsi_remove(f->host, 0, 0), 0);
+	assert_int_equal(kmcl_scsi_add_disk(f->host, 0, 0, f->path, NULL, f->why, sizeof(f->why)),
+	                 0);
 	assert_good(flush(f));
 }
 
@@ -380,7 +388,7 @@ static void what_runs_beside_a_failed_flush_fails_too(void **state)
 	unsigned int i;
 
 	assert_good(write_blocks(f, 3, 1, false));
-	storvsp_remove_unit(f->host, 0, 0); /* the image is ours from here on */
+	kmcl_scsi_remove(f->host, 0, 0); /* the image is ours from here on */
 	assert_int_equal(disk_image_open(f->path, &options, &t.image, f->why, sizeof(f->why)), 0);
 	for (i = 0; i < 2; i++) {
 		assert_int_equal(disk_queue_create(8, one_of_two_done, &t, &t.queues[i]), 0);
@@ -555,7 +563,6 @@ static void what_was_promised_survives_power_failures(void **state)
 {
 	struct fixture *f = *state;
 	unsigned int round, batch, broken = 0;
-	int error;
 
 	for (round = 0; round < ROUNDS; round++) {
 		if (round % 3 == 2)
@@ -567,11 +574,10 @@ static void what_was_promised_survives_power_failures(void **state)
 		}
 		volatile_file_lose_power();
 		check_medium(f);
-		storvsp_lost(f->host, 0, 0, &error);
-		broken += error != 0;
+		broken += lost_error(f) != 0;
 		/* The operator has looked, and the guest begins anew. */
 		volatile_file_set_bad(0, 0, false);
-		storvsp_heal(f->host, 0, 0);
+		kmcl_scsi_heal(f->host, 0, 0);
 		assert_good(flush(f));
 	}
 	assert_true(broken >= ROUNDS / 6); /* else the rounds with bad blocks test nothing */

@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "netvsc_protocol.h"
-#include "rndis.h"
+#include "net/netvsc_protocol.h"
+#include "net/rndis.h"
 
 /* ---- data ---- */
 

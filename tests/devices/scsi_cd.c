@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "scsi_cd.h"
+#include "scsi/scsi_cd.h"
 
 #define BLOCKS 1000u
 

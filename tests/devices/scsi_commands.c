@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "scsi_disk.h"
+#include "scsi/scsi_disk.h"
 
 #define BLOCKS 0x20000u /* 64 MiB */
 

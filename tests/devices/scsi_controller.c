@@ -7,16 +7,17 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <errno.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "scsi.h"
-#include "storvsc.h"
-#include "storvsc_protocol.h"
-#include "storvsp.h"
+#include "scsi/scsi.h"
+#include "scsi/storvsc.h"
+#include "scsi/storvsc_protocol.h"
+#include <kmcl/disk.h>
 
 #include "../temporary.h"
 
@@ -39,7 +40,7 @@ struct fixture {
 	char uri[128], path[TEMPORARY_PATH_MAX], second_path[TEMPORARY_PATH_MAX];
 	HANDLE vmbus;
 	PDEVICE_OBJECT bus;
-	struct storvsp *host;
+	struct kmcl_scsi *host;
 	struct storvsc *guest;
 	struct storvsc_disk disk;
 	KEVENT changed;
@@ -60,12 +61,14 @@ static void make_image(char *path)
 	close(fd);
 }
 
-static NTSTATUS add_disk(struct fixture *f, uint8_t lun, const char *path, bool read_only)
+static int add_disk(struct fixture *f, uint8_t lun, const char *path, bool read_only)
 {
-	struct storvsp_disk_options options = { .read_only = read_only, .serial = "test" };
+	struct kmcl_disk_options options = { .size = sizeof(options),
+		                             .read_only = read_only,
+		                             .serial = "test" };
 	char why[256];
 
-	return storvsp_add_disk(f->host, 0, lun, path, &options, why, sizeof(why));
+	return kmcl_scsi_add_disk(f->host, 0, lun, path, &options, why, sizeof(why));
 }
 
 static void bus_changed(void *context)
@@ -91,7 +94,9 @@ static NTSTATUS open_guest(struct fixture *f, uint16_t version)
 static int setup_host(void **state)
 {
 	static unsigned int number;
-	struct storvsp_options options = { .instance = { 0x11223344 }, .subchannels = 2 };
+	struct kmcl_scsi_options options = { .size = sizeof(options),
+		                             .instance = { 0x11223344 },
+		                             .subchannels = 2 };
 	struct fixture *f = calloc(1, sizeof(*f));
 
 	*state = f;
@@ -100,9 +105,8 @@ static int setup_host(void **state)
 	make_image(f->path);
 	make_image(f->second_path);
 	if (!NT_SUCCESS(kmcl_host_open(f->uri, &f->vmbus)) ||
-	    !NT_SUCCESS(storvsp_create(f->vmbus, &options, &f->host)) ||
-	    !NT_SUCCESS(add_disk(f, 0, f->path, false)) ||
-	    !NT_SUCCESS(kmcl_guest_open(f->uri, &f->bus)))
+	    kmcl_scsi_create(kmcl_host_of_handle(f->vmbus), &options, &f->host) ||
+	    add_disk(f, 0, f->path, false) || !NT_SUCCESS(kmcl_guest_open(f->uri, &f->bus)))
 		return -1;
 	return 0;
 }
@@ -139,7 +143,7 @@ static int teardown(void **state)
 	if (f->guest)
 		storvsc_close(f->guest);
 	if (f->host)
-		storvsp_destroy(f->host);
+		kmcl_scsi_destroy(f->host);
 	kmcl_guest_close(f->bus);
 	ZwClose(f->vmbus);
 	unlink(f->path);
@@ -312,7 +316,7 @@ static void a_read_only_disk_refuses_writes(void **state)
 	struct storvsc_disk disk;
 	uint8_t *memory = pool(4096);
 
-	assert_int_equal(add_disk(f, 5, f->second_path, true), STATUS_SUCCESS);
+	assert_int_equal(add_disk(f, 5, f->second_path, true), 0);
 	assert_int_equal(storvsc_identify(f->guest, (struct storvsc_address){ 0, 5 }, &disk),
 	                 STATUS_SUCCESS);
 	assert_true(disk.read_only);
@@ -326,15 +330,14 @@ static void a_read_only_disk_refuses_writes(void **state)
 static void a_direct_disk_takes_any_memory(void **state)
 {
 	static const uint32_t offsets[] = { 256, 4, 1, 4095 };
-	struct storvsp_disk_options options = { .direct = true };
+	struct kmcl_disk_options options = { .size = sizeof(options), .direct = true };
 	struct fixture *f = *state;
 	struct storvsc_disk disk;
 	uint8_t *memory = pool((1 << 20) + 4096), *other = pool((1 << 20) + 4096);
 	char why[256];
 	size_t i;
 
-	if (!NT_SUCCESS(
-		    storvsp_add_disk(f->host, 0, 6, f->second_path, &options, why, sizeof(why)))) {
+	if (kmcl_scsi_add_disk(f->host, 0, 6, f->second_path, &options, why, sizeof(why))) {
 		print_message("# skipped: O_DIRECT: %s\n", why);
 		skip();
 	}
@@ -425,19 +428,19 @@ static void disks_come_and_go(void **state)
 	uint8_t *memory = pool(4096);
 	uint32_t count;
 
-	assert_int_equal(add_disk(f, 7, f->second_path, false), STATUS_SUCCESS);
+	assert_int_equal(add_disk(f, 7, f->second_path, false), 0);
 	wait_for_change(f);
 	assert_int_equal(storvsc_list(f->guest, list, 4, &count), STATUS_SUCCESS);
 	assert_int_equal(count, 2);
 	assert_int_equal(list[1].lun, 7);
 	assert_int_equal(storvsc_identify(f->guest, list[1], &disk), STATUS_SUCCESS);
-	assert_int_equal(add_disk(f, 8, f->second_path, false), STATUS_SHARING_VIOLATION);
-	assert_int_equal(storvsp_remove_unit(f->host, 0, 7), STATUS_SUCCESS);
+	assert_int_equal(add_disk(f, 8, f->second_path, false), -EBUSY);
+	assert_int_equal(kmcl_scsi_remove(f->host, 0, 7), 0);
 	wait_for_change(f);
 	assert_int_equal(storvsc_read(f->guest, &disk, 0, memory, 4096), STATUS_NO_SUCH_DEVICE);
-	assert_int_equal(storvsp_remove_unit(f->host, 0, 7), STATUS_NOT_FOUND);
-	assert_int_equal(add_disk(f, 0, f->second_path, false), STATUS_OBJECT_NAME_COLLISION);
-	assert_int_equal(add_disk(f, 7, f->second_path, false), STATUS_SUCCESS); /* it was freed */
+	assert_int_equal(kmcl_scsi_remove(f->host, 0, 7), -ENOENT);
+	assert_int_equal(add_disk(f, 0, f->second_path, false), -EEXIST);
+	assert_int_equal(add_disk(f, 7, f->second_path, false), 0); /* it was freed */
 	release(memory);
 }
 
@@ -475,7 +478,7 @@ static void requests_end_when_the_controller_goes(void **state)
 	uint8_t *memory = pool(4096);
 
 	assert_int_equal(storvsc_read(f->guest, &f->disk, 0, memory, 4096), STATUS_SUCCESS);
-	storvsp_destroy(f->host);
+	kmcl_scsi_destroy(f->host);
 	f->host = NULL;
 	/* It closes by and by; until then a request may wait, after that it is refused. */
 	assert_false(NT_SUCCESS(storvsc_flush(f->guest, &f->disk)));
@@ -485,14 +488,15 @@ static void requests_end_when_the_controller_goes(void **state)
 static void the_statistics_add_up(void **state)
 {
 	struct fixture *f = *state;
-	struct storvsp_statistics before, after;
+	struct kmcl_scsi_statistics before = { .size = sizeof(before) };
+	struct kmcl_scsi_statistics after = { .size = sizeof(after) };
 	uint8_t *memory = pool(65536);
 
-	storvsp_statistics(f->host, &before);
+	kmcl_scsi_get_statistics(f->host, &before);
 	assert_int_equal(before.version, STORVSC_VERSION_WIN10);
 	assert_int_equal(storvsc_write(f->guest, &f->disk, 0, memory, 65536), STATUS_SUCCESS);
 	assert_int_equal(storvsc_read(f->guest, &f->disk, 0, memory, 4096), STATUS_SUCCESS);
-	storvsp_statistics(f->host, &after);
+	kmcl_scsi_get_statistics(f->host, &after);
 	assert_int_equal(after.requests - before.requests, 2);
 	assert_int_equal(after.writes - before.writes, 1);
 	assert_int_equal(after.written_bytes - before.written_bytes, 65536);
@@ -600,7 +604,7 @@ static void the_negotiation_has_an_order(void **state)
 	assert_int_equal(raw_version(r, STORVSC_VERSION_WIN8), STATUS_SUCCESS);
 	assert_int_equal(r->reply.version.major_minor, STORVSC_VERSION_WIN8);
 	assert_int_equal(raw_ask(r, STORVSC_QUERY_PROPERTIES), STATUS_SUCCESS);
-	assert_int_equal(r->reply.properties.max_transfer, STORVSP_MAX_TRANSFER);
+	assert_int_equal(r->reply.properties.max_transfer, KMCL_SCSI_MAX_TRANSFER);
 	assert_int_equal(r->reply.properties.max_subchannels, 2);
 	assert_int_equal(r->reply.properties.flags, STORVSC_MULTI_CHANNEL);
 	assert_int_equal(raw_ask(r, STORVSC_END_INITIALIZATION), STATUS_SUCCESS);
@@ -633,12 +637,12 @@ static void changes_are_announced(void **state)
 		raw_open(f, r, 0);
 		raw_negotiate(r, ways[i].version);
 		/* Not yet: it has not begun to look for itself. */
-		assert_int_equal(add_disk(f, 8, f->second_path, false), STATUS_SUCCESS);
-		assert_int_equal(storvsp_remove_unit(f->host, 0, 8), STATUS_SUCCESS);
+		assert_int_equal(add_disk(f, 8, f->second_path, false), 0);
+		assert_int_equal(kmcl_scsi_remove(f->host, 0, 8), 0);
 		assert_int_equal(raw_send(r, &ready, sizeof(ready), NULL), STATUS_SUCCESS);
 		assert_int_equal(r->told_count, 0);
-		assert_int_equal(add_disk(f, 9, f->second_path, false), STATUS_SUCCESS);
-		assert_int_equal(storvsp_remove_unit(f->host, 0, 9), STATUS_SUCCESS);
+		assert_int_equal(add_disk(f, 9, f->second_path, false), 0);
+		assert_int_equal(kmcl_scsi_remove(f->host, 0, 9), 0);
 		while (r->told_count < 2 && tries-- > 0)
 			usleep(5000);
 		assert_int_equal(r->told_count, 2);
@@ -650,7 +654,7 @@ static void changes_are_announced(void **state)
 	raw_open(f, r, 0);
 	raw_negotiate(r, STORVSC_VERSION_WIN6); /* does not know the word */
 	assert_int_equal(raw_send(r, &ready, sizeof(ready), NULL), STATUS_SUCCESS);
-	assert_int_equal(add_disk(f, 9, f->second_path, false), STATUS_SUCCESS);
+	assert_int_equal(add_disk(f, 9, f->second_path, false), 0);
 	assert_int_equal(raw_ask(r, STORVSC_RESET_BUS), STATUS_SUCCESS);
 	assert_int_equal(r->told_count, 0);
 	raw_close(r);
@@ -669,9 +673,9 @@ static void lock_disc(struct raw *r, bool lock)
 
 static bool disc_is_locked(struct fixture *f)
 {
-	struct storvsp_cd_info info;
+	struct kmcl_scsi_unit info = { .size = sizeof(info) };
 
-	assert_int_equal(storvsp_cd_info(f->host, 0, 5, &info), STATUS_SUCCESS);
+	assert_int_equal(kmcl_scsi_query(f->host, 0, 5, &info), 0);
 	return info.locked;
 }
 
@@ -683,8 +687,7 @@ static void resets_are_answered_and_let_go_of_discs(void **state)
 	struct raw *r = &f->raw[0];
 	char why[256];
 
-	assert_int_equal(storvsp_add_cd(f->host, 0, 5, NULL, NULL, why, sizeof(why)),
-	                 STATUS_SUCCESS);
+	assert_int_equal(kmcl_scsi_add_cd(f->host, 0, 5, NULL, NULL, why, sizeof(why)), 0);
 	raw_open(f, r, 0);
 	assert_int_equal(raw_ask(r, STORVSC_RESET_BUS), STATUS_INVALID_DEVICE_STATE);
 	raw_negotiate(r, STORVSC_VERSION_WIN10);
@@ -809,7 +812,7 @@ static void uefi_lists_the_units(void **state)
 	PMDL mdl = IoAllocateMdl(memory, 520, FALSE, FALSE, NULL);
 
 	MmBuildMdlForNonPagedPool(mdl);
-	assert_int_equal(add_disk(f, 7, f->second_path, false), STATUS_SUCCESS);
+	assert_int_equal(add_disk(f, 7, f->second_path, false), 0);
 	raw_open(f, r, 0);
 	raw_negotiate(r, STORVSC_VERSION_WIN10);
 	p.srb.cdb_length = 12;

@@ -16,9 +16,9 @@
 
 #include "../temporary.h"
 #include "odd_host.h"
-#include "scsi.h"
-#include "storvsc.h"
-#include "storvsc_answer.h"
+#include "scsi/scsi.h"
+#include "scsi/storvsc.h"
+#include "scsi/storvsc_answer.h"
 
 #define TAG 0x74736574u
 

@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -16,10 +17,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "scsi.h"
-#include "storvsc.h"
-#include "storvsc_protocol.h"
-#include "storvsp.h"
+#include "scsi/scsi.h"
+#include "scsi/storvsc.h"
+#include "scsi/storvsc_protocol.h"
+#include <kmcl/disk.h>
 
 #include "../temporary.h"
 
@@ -31,7 +32,7 @@ struct fixture {
 	char uri[128], disk[TEMPORARY_PATH_MAX], discs[2][TEMPORARY_PATH_MAX];
 	HANDLE vmbus;
 	PDEVICE_OBJECT bus;
-	struct storvsp *host;
+	struct kmcl_scsi *host;
 	struct storvsc *guest;
 	struct storvsc_disk described;
 	_Atomic uint32_t changes;
@@ -70,7 +71,9 @@ static void bus_changed(void *context)
 static int setup(void **state)
 {
 	static unsigned int number;
-	struct storvsp_options options = { .instance = { 0x11223344 }, .subchannels = 0 };
+	struct kmcl_scsi_options options = { .size = sizeof(options),
+		                             .instance = { 0x11223344 },
+		                             .subchannels = 0 };
 	struct fixture *f = calloc(1, sizeof(*f));
 	struct storvsc_options guest = {
 		.timeout_ms = 20000, .queue_depth = 32, .bus_changed = bus_changed, .context = f
@@ -82,9 +85,9 @@ static int setup(void **state)
 	make_image(f->discs[0], DISC, 0xc0);
 	make_image(f->discs[1], 2 * DISC, 0xc1);
 	if (!NT_SUCCESS(kmcl_host_open(f->uri, &f->vmbus)) ||
-	    !NT_SUCCESS(storvsp_create(f->vmbus, &options, &f->host)) ||
-	    !NT_SUCCESS(storvsp_add_disk(f->host, 0, 0, f->disk, NULL, f->why, sizeof(f->why))) ||
-	    !NT_SUCCESS(storvsp_add_cd(f->host, 0, 1, f->discs[0], NULL, f->why, sizeof(f->why))) ||
+	    kmcl_scsi_create(kmcl_host_of_handle(f->vmbus), &options, &f->host) ||
+	    kmcl_scsi_add_disk(f->host, 0, 0, f->disk, NULL, f->why, sizeof(f->why)) ||
+	    kmcl_scsi_add_cd(f->host, 0, 1, f->discs[0], NULL, f->why, sizeof(f->why)) ||
 	    !NT_SUCCESS(kmcl_guest_open(f->uri, &f->bus)) ||
 	    !NT_SUCCESS(storvsc_open(f->bus, &guest, &f->guest)) ||
 	    !NT_SUCCESS(storvsc_identify(f->guest, disk_at, &f->described)))
@@ -98,7 +101,7 @@ static int teardown(void **state)
 
 	if (f->guest)
 		storvsc_close(f->guest);
-	storvsp_destroy(f->host);
+	kmcl_scsi_destroy(f->host);
 	kmcl_guest_close(f->bus);
 	ZwClose(f->vmbus);
 	unlink(f->disk);
@@ -184,14 +187,14 @@ static void a_disc_is_read(void **state)
 {
 	struct fixture *f = *state;
 	struct storvsc_address list[4];
-	struct storvsp_cd_info info;
+	struct kmcl_scsi_unit info = { .size = sizeof(info) };
 	uint32_t count;
 
 	assert_int_equal(storvsc_list(f->guest, list, 4, &count), STATUS_SUCCESS);
 	assert_int_equal(count, 2);
 	assert_int_equal(test_ready(f, cd_at).status, STATUS_SUCCESS); /* nothing has changed */
 	assert_disc(f, 0xc0, DISC / 2048);
-	assert_int_equal(storvsp_cd_info(f->host, 0, 1, &info), STATUS_SUCCESS);
+	assert_int_equal(kmcl_scsi_query(f->host, 0, 1, &info), 0);
 	assert_true(info.inserted);
 	assert_false(info.tray_open);
 	assert_false(info.locked);
@@ -200,14 +203,14 @@ static void a_disc_is_read(void **state)
 static void discs_are_changed_from_the_host(void **state)
 {
 	struct fixture *f = *state;
-	struct storvsp_cd_info info;
+	struct kmcl_scsi_unit info = { .size = sizeof(info) };
 	struct storvsc_io io;
 	int fd;
 
-	assert_int_equal(storvsp_cd_insert(f->host, 0, 1, f->discs[1], f->why, sizeof(f->why)),
-	                 STATUS_OBJECT_NAME_COLLISION);
-	assert_int_equal(storvsp_cd_eject(f->host, 0, 1, false), STATUS_SUCCESS);
-	assert_int_equal(storvsp_cd_info(f->host, 0, 1, &info), STATUS_SUCCESS);
+	assert_int_equal(kmcl_scsi_insert(f->host, 0, 1, f->discs[1], f->why, sizeof(f->why)),
+	                 -EEXIST);
+	assert_int_equal(kmcl_scsi_eject(f->host, 0, 1, false), 0);
+	assert_int_equal(kmcl_scsi_query(f->host, 0, 1, &info), 0);
 	assert_true(!info.inserted && info.tray_open);
 	io = test_ready(f, cd_at);
 	assert_sense(&io, SCSI_KEY_NOT_READY, SCSI_ASC_NO_MEDIUM_TRAY_OPEN);
@@ -215,8 +218,7 @@ static void discs_are_changed_from_the_host(void **state)
 	fd = open(f->discs[0], O_RDWR);
 	assert_int_equal(fcntl(fd, F_OFD_SETLK, &(struct flock){ .l_type = F_WRLCK }), 0);
 	close(fd);
-	assert_int_equal(storvsp_cd_insert(f->host, 0, 1, f->discs[1], f->why, sizeof(f->why)),
-	                 STATUS_SUCCESS);
+	assert_int_equal(kmcl_scsi_insert(f->host, 0, 1, f->discs[1], f->why, sizeof(f->why)), 0);
 	io = test_ready(f, cd_at);
 	assert_sense(&io, SCSI_KEY_UNIT_ATTENTION, SCSI_ASC_MEDIUM_MAY_HAVE_CHANGED);
 	assert_disc(f, 0xc1, 2 * DISC / 2048);
@@ -237,20 +239,20 @@ static uint8_t media_event(struct fixture *f)
 static void a_locked_disc_is_asked_for_or_forced_out(void **state)
 {
 	struct fixture *f = *state;
-	struct storvsp_cd_info info;
+	struct kmcl_scsi_unit info = { .size = sizeof(info) };
 	struct storvsc_io io;
 
 	assert_int_equal(COMMAND(f, cd_at, NULL, 0, SCSI_PREVENT_ALLOW, 0, 0, 0, 1, 0).status,
 	                 STATUS_SUCCESS);
-	assert_int_equal(storvsp_cd_info(f->host, 0, 1, &info), STATUS_SUCCESS);
+	assert_int_equal(kmcl_scsi_query(f->host, 0, 1, &info), 0);
 	assert_true(info.locked);
-	assert_int_equal(storvsp_cd_eject(f->host, 0, 1, false), STATUS_DEVICE_BUSY);
+	assert_int_equal(kmcl_scsi_eject(f->host, 0, 1, false), -EBUSY);
 	assert_int_equal(media_event(f), 1); /* an eject request */
 	assert_int_equal(media_event(f), 0);
 	io = COMMAND(f, cd_at, NULL, 0, SCSI_START_STOP_UNIT, 0, 0, 0, 2, 0);
 	assert_sense(&io, SCSI_KEY_ILLEGAL_REQUEST, SCSI_ASC_REMOVAL_PREVENTED);
 	assert_disc(f, 0xc0, DISC / 2048);
-	assert_int_equal(storvsp_cd_eject(f->host, 0, 1, true), STATUS_SUCCESS);
+	assert_int_equal(kmcl_scsi_eject(f->host, 0, 1, true), 0);
 	assert_int_equal(media_event(f), 3); /* removed */
 	io = test_ready(f, cd_at);
 	assert_sense(&io, SCSI_KEY_NOT_READY, SCSI_ASC_NO_MEDIUM_TRAY_OPEN);
@@ -259,17 +261,16 @@ static void a_locked_disc_is_asked_for_or_forced_out(void **state)
 static void the_guest_ejects(void **state)
 {
 	struct fixture *f = *state;
-	struct storvsp_cd_info info;
+	struct kmcl_scsi_unit info = { .size = sizeof(info) };
 	struct storvsc_io io;
 
 	assert_int_equal(COMMAND(f, cd_at, NULL, 0, SCSI_START_STOP_UNIT, 0, 0, 0, 2, 0).status,
 	                 STATUS_SUCCESS);
-	assert_int_equal(storvsp_cd_info(f->host, 0, 1, &info), STATUS_SUCCESS);
+	assert_int_equal(kmcl_scsi_query(f->host, 0, 1, &info), 0);
 	assert_true(!info.inserted && info.tray_open);
 	io = test_ready(f, cd_at);
 	assert_sense(&io, SCSI_KEY_NOT_READY, SCSI_ASC_NO_MEDIUM_TRAY_OPEN);
-	assert_int_equal(storvsp_cd_insert(f->host, 0, 1, f->discs[1], f->why, sizeof(f->why)),
-	                 STATUS_SUCCESS);
+	assert_int_equal(kmcl_scsi_insert(f->host, 0, 1, f->discs[1], f->why, sizeof(f->why)), 0);
 	test_ready(f, cd_at);
 	assert_disc(f, 0xc1, 2 * DISC / 2048);
 }
@@ -277,27 +278,28 @@ static void the_guest_ejects(void **state)
 static void drives_that_cannot_be_are_refused(void **state)
 {
 	struct fixture *f = *state;
-	struct storvsp_cd_info info;
+	struct kmcl_scsi_unit info = { .size = sizeof(info) };
 
-	assert_int_equal(storvsp_add_cd(f->host, 0, 1, NULL, NULL, f->why, sizeof(f->why)),
-	                 STATUS_OBJECT_NAME_COLLISION);
-	assert_int_equal(storvsp_add_cd(f->host, 2, 0, NULL, NULL, f->why, sizeof(f->why)),
-	                 STATUS_INVALID_PARAMETER_2);
-	assert_int_equal(storvsp_add_cd(f->host, 0, 64, NULL, NULL, f->why, sizeof(f->why)),
-	                 STATUS_INVALID_PARAMETER_3);
-	assert_int_equal(storvsp_add_cd(f->host, 1, 0, "/nowhere", NULL, f->why, sizeof(f->why)),
-	                 STATUS_UNSUCCESSFUL);
-	assert_int_equal(storvsp_cd_info(f->host, 0, 0, &info), STATUS_NOT_FOUND); /* a disk */
-	assert_int_equal(storvsp_cd_eject(f->host, 0, 5, false), STATUS_NOT_FOUND);
-	assert_int_equal(storvsp_cd_insert(f->host, 0, 0, f->discs[1], f->why, sizeof(f->why)),
-	                 STATUS_NOT_FOUND);
+	assert_int_equal(kmcl_scsi_add_cd(f->host, 0, 1, NULL, NULL, f->why, sizeof(f->why)),
+	                 -EEXIST);
+	assert_int_equal(kmcl_scsi_add_cd(f->host, 2, 0, NULL, NULL, f->why, sizeof(f->why)),
+	                 -EINVAL);
+	assert_int_equal(kmcl_scsi_add_cd(f->host, 0, 64, NULL, NULL, f->why, sizeof(f->why)),
+	                 -EINVAL);
+	assert_int_equal(kmcl_scsi_add_cd(f->host, 1, 0, "/nowhere", NULL, f->why, sizeof(f->why)),
+	                 -ENOENT);
+	assert_int_equal(kmcl_scsi_query(f->host, 0, 0, &info), 0);
+	assert_false(info.is_cd);
+	assert_int_equal(kmcl_scsi_query(f->host, 0, 5, &info), -ENOENT);
+	assert_int_equal(kmcl_scsi_eject(f->host, 0, 5, false), -ENOENT);
+	assert_int_equal(kmcl_scsi_insert(f->host, 0, 0, f->discs[1], f->why, sizeof(f->why)),
+	                 -ENOENT);
 	assert_int_equal(truncate(f->discs[1], 512), 0);
-	assert_int_equal(storvsp_add_cd(f->host, 1, 0, f->discs[1], NULL, f->why, sizeof(f->why)),
-	                 STATUS_UNSUCCESSFUL);
+	assert_int_equal(kmcl_scsi_add_cd(f->host, 1, 0, f->discs[1], NULL, f->why, sizeof(f->why)),
+	                 -EINVAL);
 	assert_non_null(strstr(f->why, "shorter than the 2048 bytes"));
-	assert_int_equal(storvsp_add_cd(f->host, 1, 0, NULL, NULL, f->why, sizeof(f->why)),
-	                 STATUS_SUCCESS);
-	assert_int_equal(storvsp_remove_unit(f->host, 1, 0), STATUS_SUCCESS);
+	assert_int_equal(kmcl_scsi_add_cd(f->host, 1, 0, NULL, NULL, f->why, sizeof(f->why)), 0);
+	assert_int_equal(kmcl_scsi_remove(f->host, 1, 0), 0);
 }
 
 /* ---- faults ---- */
@@ -305,10 +307,12 @@ static void drives_that_cannot_be_are_refused(void **state)
 static void blocks_fail_where_they_were_told_to(void **state)
 {
 	struct fixture *f = *state;
-	struct storvsp_fault fault = { .lba = 100, .count = 8, .reads = true };
+	struct kmcl_scsi_fault fault = {
+		.size = sizeof(fault), .lba = 100, .count = 8, .reads = true
+	};
 	uint8_t *memory = pool(65536);
 
-	assert_int_equal(storvsp_inject(f->host, 0, 0, &fault), STATUS_SUCCESS);
+	assert_int_equal(kmcl_scsi_inject(f->host, 0, 0, &fault), 0);
 	assert_int_equal(storvsc_read(f->guest, &f->described, 0, memory, 100 * 512),
 	                 STATUS_SUCCESS);
 	assert_int_equal(storvsc_read(f->guest, &f->described, 0, memory, 101 * 512),
@@ -319,8 +323,10 @@ static void blocks_fail_where_they_were_told_to(void **state)
 	                 STATUS_SUCCESS);
 	assert_int_equal(storvsc_write(f->guest, &f->described, 100 * 512, memory, 4096),
 	                 STATUS_SUCCESS);
-	fault = (struct storvsp_fault){ .lba = 200, .count = 1, .writes = true };
-	assert_int_equal(storvsp_inject(f->host, 0, 0, &fault), STATUS_SUCCESS);
+	fault = (struct kmcl_scsi_fault){
+		.size = sizeof(struct kmcl_scsi_fault), .lba = 200, .count = 1, .writes = true
+	};
+	assert_int_equal(kmcl_scsi_inject(f->host, 0, 0, &fault), 0);
 	assert_int_equal(storvsc_read(f->guest, &f->described, 200 * 512, memory, 512),
 	                 STATUS_SUCCESS);
 	assert_int_equal(storvsc_write(f->guest, &f->described, 200 * 512, memory, 512),
@@ -328,7 +334,7 @@ static void blocks_fail_where_they_were_told_to(void **state)
 	assert_int_equal(storvsc_discard(f->guest, &f->described, 196 * 512, 4096),
 	                 STATUS_DEVICE_DATA_ERROR);
 	assert_int_equal(storvsc_flush(f->guest, &f->described), STATUS_SUCCESS);
-	assert_int_equal(storvsp_heal(f->host, 0, 0), STATUS_SUCCESS);
+	assert_int_equal(kmcl_scsi_heal(f->host, 0, 0), 0);
 	assert_int_equal(storvsc_read(f->guest, &f->described, 100 * 512, memory, 512),
 	                 STATUS_SUCCESS);
 	assert_int_equal(storvsc_write(f->guest, &f->described, 200 * 512, memory, 512),
@@ -339,15 +345,17 @@ static void blocks_fail_where_they_were_told_to(void **state)
 static void a_fault_says_what_and_where(void **state)
 {
 	struct fixture *f = *state;
-	struct storvsp_fault fault = { .lba = 5, .count = 1, .reads = true, .writes = true };
+	struct kmcl_scsi_fault fault = {
+		.size = sizeof(fault), .lba = 5, .count = 1, .reads = true, .writes = true
+	};
 	uint8_t *memory = pool(8192);
 	struct storvsc_io io;
 
-	assert_int_equal(storvsp_inject(f->host, 0, 0, &fault), STATUS_SUCCESS);
+	assert_int_equal(kmcl_scsi_inject(f->host, 0, 0, &fault), 0);
 	io = COMMAND(f, disk_at, memory, 4096, SCSI_READ_10, 0, 0, 0, 0, 2, 0, 0, 8, 0);
 	assert_sense(&io, SCSI_KEY_MEDIUM_ERROR, SCSI_ASC_UNRECOVERED_READ_ERROR);
 	assert_int_equal(io.transferred, 0);
-	assert_int_equal(storvsp_inject(f->host, 0, 1, &fault), STATUS_SUCCESS); /* on the CD */
+	assert_int_equal(kmcl_scsi_inject(f->host, 0, 1, &fault), 0); /* on the CD */
 	io = COMMAND(f, cd_at, memory, 2048, SCSI_READ_10, 0, 0, 0, 0, 5, 0, 0, 1, 0);
 	assert_sense(&io, SCSI_KEY_MEDIUM_ERROR, SCSI_ASC_UNRECOVERED_READ_ERROR);
 	io = COMMAND(f, cd_at, memory, 2048, SCSI_READ_10, 0, 0, 0, 0, 6, 0, 0, 1, 0);
@@ -358,26 +366,29 @@ static void a_fault_says_what_and_where(void **state)
 static void faults_can_be_counted(void **state)
 {
 	struct fixture *f = *state;
-	struct storvsp_fault fault = { .lba = 1, .count = 1, .reads = true, .times = 2 };
+	struct kmcl_scsi_fault fault = {
+		.size = sizeof(fault), .lba = 1, .count = 1, .reads = true, .times = 2
+	};
 	uint8_t *memory = pool(4096);
 	uint32_t i;
 
-	for (i = 0; i < STORVSP_FAULTS; i++) {
+	for (i = 0; i < KMCL_SCSI_FAULTS; i++) {
 		fault.lba = i;
-		assert_int_equal(storvsp_inject(f->host, 0, 0, &fault), STATUS_SUCCESS);
+		assert_int_equal(kmcl_scsi_inject(f->host, 0, 0, &fault), 0);
 	}
-	assert_int_equal(storvsp_inject(f->host, 0, 0, &fault), STATUS_QUOTA_EXCEEDED);
+	assert_int_equal(kmcl_scsi_inject(f->host, 0, 0, &fault), -ENOSPC);
 	for (i = 0; i < 3; i++)
 		assert_int_equal(storvsc_read(f->guest, &f->described, 512, memory, 512),
 		                 i < 2 ? STATUS_DEVICE_DATA_ERROR : STATUS_SUCCESS);
-	assert_int_equal(storvsp_inject(f->host, 0, 0, &fault), STATUS_SUCCESS);
+	assert_int_equal(kmcl_scsi_inject(f->host, 0, 0, &fault), 0);
 	fault.count = 0;
-	assert_int_equal(storvsp_inject(f->host, 0, 0, &fault), STATUS_INVALID_PARAMETER_4);
+	assert_int_equal(kmcl_scsi_inject(f->host, 0, 0, &fault), -EINVAL);
 	fault.count = 1;
 	fault.reads = false;
-	assert_int_equal(storvsp_inject(f->host, 0, 0, &fault), STATUS_INVALID_PARAMETER_4);
-	assert_int_equal(storvsp_inject(f->host, 1, 0, &fault), STATUS_NOT_FOUND);
-	assert_int_equal(storvsp_heal(f->host, 1, 0), STATUS_NOT_FOUND);
+	assert_int_equal(kmcl_scsi_inject(f->host, 0, 0, &fault), -EINVAL);
+	fault.reads = true;
+	assert_int_equal(kmcl_scsi_inject(f->host, 1, 0, &fault), -ENOENT);
+	assert_int_equal(kmcl_scsi_heal(f->host, 1, 0), -ENOENT);
 	ExFreePoolWithTag(memory, TAG);
 }
 
@@ -424,15 +435,14 @@ static void a_disk_is_removed_under_io(void **state)
 	for (round = 0; round < 20; round++) {
 		before = r.good;
 		WAIT_FOR(r.good > before);
-		assert_int_equal(storvsp_remove_unit(f->host, 0, 0), STATUS_SUCCESS);
+		assert_int_equal(kmcl_scsi_remove(f->host, 0, 0), 0);
 		before = r.gone;
 		WAIT_FOR(r.gone > before);
 		assert_int_equal(storvsc_list(f->guest, list, 4, &count), STATUS_SUCCESS);
 		assert_int_equal(count, 1);
 		WAIT_FOR(f->changes == 2 * round + 1);
 		/* The last request closes the image, and with it the lock. */
-		WAIT_FOR(NT_SUCCESS(
-			storvsp_add_disk(f->host, 0, 0, f->disk, NULL, f->why, sizeof(f->why))));
+		WAIT_FOR(!kmcl_scsi_add_disk(f->host, 0, 0, f->disk, NULL, f->why, sizeof(f->why)));
 		WAIT_FOR(f->changes == 2 * round + 2);
 	}
 	r.stop = true;
@@ -446,7 +456,7 @@ static void a_removed_unit_is_an_invalid_lun(void **state)
 	struct fixture *f = *state;
 	struct storvsc_io io;
 
-	assert_int_equal(storvsp_remove_unit(f->host, 0, 1), STATUS_SUCCESS);
+	assert_int_equal(kmcl_scsi_remove(f->host, 0, 1), 0);
 	io = test_ready(f, cd_at);
 	assert_int_equal(io.status, STATUS_NO_SUCH_DEVICE);
 	assert_int_equal(io.srb_status, STORVSC_SRB_INVALID_LUN);
@@ -455,7 +465,7 @@ static void a_removed_unit_is_an_invalid_lun(void **state)
 	assert_int_equal(io.srb_status, STORVSC_SRB_INVALID_LUN | STORVSC_SRB_AUTOSENSE_VALID);
 	assert_int_equal(io.sense_key, SCSI_KEY_ILLEGAL_REQUEST);
 	assert_int_equal(io.asc, SCSI_ASC_LUN_NOT_SUPPORTED);
-	assert_int_equal(storvsp_remove_unit(f->host, 0, 1), STATUS_NOT_FOUND);
+	assert_int_equal(kmcl_scsi_remove(f->host, 0, 1), -ENOENT);
 }
 
 static void *read_disc_on(void *context)
@@ -491,12 +501,11 @@ static void a_disc_is_ejected_under_io(void **state)
 	for (round = 0; round < 20; round++) {
 		before = r.good;
 		WAIT_FOR(r.good > before);
-		assert_int_equal(storvsp_cd_eject(f->host, 0, 1, false), STATUS_SUCCESS);
+		assert_int_equal(kmcl_scsi_eject(f->host, 0, 1, false), 0);
 		before = r.gone;
 		WAIT_FOR(r.gone > before);
 		assert_int_equal(
-			storvsp_cd_insert(f->host, 0, 1, f->discs[0], f->why, sizeof(f->why)),
-			STATUS_SUCCESS);
+			kmcl_scsi_insert(f->host, 0, 1, f->discs[0], f->why, sizeof(f->why)), 0);
 	}
 	r.stop = true;
 	for (i = 0; i < 4; i++)

@@ -7,12 +7,16 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <errno.h>
+
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "ic/ic_session.h"
 #include "ic_guest.h"
-#include "shutdown.h"
+
+#include <kmcl/ic.h>
 
 #include "../temporary.h"
 
@@ -31,7 +35,7 @@ static const struct ic_version newest[] = { ALL };
 
 struct fixture {
 	struct ic_fixture ends;
-	struct shutdown *host;
+	struct kmcl_shutdown *host;
 	_Atomic uint32_t hibernates; /* whether the guest can */
 };
 
@@ -49,7 +53,7 @@ static void obey(struct ic_guest *guest, struct ic_guest_message *m)
 static int setup(void **state)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
-	struct ic_options options = { 0 };
+	struct kmcl_ic_options options = { .size = sizeof(options) };
 
 	*state = f;
 	ic_log_begin();
@@ -60,7 +64,7 @@ static int setup(void **state)
 	f->ends.guest.request = obey;
 	f->ends.guest.context = f;
 	if (!ic_fixture_open(&f->ends, uri_pattern) ||
-	    !NT_SUCCESS(shutdown_create(f->ends.vmbus, &options, &f->host)))
+	    kmcl_shutdown_create(kmcl_host_of_handle(f->ends.vmbus), &options, &f->host))
 		return -1;
 	return 0;
 }
@@ -70,7 +74,7 @@ static int teardown(void **state)
 	struct fixture *f = *state;
 
 	ic_guest_close(&f->ends.guest);
-	shutdown_destroy(f->host);
+	kmcl_shutdown_destroy(f->host);
 	ic_fixture_close(&f->ends);
 	ic_log_end();
 	free(f);
@@ -82,11 +86,11 @@ static void open_guest(struct fixture *f)
 	assert_true(ic_guest_open(&f->ends.guest, f->ends.bus));
 }
 
-static NTSTATUS ask(struct fixture *f, enum shutdown_action action, uint32_t *guest_status)
+static int ask(struct fixture *f, enum kmcl_shutdown_action action, uint32_t *guest_status)
 {
-	struct shutdown_request request = { .action = action };
+	struct kmcl_shutdown_request request = { .size = sizeof(request), .action = action };
 
-	return shutdown_request(f->host, &request, 20000, guest_status);
+	return kmcl_shutdown_ask(f->host, &request, 20000, guest_status);
 }
 
 static struct ic_shutdown last_request(struct fixture *f)
@@ -102,11 +106,11 @@ static struct ic_shutdown last_request(struct fixture *f)
 	return message;
 }
 
-static struct ic_statistics statistics_of(struct fixture *f)
+static struct kmcl_ic_statistics statistics_of(struct fixture *f)
 {
-	struct ic_statistics s;
+	struct kmcl_ic_statistics s = { .size = sizeof(s) };
 
-	shutdown_statistics(f->host, &s);
+	kmcl_shutdown_get_statistics(f->host, &s);
 	return s;
 }
 
@@ -115,25 +119,25 @@ static struct ic_statistics statistics_of(struct fixture *f)
 static void each_action_has_its_flags(void **state)
 {
 	static const struct {
-		enum shutdown_action action;
+		enum kmcl_shutdown_action action;
 		bool force;
 		uint32_t flags;
 	} ways[] = {
-		{ SHUTDOWN_POWER_OFF, false, 0 }, { SHUTDOWN_POWER_OFF, true, 1 },
-		{ SHUTDOWN_RESTART, false, 2 },   { SHUTDOWN_RESTART, true, 3 },
-		{ SHUTDOWN_HIBERNATE, false, 4 }, { SHUTDOWN_HIBERNATE, true, 5 },
+		{ KMCL_SHUTDOWN_POWER_OFF, false, 0 }, { KMCL_SHUTDOWN_POWER_OFF, true, 1 },
+		{ KMCL_SHUTDOWN_RESTART, false, 2 },   { KMCL_SHUTDOWN_RESTART, true, 3 },
+		{ KMCL_SHUTDOWN_HIBERNATE, false, 4 }, { KMCL_SHUTDOWN_HIBERNATE, true, 5 },
 	};
 	struct fixture *f = *state;
 	size_t i;
 
 	open_guest(f);
 	for (i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
-		struct shutdown_request request = { .action = ways[i].action,
-			                            .force = ways[i].force };
+		struct kmcl_shutdown_request request = { .size = sizeof(request),
+			                                 .action = ways[i].action,
+			                                 .force = ways[i].force };
 		uint32_t status = 1;
 
-		assert_int_equal(shutdown_request(f->host, &request, 20000, &status),
-		                 STATUS_SUCCESS);
+		assert_int_equal(kmcl_shutdown_ask(f->host, &request, 20000, &status), 0);
 		assert_int_equal(status, IC_S_OK);
 		assert_int_equal(last_request(f).flags, ways[i].flags);
 		assert_int_equal(last_request(f).reason, 0x80000000u);
@@ -144,14 +148,15 @@ static void each_action_has_its_flags(void **state)
 static void reason_time_and_text_go_along(void **state)
 {
 	struct fixture *f = *state;
-	struct shutdown_request request = { .reason = 0x80020003,
-		                            .timeout_seconds = 77,
-		                            .text = "gr\xc3\xbc\xc3\x9f dich" };
+	struct kmcl_shutdown_request request = { .size = sizeof(request),
+		                                 .reason = 0x80020003,
+		                                 .timeout_seconds = 77,
+		                                 .text = "gr\xc3\xbc\xc3\x9f dich" };
 	static const uint16_t expected[] = { 'g', 'r', 0xfc, 0xdf, ' ', 'd', 'i', 'c', 'h', 0 };
 	struct ic_shutdown message;
 
 	open_guest(f);
-	assert_int_equal(shutdown_request(f->host, &request, 20000, NULL), STATUS_SUCCESS);
+	assert_int_equal(kmcl_shutdown_ask(f->host, &request, 20000, NULL), 0);
 	message = last_request(f);
 	assert_int_equal(message.reason, 0x80020003);
 	assert_int_equal(message.timeout_seconds, 77);
@@ -165,9 +170,9 @@ static void a_guest_that_will_not_says_why(void **state)
 
 	f->hibernates = 0;
 	open_guest(f);
-	assert_int_equal(ask(f, SHUTDOWN_HIBERNATE, &status), STATUS_UNSUCCESSFUL);
+	assert_int_equal(ask(f, KMCL_SHUTDOWN_HIBERNATE, &status), -EIO);
 	assert_int_equal(status, IC_E_FAIL);
-	assert_int_equal(ask(f, SHUTDOWN_POWER_OFF, &status), STATUS_SUCCESS);
+	assert_int_equal(ask(f, KMCL_SHUTDOWN_POWER_OFF, &status), 0);
 	assert_int_equal(status, IC_S_OK);
 }
 
@@ -180,13 +185,11 @@ static void old_guests_are_not_asked_what_they_do_not_know(void **state)
 	for (i = 0; i < 4; i++) {
 		f->ends.guest.versions = all + i;
 		open_guest(f);
-		assert_int_equal(ask(f, SHUTDOWN_POWER_OFF, NULL), STATUS_SUCCESS);
+		assert_int_equal(ask(f, KMCL_SHUTDOWN_POWER_OFF, NULL), 0);
 		assert_int_equal(statistics_of(f).version, ic_version_number(all[i]));
 		before = f->ends.guest.requests;
-		assert_int_equal(ask(f, SHUTDOWN_RESTART, NULL),
-		                 i <= 1 ? STATUS_SUCCESS : STATUS_NOT_SUPPORTED);
-		assert_int_equal(ask(f, SHUTDOWN_HIBERNATE, NULL),
-		                 i <= 0 ? STATUS_SUCCESS : STATUS_NOT_SUPPORTED);
+		assert_int_equal(ask(f, KMCL_SHUTDOWN_RESTART, NULL), i <= 1 ? 0 : -ENOTSUP);
+		assert_int_equal(ask(f, KMCL_SHUTDOWN_HIBERNATE, NULL), i <= 0 ? 0 : -ENOTSUP);
 		assert_int_equal(f->ends.guest.requests - before, i == 0 ? 2 : i == 1 ? 1 : 0);
 		ic_guest_close(&f->ends.guest);
 		WAIT_FOR(statistics_of(f).version == 0);
@@ -196,22 +199,19 @@ static void old_guests_are_not_asked_what_they_do_not_know(void **state)
 static void what_cannot_be_said_is_refused(void **state)
 {
 	struct fixture *f = *state;
-	struct shutdown_request request = { .text = "\xff" };
+	struct kmcl_shutdown_request request = { .size = sizeof(request), .text = "\xff" };
 	char longest[1025];
 
 	open_guest(f);
-	assert_int_equal(shutdown_request(f->host, &request, 20000, NULL),
-	                 STATUS_INVALID_PARAMETER_2);
+	assert_int_equal(kmcl_shutdown_ask(f->host, &request, 20000, NULL), -EINVAL);
 	memset(longest, 'x', sizeof(longest));
 	longest[1024] = '\0';
 	request.text = longest;
-	assert_int_equal(shutdown_request(f->host, &request, 20000, NULL),
-	                 STATUS_INVALID_PARAMETER_2);
+	assert_int_equal(kmcl_shutdown_ask(f->host, &request, 20000, NULL), -EINVAL);
 	longest[1023] = '\0';
-	assert_int_equal(shutdown_request(f->host, &request, 20000, NULL), STATUS_SUCCESS);
-	request.action = (enum shutdown_action)3;
-	assert_int_equal(shutdown_request(f->host, &request, 20000, NULL),
-	                 STATUS_INVALID_PARAMETER_2);
+	assert_int_equal(kmcl_shutdown_ask(f->host, &request, 20000, NULL), 0);
+	request.action = (enum kmcl_shutdown_action)3;
+	assert_int_equal(kmcl_shutdown_ask(f->host, &request, 20000, NULL), -EINVAL);
 	assert_int_equal(f->ends.guest.requests, 1);
 }
 
@@ -220,14 +220,13 @@ static void what_cannot_be_said_is_refused(void **state)
 static void without_a_guest_it_is_not_ready(void **state)
 {
 	struct fixture *f = *state;
-	struct shutdown_request request = { 0 };
+	struct kmcl_shutdown_request request = { .size = sizeof(request) };
 	static const struct ic_version unknown[] = { { 9, 9 }, { 0, 0 } };
 
-	assert_int_equal(shutdown_request(f->host, &request, 10, NULL), STATUS_DEVICE_NOT_READY);
+	assert_int_equal(kmcl_shutdown_ask(f->host, &request, 10, NULL), -ENOTCONN);
 	f->ends.guest.versions = unknown;
 	open_guest(f);
-	assert_int_equal(shutdown_request(f->host, &request, 20000, NULL),
-	                 STATUS_REVISION_MISMATCH);
+	assert_int_equal(kmcl_shutdown_ask(f->host, &request, 20000, NULL), -EPROTONOSUPPORT);
 	assert_int_equal(f->ends.guest.requests, 0);
 }
 
@@ -246,7 +245,7 @@ static void a_guest_that_comes_in_time_is_waited_for(void **state)
 	void *opened;
 
 	pthread_create(&thread, NULL, late_guest, f);
-	assert_int_equal(ask(f, SHUTDOWN_POWER_OFF, NULL), STATUS_SUCCESS);
+	assert_int_equal(ask(f, KMCL_SHUTDOWN_POWER_OFF, NULL), 0);
 	pthread_join(thread, &opened);
 	assert_non_null(opened);
 }
@@ -255,36 +254,37 @@ static void a_guest_that_comes_in_time_is_waited_for(void **state)
 static void a_silent_guest_times_out_and_its_late_answer_is_dropped(void **state)
 {
 	struct fixture *f = *state;
-	struct shutdown_request request = { .action = SHUTDOWN_RESTART };
+	struct kmcl_shutdown_request request = { .size = sizeof(request),
+		                                 .action = KMCL_SHUTDOWN_RESTART };
 	uint32_t i;
 
 	open_guest(f);
-	assert_int_equal(ask(f, SHUTDOWN_POWER_OFF, NULL), STATUS_SUCCESS);
+	assert_int_equal(ask(f, KMCL_SHUTDOWN_POWER_OFF, NULL), 0);
 	f->ends.guest.mute = true;
 	f->hibernates = 0;
-	request.action = SHUTDOWN_HIBERNATE; /* the guest will refuse it, late */
-	assert_int_equal(shutdown_request(f->host, &request, 20, NULL), STATUS_IO_TIMEOUT);
+	request.action = KMCL_SHUTDOWN_HIBERNATE; /* the guest will refuse it, late */
+	assert_int_equal(kmcl_shutdown_ask(f->host, &request, 20, NULL), -ETIMEDOUT);
 	WAIT_FOR(f->ends.guest.held_count == 1);
 	ic_guest_unmute(&f->ends.guest);
-	assert_int_equal(ask(f, SHUTDOWN_POWER_OFF, NULL), STATUS_SUCCESS);
+	assert_int_equal(ask(f, KMCL_SHUTDOWN_POWER_OFF, NULL), 0);
 	assert_int_equal(statistics_of(f).late, 1);
 	assert_int_equal(statistics_of(f).wrong, 0);
 	/* It is not asked for ever. */
 	f->ends.guest.mute = true;
 	for (i = 0; i < IC_OWED_MAX; i++)
-		assert_int_equal(shutdown_request(f->host, &request, 1, NULL), STATUS_IO_TIMEOUT);
-	assert_int_equal(shutdown_request(f->host, &request, 20000, NULL), STATUS_DEVICE_BUSY);
+		assert_int_equal(kmcl_shutdown_ask(f->host, &request, 1, NULL), -ETIMEDOUT);
+	assert_int_equal(kmcl_shutdown_ask(f->host, &request, 20000, NULL), -EBUSY);
 	WAIT_FOR(f->ends.guest.held_count == IC_OWED_MAX);
 	ic_guest_unmute(&f->ends.guest);
 	WAIT_FOR(statistics_of(f).late == 1 + IC_OWED_MAX);
-	assert_int_equal(ask(f, SHUTDOWN_POWER_OFF, NULL), STATUS_SUCCESS);
+	assert_int_equal(ask(f, KMCL_SHUTDOWN_POWER_OFF, NULL), 0);
 }
 
 static void *ask_and_wait(void *context)
 {
 	struct fixture *f = context;
 
-	return (void *)(intptr_t)ask(f, SHUTDOWN_POWER_OFF, NULL);
+	return (void *)(intptr_t)ask(f, KMCL_SHUTDOWN_POWER_OFF, NULL);
 }
 
 static void a_guest_that_goes_ends_the_call(void **state)
@@ -298,13 +298,13 @@ static void a_guest_that_goes_ends_the_call(void **state)
 
 		f->ends.guest.mute = false;
 		open_guest(f);
-		assert_int_equal(ask(f, SHUTDOWN_POWER_OFF, NULL), STATUS_SUCCESS);
+		assert_int_equal(ask(f, KMCL_SHUTDOWN_POWER_OFF, NULL), 0);
 		f->ends.guest.mute = true;
 		pthread_create(&thread, NULL, ask_and_wait, f);
 		WAIT_FOR(f->ends.guest.held_count == 1);
 		ic_guest_close(&f->ends.guest);
 		pthread_join(thread, &status);
-		assert_int_equal((NTSTATUS)(intptr_t)status, STATUS_DEVICE_REMOVED);
+		assert_int_equal((int)(intptr_t)status, -ENODEV);
 	}
 }
 
@@ -312,23 +312,23 @@ static void a_guest_that_goes_ends_the_call(void **state)
 static void calls_wait_their_turn(void **state)
 {
 	struct fixture *f = *state;
-	struct shutdown_request request = { 0 };
+	struct kmcl_shutdown_request request = { .size = sizeof(request) };
 	pthread_t threads[4];
 	void *status;
 	size_t i;
 
 	open_guest(f);
-	assert_int_equal(ask(f, SHUTDOWN_POWER_OFF, NULL), STATUS_SUCCESS);
+	assert_int_equal(ask(f, KMCL_SHUTDOWN_POWER_OFF, NULL), 0);
 	f->ends.guest.mute = true;
 	for (i = 0; i < 4; i++)
 		pthread_create(&threads[i], NULL, ask_and_wait, f);
 	WAIT_FOR(f->ends.guest.held_count == 1);
-	assert_int_equal(shutdown_request(f->host, &request, 20, NULL), STATUS_DEVICE_BUSY);
+	assert_int_equal(kmcl_shutdown_ask(f->host, &request, 20, NULL), -EBUSY);
 	assert_int_equal(f->ends.guest.requests, 2);
 	ic_guest_unmute(&f->ends.guest);
 	for (i = 0; i < 4; i++) {
 		pthread_join(threads[i], &status);
-		assert_int_equal((NTSTATUS)(intptr_t)status, STATUS_SUCCESS);
+		assert_int_equal((int)(intptr_t)status, 0);
 	}
 	assert_int_equal(f->ends.guest.requests, 5);
 }
@@ -350,15 +350,15 @@ static bool answer_twice(struct ic_guest *guest, struct ic_guest_message *m)
 static void wrong_answers_are_no_answers(void **state)
 {
 	struct fixture *f = *state;
-	struct shutdown_request request = { 0 };
+	struct kmcl_shutdown_request request = { .size = sizeof(request) };
 
 	open_guest(f);
-	assert_int_equal(ask(f, SHUTDOWN_POWER_OFF, NULL), STATUS_SUCCESS);
+	assert_int_equal(ask(f, KMCL_SHUTDOWN_POWER_OFF, NULL), 0);
 	f->ends.guest.spoil = spoil_transaction;
-	assert_int_equal(shutdown_request(f->host, &request, 50, NULL), STATUS_IO_TIMEOUT);
+	assert_int_equal(kmcl_shutdown_ask(f->host, &request, 50, NULL), -ETIMEDOUT);
 	WAIT_FOR(statistics_of(f).wrong == 1);
 	f->ends.guest.spoil = answer_twice;
-	assert_int_equal(ask(f, SHUTDOWN_POWER_OFF, NULL), STATUS_SUCCESS);
+	assert_int_equal(ask(f, KMCL_SHUTDOWN_POWER_OFF, NULL), 0);
 	WAIT_FOR(statistics_of(f).wrong == 2);
 	assert_int_equal(ic_log_count("transaction of an answer that is not owed"), 1);
 }
@@ -379,7 +379,7 @@ static void a_bare_header_is_an_answer(void **state)
 
 	f->ends.guest.spoil = answer_short;
 	open_guest(f);
-	assert_int_equal(ask(f, SHUTDOWN_POWER_OFF, NULL), STATUS_SUCCESS);
+	assert_int_equal(ask(f, KMCL_SHUTDOWN_POWER_OFF, NULL), 0);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)

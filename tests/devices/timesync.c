@@ -7,11 +7,15 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <errno.h>
+
 #include <stdlib.h>
 #include <string.h>
 
 #include "ic_guest.h"
-#include "timesync.h"
+#include "ic/ic_session.h"
+
+#include <kmcl/ic.h>
 
 #include "../temporary.h"
 
@@ -26,8 +30,8 @@ static const struct ic_version all[] = { { 4, 0 }, { 3, 0 }, { 1, 0 }, { 0, 0 } 
 
 struct fixture {
 	struct ic_fixture ends;
-	struct timesync *host;
-	struct timesync_options options;
+	struct kmcl_timesync *host;
+	struct kmcl_timesync_options options;
 	_Atomic uint64_t system, reference; /* the clocks of some tests */
 	_Atomic uint32_t sets, samples;     /* that came */
 	_Atomic uint64_t told, told_reference, round_trip;
@@ -71,6 +75,7 @@ static int setup(void **state)
 
 	*state = f;
 	ic_log_begin();
+	f->options.ic.size = sizeof(f->options);
 	f->options.period_ms = 10;
 	f->options.context = f;
 	f->ends.guest.type = type;
@@ -87,7 +92,7 @@ static int teardown(void **state)
 
 	ic_guest_close(&f->ends.guest);
 	if (f->host)
-		timesync_destroy(f->host);
+		kmcl_timesync_destroy(f->host);
 	ic_fixture_close(&f->ends);
 	ic_log_end();
 	free(f);
@@ -96,16 +101,25 @@ static int teardown(void **state)
 
 static void begin(struct fixture *f)
 {
-	assert_int_equal(timesync_create(f->ends.vmbus, &f->options, &f->host), STATUS_SUCCESS);
+	assert_int_equal(
+		kmcl_timesync_create(kmcl_host_of_handle(f->ends.vmbus), &f->options, &f->host), 0);
 	assert_true(ic_guest_open(&f->ends.guest, f->ends.bus));
 }
 
-static struct timesync_info info_of(struct fixture *f)
+static struct kmcl_timesync_info info_of(struct fixture *f)
 {
-	struct timesync_info info;
+	struct kmcl_timesync_info info = { .size = sizeof(info) };
 
-	timesync_info(f->host, &info);
+	kmcl_timesync_query(f->host, &info);
 	return info;
+}
+
+static struct kmcl_ic_statistics ic_of(struct fixture *f)
+{
+	struct kmcl_ic_statistics statistics = { .size = sizeof(statistics) };
+
+	kmcl_timesync_get_statistics(f->host, &statistics);
+	return statistics;
 }
 
 static uint64_t now(void)
@@ -129,7 +143,7 @@ static void a_guest_is_set_once_and_then_gets_samples(void **state)
 	assert_true(f->told >= before && f->told <= now());
 	assert_true(f->told_reference > 0 && f->told_reference < 60 * SECOND);
 	assert_int_equal(f->size, sizeof(struct ic_timesync));
-	assert_int_equal(info_of(f).ic.version, IC_VERSION(4, 0));
+	assert_int_equal(ic_of(f).version, IC_VERSION(4, 0));
 	assert_int_equal(info_of(f).sets, 1);
 	assert_int_equal(ic_log_count(""), 0);
 }
@@ -154,7 +168,7 @@ static void old_guests_get_the_old_layout(void **state)
 		assert_int_equal(f->sets, 1);
 		assert_int_equal(f->told, 1234567890);
 		assert_int_equal(f->size, sizeof(struct ic_timesync_old));
-		assert_int_equal(info_of(f).ic.version, ic_version_number(all[i]));
+		assert_int_equal(ic_of(f).version, ic_version_number(all[i]));
 		/* What the first answer took is told with the next message. */
 		assert_true(f->round_trip > 0 && f->round_trip < 20 * SECOND);
 	}
@@ -208,14 +222,15 @@ static void the_guest_is_set_when_told_so(void **state)
 {
 	struct fixture *f = *state;
 
-	assert_int_equal(timesync_create(f->ends.vmbus, &f->options, &f->host), STATUS_SUCCESS);
-	assert_int_equal(timesync_set(f->host), STATUS_DEVICE_NOT_READY);
+	assert_int_equal(
+		kmcl_timesync_create(kmcl_host_of_handle(f->ends.vmbus), &f->options, &f->host), 0);
+	assert_int_equal(kmcl_timesync_set(f->host), -ENOTCONN);
 	assert_true(ic_guest_open(&f->ends.guest, f->ends.bus));
 	WAIT_FOR(f->sets == 1);
-	assert_int_equal(timesync_set(f->host), STATUS_SUCCESS);
+	assert_int_equal(kmcl_timesync_set(f->host), 0);
 	WAIT_FOR(f->sets == 2);
 	ic_guest_close(&f->ends.guest);
-	WAIT_FOR(timesync_set(f->host) == STATUS_DEVICE_NOT_READY);
+	WAIT_FOR(kmcl_timesync_set(f->host) == -ENOTCONN);
 	assert_true(ic_guest_open(&f->ends.guest, f->ends.bus));
 	WAIT_FOR(f->sets >= 3);
 }
@@ -234,8 +249,8 @@ static void a_guest_that_does_not_answer_gets_no_more_samples(void **state)
 	WAIT_FOR(info_of(f).skipped >= 5);
 	assert_true(f->ends.guest.held_count <= 1);
 	for (i = 0; i < IC_OWED_MAX - 1; i++)
-		assert_int_equal(timesync_set(f->host), STATUS_SUCCESS);
-	assert_int_equal(timesync_set(f->host), STATUS_DEVICE_BUSY);
+		assert_int_equal(kmcl_timesync_set(f->host), 0);
+	assert_int_equal(kmcl_timesync_set(f->host), -EBUSY);
 	WAIT_FOR(f->ends.guest.held_count == IC_OWED_MAX);
 	f->samples = 0;
 	ic_guest_unmute(&f->ends.guest);
@@ -265,7 +280,7 @@ static void wrong_answers_are_said_once_and_do_no_harm(void **state)
 	begin(f);
 	WAIT_FOR(f->samples >= 3);
 	assert_int_equal(ic_log_count("status of a time sample"), 1);
-	assert_true(info_of(f).ic.wrong >= 2);
+	assert_true(ic_of(f).wrong >= 2);
 	ic_guest_close(&f->ends.guest);
 	f->ends.guest.spoil = answer_twice;
 	f->samples = 0;
@@ -285,7 +300,7 @@ static void it_can_end_at_any_time(void **state)
 		if (round % 2)
 			WAIT_FOR(f->sets > 0);
 		f->sets = 0;
-		timesync_destroy(f->host);
+		kmcl_timesync_destroy(f->host);
 		f->host = NULL;
 		ic_guest_close(&f->ends.guest);
 	}

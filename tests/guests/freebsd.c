@@ -207,7 +207,6 @@ static struct ic_version negotiate(struct persona_ic *ic, struct ic_version fram
 
 static void heartbeat_beats(void **state)
 {
-	struct heartbeat_info info;
 	struct persona_ic ic;
 	struct visit v;
 
@@ -222,9 +221,7 @@ static void heartbeat_beats(void **state)
 		persona_ic_answer(&ic, ic.size);
 	}
 	persona_ic_receive(&ic);
-	heartbeat_info(v.host.heartbeat, &info);
-	assert_int_equal(info.state, HEARTBEAT_OK);
-	assert_int_equal(info.ic.wrong, 0);
+	services_assert_heartbeat(&v.host);
 	persona_close(&ic.channel);
 	visit_end(&v);
 }

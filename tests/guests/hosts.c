@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "hosts.h"
 
-#include "echo.h"
+#include "echo/echo.h"
 
 #include <errno.h>
 #include <pthread.h>

@@ -10,9 +10,9 @@
 
 #include "odd_host.h"
 #include "persona.h"
-#include "scsi.h"
-#include "storvsc.h"
-#include "storvsc_answer.h"
+#include "scsi/scsi.h"
+#include "scsi/storvsc.h"
+#include "scsi/storvsc_answer.h"
 
 #include <stdatomic.h>
 

@@ -7,7 +7,7 @@
  * with the features that it shares, and an offer without a monitor page has the monitor id 255.
  */
 
-#include "echo.h"
+#include "echo/echo.h"
 #include "hosts.h"
 #include "persona.h"
 

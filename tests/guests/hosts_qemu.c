@@ -7,7 +7,7 @@
  * above fails at the hypercall; that is client_contact_refused() in tests/bus.
  */
 
-#include "echo.h"
+#include "echo/echo.h"
 #include "hosts.h"
 #include "persona.h"
 

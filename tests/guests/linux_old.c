@@ -252,7 +252,6 @@ static void beat(struct persona_ic *ic)
 
 static void heartbeat_beats(void **state)
 {
-	struct heartbeat_info info;
 	struct persona_ic ic;
 	struct visit v;
 
@@ -269,9 +268,7 @@ static void heartbeat_beats(void **state)
 		if (eras[i].bus < WIRE_VERSION_2_4)
 			assert_true(ic.channel.bits > 0);
 		persona_ic_receive(&ic);
-		heartbeat_info(v.host.heartbeat, &info);
-		assert_int_equal(info.state, HEARTBEAT_OK);
-		assert_int_equal(info.ic.wrong, 0);
+		services_assert_heartbeat(&v.host);
 		persona_close(&ic.channel);
 		end(&v);
 	}

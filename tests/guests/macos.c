@@ -57,9 +57,9 @@ static uint32_t scan(struct persona_scsi *s)
 
 static void finds_the_disks_that_are_there(void **state)
 {
-	struct storvsp_disk_options options = { .serial = "second",
-		                                .read_only = true,
-		                                .force = true };
+	struct kmcl_disk_options options = {
+		.size = sizeof(options), .serial = "second", .read_only = true, .force = true
+	};
 	struct persona_packet packet;
 	struct persona_scsi s;
 	struct visit v;
@@ -71,13 +71,13 @@ static void finds_the_disks_that_are_there(void **state)
 	assert_int_equal(scan(&s), 1);
 	persona_scsi_use_disk(&s);
 	/* Told that the bus changed, it scans again. */
-	assert_int_equal(storvsp_remove_unit(v.host.scsi, 0, 0), 0);
+	assert_int_equal(kmcl_scsi_remove(v.host.scsi, 0, 0), 0);
 	persona_receive(&s.channel, &packet);
 	memcpy(&operation, packet.payload, sizeof(operation));
 	assert_int_equal(operation, STORVSC_ENUMERATE_BUS);
 	assert_int_equal(scan(&s), 0);
 	assert_int_equal(
-		storvsp_add_disk(v.host.scsi, 0, 5, v.host.image, &options, why, sizeof(why)), 0);
+		kmcl_scsi_add_disk(v.host.scsi, 0, 5, v.host.image, &options, why, sizeof(why)), 0);
 	persona_receive(&s.channel, &packet);
 	assert_int_equal(scan(&s), 1);
 	persona_close(&s.channel);
@@ -89,7 +89,6 @@ static void heartbeat_beats(void **state)
 {
 	static const struct ic_version frameworks[] = { { 3, 0 }, { 1, 0 }, { 0, 0 } };
 	static const struct ic_version versions[] = { { 3, 0 }, { 1, 0 }, { 0, 0 } };
-	struct heartbeat_info info;
 	struct persona_ic ic;
 	struct visit v;
 
@@ -102,9 +101,7 @@ static void heartbeat_beats(void **state)
 		persona_ic_answer(&ic, ic.size);
 	}
 	persona_ic_receive(&ic);
-	heartbeat_info(v.host.heartbeat, &info);
-	assert_int_equal(info.state, HEARTBEAT_OK);
-	assert_int_equal(info.ic.wrong, 0);
+	services_assert_heartbeat(&v.host);
 	persona_close(&ic.channel);
 	visit_end(&v);
 }

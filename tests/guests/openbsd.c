@@ -218,7 +218,6 @@ static void negotiate(struct persona_ic *ic)
 
 static void heartbeat_beats(void **state)
 {
-	struct heartbeat_info info;
 	struct persona_ic ic;
 	uint64_t sequence;
 	struct visit f;
@@ -235,24 +234,23 @@ static void heartbeat_beats(void **state)
 		persona_ic_answer(&ic, ic.size);
 	}
 	persona_ic_receive(&ic); /* the next one: those before it were taken */
-	heartbeat_info(f.host.heartbeat, &info);
-	assert_int_equal(info.state, HEARTBEAT_OK);
-	assert_int_equal(info.ic.wrong, 0);
+	services_assert_heartbeat(&f.host);
 	persona_close(&ic.channel);
 	visit_end(&f);
 }
 
 struct asking {
-	struct shutdown *shutdown;
+	struct kmcl_shutdown *shutdown;
 	NTSTATUS status;
 };
 
 static void *ask_shutdown(void *context)
 {
-	static const struct shutdown_request request = { .action = SHUTDOWN_POWER_OFF };
+	static const struct kmcl_shutdown_request request = { .size = sizeof(request),
+		                                              .action = KMCL_SHUTDOWN_POWER_OFF };
 	struct asking *asking = context;
 
-	asking->status = shutdown_request(asking->shutdown, &request, PERSONA_WAIT_MS, NULL);
+	asking->status = kmcl_shutdown_ask(asking->shutdown, &request, PERSONA_WAIT_MS, NULL);
 	return NULL;
 }
 
@@ -285,7 +283,7 @@ static void shutdown_is_taken(void **state)
 static void time_is_told(void **state)
 {
 	struct ic_timesync_old body;
-	struct timesync_info info;
+	struct kmcl_ic_statistics statistics = { .size = sizeof(statistics) };
 	struct persona_ic ic;
 	struct visit f;
 
@@ -301,8 +299,8 @@ static void time_is_told(void **state)
 		persona_ic_answer(&ic, ic.size);
 	}
 	persona_ic_receive(&ic);
-	timesync_info(f.host.timesync, &info);
-	assert_int_equal(info.ic.wrong, 0);
+	kmcl_timesync_get_statistics(f.host.timesync, &statistics);
+	assert_int_equal(statistics.wrong, 0);
 	persona_close(&ic.channel);
 	visit_end(&f);
 }

@@ -4,7 +4,7 @@
 
 /* An integration component's steps. */
 
-#include "ic_protocol.h"
+#include "ic/ic_protocol.h"
 #include "persona.h"
 
 /* A message as it stands in the ring: a pipe header, the component's header, and a body. */

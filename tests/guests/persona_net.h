@@ -4,9 +4,9 @@
 
 /* A network driver's steps. */
 
-#include "netvsc_protocol.h"
+#include "net/netvsc_protocol.h"
 #include "persona.h"
-#include "rndis_protocol.h"
+#include "net/rndis_protocol.h"
 
 #define PERSONA_FRAME_MAX 2048u
 

@@ -5,8 +5,8 @@
 /* A storage driver's steps. */
 
 #include "persona.h"
-#include "scsi.h"
-#include "storvsc_protocol.h"
+#include "scsi/scsi.h"
+#include "scsi/storvsc_protocol.h"
 
 struct persona_scsi {
 	struct persona_channel channel;

@@ -35,8 +35,8 @@ const uint8_t services_address[6] = { 0x00, 0x15, 0x5d, 0x0a, 0x0b, 0x0c };
 #define WAITING   64u
 
 struct mirror {
-	struct net_backend backend;
-	struct net_port *port;
+	struct kmcl_net_backend backend;
+	struct kmcl_net_port *port;
 	pthread_t thread;
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
@@ -52,7 +52,7 @@ static void *mirror_main(void *context)
 
 	pthread_mutex_lock(&m->lock);
 	for (;;) {
-		struct net_received frame = { .checksum_valid = true };
+		struct kmcl_net_received frame = { .checksum_valid = true };
 
 		while (!m->stop && m->written == m->read)
 			pthread_cond_wait(&m->changed, &m->lock);
@@ -70,7 +70,7 @@ static void *mirror_main(void *context)
 	return NULL;
 }
 
-static bool mirror_start(struct net_backend *backend, struct net_port *port)
+static bool mirror_start(struct kmcl_net_backend *backend, struct kmcl_net_port *port)
 {
 	struct mirror *m = (struct mirror *)backend;
 
@@ -78,7 +78,7 @@ static bool mirror_start(struct net_backend *backend, struct net_port *port)
 	return pthread_create(&m->thread, NULL, mirror_main, m) == 0;
 }
 
-static void reflect(struct mirror *m, const struct net_frame *frame)
+static void reflect(struct mirror *m, const struct kmcl_net_frame *frame)
 {
 	uint8_t *copy = m->frames[m->written % WAITING];
 	uint32_t at = 0;
@@ -94,27 +94,27 @@ static void reflect(struct mirror *m, const struct net_frame *frame)
 	m->lengths[m->written++ % WAITING] = at;
 }
 
-static enum net_result mirror_send(struct net_backend *backend, const struct net_frame *frame,
-                                   void *request)
+static enum kmcl_net_result mirror_send(struct kmcl_net_backend *backend,
+                                        const struct kmcl_net_frame *frame, void *request)
 {
 	struct mirror *m = (struct mirror *)backend;
-	enum net_result result = NET_DROPPED;
+	enum kmcl_net_result result = KMCL_NET_DROPPED;
 
 	pthread_mutex_lock(&m->lock);
 	if (m->written - m->read < WAITING && frame->length <= FRAME_MAX) {
 		reflect(m, frame);
-		result = NET_DONE;
+		result = KMCL_NET_DONE;
 		pthread_cond_signal(&m->changed);
 	}
 	pthread_mutex_unlock(&m->lock);
 	return result;
 }
 
-static void mirror_resume(struct net_backend *backend)
+static void mirror_resume(struct kmcl_net_backend *backend)
 {
 }
 
-static void mirror_destroy(struct net_backend *backend)
+static void mirror_destroy(struct kmcl_net_backend *backend)
 {
 	struct mirror *m = (struct mirror *)backend;
 
@@ -128,7 +128,7 @@ static void mirror_destroy(struct net_backend *backend)
 	free(m);
 }
 
-static const struct net_backend_ops mirror_ops = {
+static const struct kmcl_net_backend_ops mirror_ops = {
 	.name = "mirror",
 	.start = mirror_start,
 	.send = mirror_send,
@@ -136,7 +136,7 @@ static const struct net_backend_ops mirror_ops = {
 	.destroy = mirror_destroy,
 };
 
-static struct net_backend *mirror_create(void)
+static struct kmcl_net_backend *mirror_create(void)
 {
 	struct mirror *m = calloc(1, sizeof(*m));
 
@@ -167,24 +167,26 @@ static void make_image(char *path)
 
 static void open_disk(struct services *s, const struct services_options *o)
 {
-	struct storvsp_options options = {
+	struct kmcl_scsi_options options = {
+		.size = sizeof(options),
 		.instance = { 0x73637369, 1 },
 		.subchannels = o->subchannels,
 		.version_max = o->scsi_version,
 		.monitored = o->monitored,
 	};
-	struct storvsp_disk_options disk = { .serial = "persona" };
+	struct kmcl_disk_options disk = { .size = sizeof(disk), .serial = "persona" };
 	char why[256] = "";
 
 	make_image(s->image);
-	assert_int_equal(storvsp_create(s->vmbus, &options, &s->scsi), 0);
-	if (!NT_SUCCESS(storvsp_add_disk(s->scsi, 0, 0, s->image, &disk, why, sizeof(why))))
+	assert_int_equal(kmcl_scsi_create(kmcl_host_of_handle(s->vmbus), &options, &s->scsi), 0);
+	if (kmcl_scsi_add_disk(s->scsi, 0, 0, s->image, &disk, why, sizeof(why)))
 		fail_msg("%s", why);
 }
 
 static void open_net(struct services *s, const struct services_options *o)
 {
-	struct netvsp_options options = {
+	struct kmcl_net_options options = {
+		.size = sizeof(options),
 		.instance = { 0x6e657430, 1 },
 		.queues = o->queues,
 		.monitored = o->monitored,
@@ -192,33 +194,48 @@ static void open_net(struct services *s, const struct services_options *o)
 	};
 
 	memcpy(options.address, services_address, sizeof(options.address));
-	assert_int_equal(netvsp_create(s->vmbus, &options, &s->net), 0);
+	assert_int_equal(kmcl_net_create(kmcl_host_of_handle(s->vmbus), &options, &s->net), 0);
 }
 
 void services_open(struct services *s, const char *uri, const struct services_options *options)
 {
-	struct heartbeat_options heartbeat = { .interval_ms = 20, .missed = 1000 };
-	struct timesync_options timesync = { .period_ms = 20 };
-	struct ic_options ic = { 0 };
+	struct kmcl_heartbeat_options heartbeat = { .ic.size = sizeof(heartbeat),
+		                                    .interval_ms = 20,
+		                                    .missed = 1000 };
+	struct kmcl_timesync_options timesync = { .ic.size = sizeof(timesync), .period_ms = 20 };
+	struct kmcl_ic_options ic = { .size = sizeof(ic) };
 
 	memset(s, 0, sizeof(*s));
 	assert_int_equal(kmcl_host_open(uri, &s->vmbus), 0);
 	open_disk(s, options);
 	open_net(s, options);
-	assert_int_equal(heartbeat_create(s->vmbus, &heartbeat, &s->heartbeat), 0);
-	assert_int_equal(shutdown_create(s->vmbus, &ic, &s->shutdown), 0);
-	assert_int_equal(timesync_create(s->vmbus, &timesync, &s->timesync), 0);
-	assert_int_equal(kvp_create(s->vmbus, &ic, &s->kvp), 0);
+	assert_int_equal(
+		kmcl_heartbeat_create(kmcl_host_of_handle(s->vmbus), &heartbeat, &s->heartbeat), 0);
+	assert_int_equal(kmcl_shutdown_create(kmcl_host_of_handle(s->vmbus), &ic, &s->shutdown), 0);
+	assert_int_equal(
+		kmcl_timesync_create(kmcl_host_of_handle(s->vmbus), &timesync, &s->timesync), 0);
+	assert_int_equal(kmcl_kvp_create(kmcl_host_of_handle(s->vmbus), &ic, &s->kvp), 0);
 }
 
 void services_close(struct services *s)
 {
-	kvp_destroy(s->kvp);
-	timesync_destroy(s->timesync);
-	shutdown_destroy(s->shutdown);
-	heartbeat_destroy(s->heartbeat);
-	netvsp_destroy(s->net);
-	storvsp_destroy(s->scsi);
+	kmcl_kvp_destroy(s->kvp);
+	kmcl_timesync_destroy(s->timesync);
+	kmcl_shutdown_destroy(s->shutdown);
+	kmcl_heartbeat_destroy(s->heartbeat);
+	kmcl_net_destroy(s->net);
+	kmcl_scsi_destroy(s->scsi);
 	ZwClose(s->vmbus);
 	unlink(s->image);
+}
+
+void services_assert_heartbeat(struct services *s)
+{
+	struct kmcl_heartbeat_info info = { .size = sizeof(info) };
+	struct kmcl_ic_statistics ic = { .size = sizeof(ic) };
+
+	assert_int_equal(kmcl_heartbeat_query(s->heartbeat, &info), 0);
+	assert_int_equal(info.state, KMCL_HEARTBEAT_OK);
+	assert_int_equal(kmcl_heartbeat_get_statistics(s->heartbeat, &ic), 0);
+	assert_int_equal(ic.wrong, 0);
 }

@@ -6,19 +6,17 @@
 
 #include "../temporary.h"
 
-#include "heartbeat.h"
-#include "ic_protocol.h"
-#include "kvp.h"
-#include "netvsc_protocol.h"
-#include "netvsp.h"
-#include "rndis_protocol.h"
-#include "scsi.h"
-#include "shutdown.h"
-#include "storvsc_protocol.h"
-#include "storvsp.h"
-#include "timesync.h"
+#include "ic/ic_protocol.h"
+#include "net/netvsc_protocol.h"
+#include "net/rndis_protocol.h"
+#include "scsi/scsi.h"
+#include "scsi/storvsc_protocol.h"
 
+#include <kmcl/disk.h>
+#include <kmcl/ic.h>
 #include <kmcl/kmcl.h>
+#include <kmcl/net.h>
+#include <kmcl/net_backend.h>
 
 #define SERVICES_DISK_SIZE (4u << 20)
 
@@ -35,13 +33,13 @@ struct mirror;
 struct services {
 	HANDLE vmbus;
 	char image[TEMPORARY_PATH_MAX];
-	struct storvsp *scsi;
-	struct netvsp *net;
+	struct kmcl_scsi *scsi;
+	struct kmcl_net *net;
 	struct mirror *mirror;
-	struct heartbeat *heartbeat;
-	struct shutdown *shutdown;
-	struct timesync *timesync;
-	struct kvp *kvp;
+	struct kmcl_heartbeat *heartbeat;
+	struct kmcl_shutdown *shutdown;
+	struct kmcl_timesync *timesync;
+	struct kmcl_kvp *kvp;
 };
 
 extern const GUID services_scsi, services_net, services_heartbeat, services_shutdown,
@@ -51,5 +49,7 @@ extern const uint8_t services_address[6];
 /* A disk at 0:0 whose every block begins with its number, 32 bits of it. */
 void services_open(struct services *s, const char *uri, const struct services_options *options);
 void services_close(struct services *s);
+/* The guest is alive, and has sent nothing wrong for it. */
+void services_assert_heartbeat(struct services *s);
 
 #endif

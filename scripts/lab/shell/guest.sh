@@ -28,6 +28,17 @@ hear()
 	done
 }
 
+# The newest version of VMBus that this kernel speaks (its drivers/hv/connection.c), and no newer than $1.
+version_up_to()
+{
+	case $(uname -r) in
+	5.10.*) newest=5.2 ;;
+	5.* | 6.1.* | 6.12.*) newest=5.3 ;;
+	*) newest=6.0 ;;
+	esac
+	printf '%s\n' "$1" "$newest" | sort -t . -k 1,1n -k 2,2n | head -n 1
+}
+
 # disk N: the device of the disk at LUN N, or virtio's Nth. Letters are given in the order of probing.
 disk()
 {

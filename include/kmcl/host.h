@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#ifndef KMCL_HOST_H
+#define KMCL_HOST_H
+
+/*
+ * Becoming the host or the guest, in plain C: for monitors and programs that use services which
+ * somebody else wrote, such as those of kmcl/disk.h. Who writes one of his own uses kmcl/kmcl.h and
+ * the API itself: kmcl_host_handle() and its kin go from one door to the other.
+ *
+ * Any thread may call these functions; none of them at a raised IRQL.
+ */
+
+#include <kmcl/api.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Versions of the channel protocol, major in the high half. */
+#define KMCL_BUS_VERSION(major, minor) (((uint32_t)(major) << 16) | (minor))
+#define KMCL_BUS_VERSION_LATEST        KMCL_BUS_VERSION(6, 0)
+
+struct kmcl_host;
+
+struct kmcl_host_options {
+	uint32_t size;        /* sizeof(struct kmcl_host_options) */
+	uint32_t version_max; /* the newest version agreed to; 0: the latest */
+	/* "unix:PATH": how many bytes of memory a guest may bring, which become this process's as
+	 * it touches them; 0: KMCL_HOST_MEMORY_MAX. (A virtual machine's memory is its monitor's.)
+	 */
+	uint64_t memory_max;
+};
+#define KMCL_HOST_MEMORY_MAX (UINT64_C(4) << 30)
+
+/*
+ * Becomes the host of the guest behind `partition`: "kvm:NAME" (a virtual machine; kmcl/kvm.h),
+ * "unix:PATH" (another process, which connects there) or "local:NAME" (this process). `options` may
+ * be NULL. -EINVAL: no such partition, or the options; -E2BIG: options of a newer library;
+ * -EADDRINUSE: it has a host; -EACCES, -ENOTDIR (no directory for the socket), -ENOMEM; -EIO. The
+ * log has the reason.
+ */
+KMCL_API int kmcl_host_create(const char *partition, const struct kmcl_host_options *options,
+                              struct kmcl_host **host);
+/* After the last of its services. NULL: nothing. */
+KMCL_API void kmcl_host_destroy(struct kmcl_host *host);
+
+struct kmcl_guest;
+
+struct kmcl_guest_options {
+	uint32_t size;        /* sizeof(struct kmcl_guest_options) */
+	uint32_t version_max; /* the newest version asked for; 0: the latest */
+	uint32_t timeout_ms;  /* how long to wait for the host's answer; 0: 5000 */
+	uint8_t vtl; /* the virtual trust level this guest runs in; hosts before 5.1 know 0 only */
+};
+
+/*
+ * Becomes the guest of whoever is host there. Returns when the bus is connected and the offers made
+ * so far are known. If the host goes away, channels close; when one comes back, the bus connects
+ * again by itself, and also while this waits. Errors as of kmcl_host_create(), and -ENOENT: it has
+ * no host, or that hung up and no other came in time; -ENOTDIR: nor a directory for its socket;
+ * -ECONNREFUSED: the host agreed to no version; -ETIMEDOUT.
+ */
+KMCL_API int kmcl_guest_create(const char *partition, const struct kmcl_guest_options *options,
+                               struct kmcl_guest **guest);
+/* After the last of its drivers. Waits up to 5 s for the host's farewell. NULL: nothing. */
+KMCL_API void kmcl_guest_destroy(struct kmcl_guest *guest);
+
+/* ---- what there is ---- */
+
+struct kmcl_bus_info {
+	uint32_t size;    /* sizeof(struct kmcl_bus_info) */
+	uint32_t version; /* agreed; 0: not connected */
+	uint32_t features;
+	int other_process; /* its pid; 0: this process, or unknown */
+	uint32_t channels;
+	/* The host end of "unix:PATH": how many processes wait in closing what strangers sent, who
+	 * connected, and who of them was refused. */
+	uint32_t visitors_stuck;
+	uint64_t visitors, visitors_refused;
+	/* Bytes that this end holds because of what the other end does: their sum, how many it may
+	 * be (a host's; a guest reads always, 0), and in what: incoming packets with their answers,
+	 * GPADLs (a host's), messages that the other end does not take. */
+	uint64_t held, held_max;
+	uint64_t held_packets, held_gpadls, held_messages;
+};
+
+/* What there is on the bus. -EINVAL: the size. */
+KMCL_API int kmcl_host_query(struct kmcl_host *host, struct kmcl_bus_info *info);
+KMCL_API int kmcl_guest_query(struct kmcl_guest *guest, struct kmcl_bus_info *info);
+
+/* ---- identifiers ---- */
+
+/* As Windows has them: what a channel offers is told by its type and its instance. */
+struct kmcl_guid {
+	uint32_t data1;
+	uint16_t data2, data3;
+	uint8_t data4[8];
+};
+
+/* An identifier made from a name: the same for the same one, and practically never for another. */
+KMCL_API struct kmcl_guid kmcl_guid_from_name(const char *name);
+/* "ba6163d9-04a1-4d29-b605-72e2ffb1dc7f", in braces or without. -EINVAL. */
+KMCL_API int kmcl_guid_parse(const char *text, struct kmcl_guid *guid);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
