@@ -52,7 +52,8 @@ struct door_board {
 	_Atomic uint64_t refused;  /* of them, by a porter */
 	struct door_child {
 		_Atomic uint32_t state;
-		_Atomic uint64_t since; /* ms */
+		_Atomic uint64_t since;   /* ms */
+		_Atomic int32_t sent_off; /* the pid of the porter that has no more to do */
 	} children[DOOR_CHILDREN_MAX];
 	uint64_t memory_max; /* of a guest */
 };
@@ -63,9 +64,9 @@ enum door_kind {
 	DOOR_NOTE,    /* about a visitor, for the log */
 	DOOR_TROUBLE, /* for the operator */
 	/* to the doorman */
-	DOOR_TAKE,     /* the descriptors with it, to dispose of them */
-	DOOR_DISPOSE,  /* of what was taken: the host has closed its own */
-	DOOR_SEND_OFF, /* a porter has no more to do */
+	DOOR_TAKE,    /* the descriptors with it, to dispose of them */
+	DOOR_DISPOSE, /* of what was taken: the host has closed its own */
+	DOOR_LOOK,    /* at the board: a porter was sent off */
 };
 
 struct door_message {
@@ -140,6 +141,7 @@ void door_close(struct socket_door *door);
 void door_dispose(struct socket_door *door, int fd);
 /* False: there is more, and later is another time. */
 bool door_flush(struct socket_door *door);
+/* The porter has no more to do: it is not waited for longer than anything that ends. */
 void door_send_off(struct socket_door *door, uint32_t child, pid_t porter);
 /* Processes that should have ended a while ago. */
 unsigned int door_stuck(const struct door_board *board);

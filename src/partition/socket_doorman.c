@@ -187,6 +187,19 @@ static void make_room(struct doorman *d)
 	door_call(write, d->children[oldest].leash, "x", 1L);
 }
 
+/* The host has done with some. What it says is on the board, where it cannot get lost. */
+static void send_off(struct doorman *d, uint32_t i)
+{
+	struct door_child *child = &d->board->children[i];
+	pid_t pid = atomic_load(&child->sent_off);
+
+	if (!pid)
+		return;
+	atomic_store(&child->sent_off, 0);
+	if (d->children[i].pid == pid)
+		set_state(d, i, DOOR_ENDING);
+}
+
 /* Kills what should have ended; that ends all waiting that can be ended. Is there anything to look
  * at again soon? */
 static bool look_after(struct doorman *d)
@@ -194,9 +207,12 @@ static bool look_after(struct doorman *d)
 	bool again = false;
 
 	for (uint32_t i = 0; i < DOOR_CHILDREN_MAX; i++) {
-		enum door_state state = state_of(d, i);
-		uint64_t age = door_age(d->board, i);
+		enum door_state state;
+		uint64_t age;
 
+		send_off(d, i);
+		state = state_of(d, i);
+		age = door_age(d->board, i);
 		if (!d->children[i].pid || d->children[i].killed || state == DOOR_GUEST)
 			continue;
 		again = true;
@@ -240,9 +256,6 @@ static bool on_message(struct doorman *d)
 		d->rubbish_due = false;
 	} else if (message.kind == DOOR_DISPOSE) {
 		d->rubbish_due = true;
-	} else if (message.kind == DOOR_SEND_OFF && message.child < DOOR_CHILDREN_MAX &&
-	           d->children[message.child].pid == message.porter) {
-		set_state(d, message.child, DOOR_ENDING);
 	}
 	return true;
 }

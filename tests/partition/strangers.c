@@ -6,8 +6,7 @@
 
 #include "raw.h"
 
-#include "partition/socket_descriptor.h"
-#include "partition/socket_door.h"
+#include "partition/socket.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -172,6 +171,15 @@ static void with_a_signal(int fd)
 		;
 }
 
+static unsigned int door_living(const struct door_board *board)
+{
+	unsigned int count = 0;
+
+	for (uint32_t i = 0; i < DOOR_CHILDREN_MAX; i++)
+		count += atomic_load(&board->children[i].state) != DOOR_FREE;
+	return count;
+}
+
 /* ---- having it done ---- */
 
 static pid_t attack(void (*how)(int fd))
@@ -330,6 +338,34 @@ static void test_a_crowd(void **state)
 	end_close(&host);
 }
 
+/* A porter that does nothing any more, as one whose guest's descriptors hold it up; and a doorman
+ * whom nobody can tell. */
+static void test_a_stuck_porter_is_killed(void **state)
+{
+	struct door_message nothing = { .kind = DOOR_NOTE };
+	const struct iovec part = { &nothing, sizeof(nothing) };
+	struct socket_end *end;
+	int session;
+
+	end_scheme = "unix";
+	strcpy(uri, end_new_uri());
+	end_open(&host, PARTITION_HOST, uri, 0);
+	session = raw_guest(uri);
+	end_await(&host, &host.came, 1);
+	end = socket_end_of(host.partition);
+	assert_int_equal(kill(end->host.porter, SIGSTOP), 0);
+	assert_int_equal(kill(end->host.door.doorman, SIGSTOP), 0);
+	while (!door_send(end->host.door.fd, &part, 1, NULL, 0, MSG_DONTWAIT))
+		;
+	close(session);
+	end_await(&host, &host.gone, 1); /* its last words did not come */
+	assert_int_equal(kill(end->host.door.doorman, SIGCONT), 0);
+	for (int ms = 0; ms < 20000 && door_living(end->host.door.board); ms += 10)
+		usleep(10000);
+	assert_int_equal(door_living(end->host.door.board), 0);
+	end_close(&host);
+}
+
 static void test_what_does_not_end_is_counted(void **state)
 {
 	static struct door_board board;
@@ -347,6 +383,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_descriptors_that_wait),
 	cmocka_unit_test(test_where_no_socket_refuses_them),
 	cmocka_unit_test(test_a_crowd),
+	cmocka_unit_test(test_a_stuck_porter_is_killed),
 	cmocka_unit_test(test_what_does_not_end_is_counted),
 };
 
