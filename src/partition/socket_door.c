@@ -180,8 +180,8 @@ void door_unman(struct socket_door *door)
 	reap(door->doorman);
 }
 
-/* Without a doorman: a process that has what this one is about to close, and exits after it. */
-static bool undertake(struct socket_door *door)
+/* A process that has what this one is about to close, and exits after it. */
+bool door_undertake(struct socket_door *door)
 {
 	int leash[2];
 	pid_t pid;
@@ -235,7 +235,7 @@ bool door_flush(struct socket_door *door)
 void door_dispose(struct socket_door *door, int fd)
 {
 	/* Where neither process can be had, what is left is to wait for whatever there is. */
-	if (door->rubbish_count == DOOR_RIGHTS_MAX && !door_flush(door) && !undertake(door))
+	if (door->rubbish_count == DOOR_RIGHTS_MAX && !door_flush(door) && !door_undertake(door))
 		close(door->rubbish[--door->rubbish_count]);
 	door->rubbish[door->rubbish_count++] = fd;
 }
@@ -255,7 +255,7 @@ void door_close(struct socket_door *door)
 {
 	if (!door->board)
 		return;
-	if (!door_flush(door) && !undertake(door))
+	if (!door_flush(door) && !door_undertake(door))
 		while (door->rubbish_count)
 			close(door->rubbish[--door->rubbish_count]);
 	door_unman(door);

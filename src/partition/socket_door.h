@@ -139,6 +139,9 @@ void door_close(struct socket_door *door);
 /* Closes a descriptor that a stranger sent, or a socket that one could send descriptors to; some
  * time after door_flush(). */
 void door_dispose(struct socket_door *door, int fd);
+/* Without a doorman: has a process of its own, that this one makes, exit with what waits. False:
+ * there is none to be had. */
+bool door_undertake(struct socket_door *door);
 /* False: there is more, and later is another time. */
 bool door_flush(struct socket_door *door);
 /* The porter has no more to do: it is not waited for longer than anything that ends. */
