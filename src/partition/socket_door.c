@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -81,6 +82,37 @@ ssize_t door_receive(int fd, void *bytes, size_t size, int *descriptors, size_t 
 	*descriptor_count = take_rights(&msg, descriptors);
 	*lost = msg.msg_flags & MSG_CTRUNC;
 	return got;
+}
+
+int door_visitor(int connection)
+{
+	struct ucred peer;
+	socklen_t size = sizeof(peer);
+
+	return getsockopt(connection, SOL_SOCKET, SO_PEERCRED, &peer, &size) ? 0 : peer.pid;
+}
+
+static void send_refusal(int connection, enum socket_reason reason, const char *text)
+{
+	struct socket_frame frame = { .type = SOCKET_REFUSE, .reason = reason };
+	uint8_t bytes[SOCKET_FRAME_MAX];
+	struct iovec part = { bytes, 0 };
+
+	snprintf(frame.text, sizeof(frame.text), "%s", text);
+	part.iov_len = socket_frame_encode(&frame, bytes);
+	door_send(connection, &part, 1, NULL, 0, MSG_DONTWAIT);
+}
+
+void door_refuse(struct door_board *board, int door, int connection, enum socket_reason reason,
+                 const char *text)
+{
+	struct door_message note = { .kind = DOOR_NOTE, .process = door_visitor(connection) };
+	const struct iovec part = { &note, sizeof(note) };
+
+	snprintf(note.text, sizeof(note.text), "%s", text);
+	door_send(door, &part, 1, NULL, 0, MSG_DONTWAIT);
+	atomic_fetch_add(&board->refused, 1);
+	send_refusal(connection, reason, text);
 }
 
 pid_t door_fork(int signal)

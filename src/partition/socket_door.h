@@ -10,10 +10,10 @@
  * that process waits.
  *
  * The doorman, one a host, accepts connections and makes the others; it never touches what they
- * sent.
+ * sent. Of those that say nothing it keeps a few, which costs a descriptor each.
  *
- * A porter, one a connection, hears its HELLO, checks what comes with it, announces it to the host,
- * and from then on passes on what the guest says, each frame checked.
+ * A porter, one a connection that has said something, hears its HELLO, checks what comes with it,
+ * announces it to the host, and from then on passes on what the guest says, each frame checked.
  *
  * An undertaker exits with descriptors that the host has done with.
  *
@@ -30,7 +30,7 @@
 #include <unistd.h>
 
 #define DOOR_CHILDREN_MAX 256u  /* porters and undertakers at a time */
-#define DOOR_VISITORS_MAX 16u   /* porters whose visitor has not said HELLO */
+#define DOOR_VISITORS_MAX 16u   /* connections that have said nothing */
 #define DOOR_HELLO_MS     2000u /* how long it may take */
 #define DOOR_AGAIN_MS     100u  /* to the next try, after a lack of something */
 #define DOOR_GRACE_MS     1000u /* for what should end at once */
@@ -41,7 +41,8 @@ extern uint32_t door_children_max; /* DOOR_CHILDREN_MAX, or less in tests */
 
 enum door_state {
 	DOOR_FREE,
-	DOOR_VISITING, /* a porter: no HELLO yet */
+	DOOR_STARTING, /* a porter that has copies of all the doorman's descriptors */
+	DOOR_VISITING, /* a porter: HELLO is being looked at */
 	DOOR_GUEST,    /* a porter: its visitor was announced */
 	DOOR_ENDING,   /* it exits, or was told to */
 };
@@ -102,7 +103,11 @@ int door_send(int fd, const struct iovec *parts, size_t count, const int *descri
 /* Receives all descriptors that come. The size as sent, 0: the end, -errno. */
 ssize_t door_receive(int fd, void *bytes, size_t size, int *descriptors, size_t *descriptor_count,
                      bool *lost, int flags);
-uint64_t door_now(void); /* ms */
+/* Tells the visitor and, over `door`, the host why it is not let in. */
+void door_refuse(struct door_board *board, int door, int connection, enum socket_reason reason,
+                 const char *text);
+int door_visitor(int connection); /* its process, or 0 */
+uint64_t door_now(void);          /* ms */
 /* How long it has been in its state. */
 uint64_t door_age(const struct door_board *board, uint32_t child);
 
@@ -114,7 +119,7 @@ _Noreturn void door_exit(void);
 
 /* The processes. Neither returns. `door` and the others are descriptors of the caller's. */
 _Noreturn void doorman_run(struct door_board *board, int door, int listener);
-/* `leash`: 'g' on it: nobody else has the connection any more, go; anything later: say good-bye. */
+/* `leash`: 'g' on it: nobody else has the connection any more, go. */
 _Noreturn void porter_run(struct door_board *board, uint32_t child, int connection, int leash);
 
 /* ---- the host's side of it ---- */
