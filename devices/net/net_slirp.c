@@ -48,6 +48,10 @@ struct timer {
 	int64_t expires_ms; /* -1: it does not run */
 };
 
+/* Lines about one guest's nonsense, as of every other kind (README, limits). */
+#define SAID_MAX 16u
+#define SAID_NS  10000000000ll
+
 struct net_slirp {
 	struct kmcl_net_backend backend;
 	struct kmcl_net_port *port;
@@ -64,6 +68,8 @@ struct net_slirp {
 	struct waiting_list
 		held; /* for the guest; while there are any, nothing is asked of libslirp */
 	uint32_t held_count;
+	int64_t said_since; /* what the guest had it say, in these seconds: so many lines */
+	uint32_t said, unsaid;
 
 	pthread_mutex_t queue_lock;
 	struct waiting_list queue; /* from the guest */
@@ -228,9 +234,23 @@ static int64_t clock_get_ns(void *opaque)
 	return now_ns();
 }
 
+/* The guest can have it say that as often as it likes. libslirp's lock is held. */
 static void guest_error(const char *message, void *opaque)
 {
-	DbgPrintEx(DPFLTR_IHVNETWORK_ID, DPFLTR_INFO_LEVEL, "slirp: %s", message);
+	struct net_slirp *n = opaque;
+	int64_t now = now_ns();
+
+	if (!n->said_since || now - n->said_since >= SAID_NS) {
+		if (n->unsaid)
+			DbgPrintEx(DPFLTR_IHVNETWORK_ID, DPFLTR_INFO_LEVEL,
+			           "slirp: %u more such lines", n->unsaid);
+		n->said_since = now;
+		n->said = n->unsaid = 0;
+	}
+	if (n->said++ < SAID_MAX)
+		DbgPrintEx(DPFLTR_IHVNETWORK_ID, DPFLTR_INFO_LEVEL, "slirp: %s", message);
+	else
+		n->unsaid++;
 }
 
 static void *timer_new(SlirpTimerId id, void *timer_opaque, void *opaque)

@@ -83,6 +83,11 @@ struct kmcl_bus_info {
 	 * connected, and who of them was refused. */
 	uint32_t visitors_stuck;
 	uint64_t visitors, visitors_refused;
+	/* Bytes that this end holds because of what the other end does: their sum, how many it may
+	 * be (a host's; a guest reads always, 0), and in what: incoming packets with their answers,
+	 * GPADLs (a host's), messages that the other end does not take. */
+	uint64_t held, held_max;
+	uint64_t held_packets, held_gpadls, held_messages;
 };
 
 /* What there is on the bus. -EINVAL: the size. */

@@ -261,11 +261,28 @@ static void channel_wait(struct channel *ch, const char *function, struct channe
 
 /* ---- inputs from the driver ---- */
 
+/* The calls that hold a channel, of this thread: it runs their callbacks. */
+static _Thread_local struct channel_held *held_here;
+
+static bool channel_holds(const struct channel *ch)
+{
+	const struct channel_held *held = held_here;
+
+	while (held && held->channel != ch)
+		held = held->outer;
+	return held != NULL;
+}
+
 /* Would waiting for the channel's strand wait for the caller itself? */
 static bool channel_in_callback(const struct channel *ch)
 {
-	return nt_strand_is_current(&ch->strand) || nt_strand_is_current(&ch->post_strand) ||
-	       nt_strand_is_current(&ch->delivery_strand);
+	return channel_holds(ch) || nt_strand_is_current(&ch->strand) ||
+	       nt_strand_is_current(&ch->post_strand) || nt_strand_is_current(&ch->delivery_strand);
+}
+
+static void channel_misuse_in_callback(const struct channel *ch, const char *function)
+{
+	nt_misuse(function, channel_name(ch), "not from a callback of the same channel");
 }
 
 /* The channel of a call that may wait, locked; or NULL. */
@@ -276,7 +293,7 @@ static struct channel *channel_enter(VMBCHANNEL handle, const char *function)
 	if (!ch || !nt_irql_at_most(PASSIVE_LEVEL, function, channel_name(ch)))
 		return NULL;
 	if (channel_in_callback(ch)) {
-		nt_misuse(function, channel_name(ch), "not from a callback of the same channel");
+		channel_misuse_in_callback(ch, function);
 		return NULL;
 	}
 	channel_lock(ch);
@@ -420,6 +437,8 @@ struct save *channel_save_end(struct channel *ch)
 	struct save *save = NULL;
 
 	channel_lock(ch);
+	while (ch->life.held) /* by a SaveContinue of another thread's, which uses it */
+		pthread_cond_wait(&ch->changed, &ch->lock);
 	if (life_save_end(&ch->life)) {
 		save = ch->save;
 		ch->save = NULL;
@@ -428,7 +447,15 @@ struct save *channel_save_end(struct channel *ch)
 	return save;
 }
 
-bool channel_hold(struct channel *ch, bool saving)
+bool channel_may_hold(struct channel *ch, const char *function)
+{
+	if (!channel_holds(ch))
+		return true;
+	channel_misuse_in_callback(ch, function);
+	return false;
+}
+
+bool channel_hold(struct channel *ch, bool saving, struct channel_held *held)
 {
 	enum life_answer answer;
 
@@ -436,11 +463,18 @@ bool channel_hold(struct channel *ch, bool saving)
 	while ((answer = life_hold(&ch->life, saving)) == LIFE_WAIT)
 		pthread_cond_wait(&ch->changed, &ch->lock);
 	channel_unlock(ch);
-	return answer == LIFE_GO;
+	if (answer != LIFE_GO)
+		return false;
+	*held = (struct channel_held){ ch, held_here };
+	held_here = held;
+	return true;
 }
 
-void channel_unhold(struct channel *ch)
+void channel_unhold(struct channel_held *held)
 {
+	struct channel *ch = held->channel;
+
+	held_here = held->outer;
 	channel_lock(ch);
 	life_unhold(&ch->life);
 	channel_unlock_kicked(ch);

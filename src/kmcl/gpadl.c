@@ -150,34 +150,41 @@ VOID VmbChannelDeleteGpadl(VMBCHANNEL Channel, UINT32 GpadlHandle)
 
 /* ---- the host's side ---- */
 
-static void gpadl_free_mdls(PMDL mdl)
+static size_t gpadl_mdl_size(uint32_t offset, uint32_t length)
+{
+	return sizeof(MDL) + wire_pages_spanned(offset, length) * sizeof(PFN_NUMBER);
+}
+
+static void gpadl_free_mdls(struct host *host, PMDL mdl)
 {
 	while (mdl) {
 		PMDL next = mdl->Next;
 
 		if (mdl->MdlFlags & MDL_MAPPED_TO_SYSTEM_VA)
 			MmUnmapLockedPages(mdl->MappedSystemVa, mdl);
-		free(mdl);
+		account_free(host_account(host), ACCOUNT_GPADLS, mdl,
+		             gpadl_mdl_size(mdl->ByteOffset, mdl->ByteCount));
 		mdl = next;
 	}
 }
 
 static NTSTATUS gpadl_build_mdls(const struct host_gpadl *gpadl, PMDL *first)
 {
+	struct host *host = gpadl->channel->host;
 	PMDL *last = first;
 
 	*first = NULL;
 	for (uint32_t i = 0; i < gpadl->count; i++) {
 		const struct bus_gpa_range *range = &gpadl->ranges[i];
-		uint64_t pages = wire_pages_spanned(range->byte_offset, range->byte_count);
-		PMDL mdl = calloc(1, sizeof(MDL) + pages * sizeof(PFN_NUMBER));
+		size_t size = gpadl_mdl_size(range->byte_offset, range->byte_count);
+		PMDL mdl = account_allocate(host_account(host), ACCOUNT_GPADLS, size);
 		NTSTATUS status = mdl ? extdata_fill_mdl(mdl, gpadl->pin, range->byte_offset,
 		                                         range->byte_count, range->pfns)
 		                      : STATUS_INSUFFICIENT_RESOURCES;
 
 		if (!NT_SUCCESS(status)) {
-			free(mdl);
-			gpadl_free_mdls(*first);
+			account_free(host_account(host), ACCOUNT_GPADLS, mdl, size);
+			gpadl_free_mdls(host, *first);
 			*first = NULL;
 			return status;
 		}
@@ -253,7 +260,7 @@ VOID VmbChannelUnmapGpadl(VMBCHANNEL Channel, UINT32 GpadlHandle)
 	host_enter(ch->host);
 	gpadl = host_find_gpadl(ch, GpadlHandle);
 	if (gpadl && gpadl->mdl) {
-		gpadl_free_mdls(gpadl->mdl);
+		gpadl_free_mdls(ch->host, gpadl->mdl);
 		gpadl->mdl = NULL;
 		partition_unpin(gpadl->pin);
 		gpadl->pin = NULL;

@@ -79,6 +79,7 @@ struct guest {
 	pthread_cond_t changed;
 	struct partition *partition;
 	struct client *client;
+	struct account account;
 	struct messages messages;
 	bool hang_up_due; /* the machine is in the middle of something */
 	bool hung_up;     /* and the partition has not said so yet: nothing is said to that host */
@@ -118,6 +119,11 @@ static struct monitor_page *guest_monitor(struct guest *guest)
 struct nt_log_account *guest_log_account(struct guest *guest)
 {
 	return &guest->log;
+}
+
+struct account *guest_account(struct guest *guest)
+{
+	return &guest->account;
 }
 
 /* ---- entering and leaving ---- */
@@ -382,8 +388,8 @@ static void guest_post(struct guest *guest, const void *message, size_t size,
 	if (!error)
 		return;
 	nt_log_limited(&guest->log, NT_LOG_MESSAGES, NT_LOG_ERROR, "bus",
-	               "the host does not read, %zu KiB wait for it%s: it is given up",
-	               guest->messages.bytes / 1024,
+	               "the host does not read, %llu KiB wait for it%s: it is given up",
+	               (unsigned long long)guest->account.held[ACCOUNT_MESSAGES] / 1024,
 	               error == -ENOMEM ? " and there is no memory" : "");
 	guest->hang_up_due = true;
 	guest->hung_up = true;
@@ -1027,7 +1033,7 @@ void guest_detach(struct channel *ch)
 	ch->out.interrupt_bits = NULL;
 	ch->out.monitor_pending = NULL;
 	spin_unlock(&ch->out.lock);
-	outgoing_wait_signalled(ch);
+	outgoing_wait_left(ch);
 	if (link)
 		partition_disconnect(link);
 	if (ch->port)
@@ -1076,7 +1082,7 @@ static struct guest *guest_create(void)
 	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
 	pthread_cond_init(&guest->changed, &monotonic);
 	pthread_condattr_destroy(&monotonic);
-	messages_init(&guest->messages);
+	messages_init(&guest->messages, &guest->account);
 	guest->pages = nt_pages_allocate(GUEST_PAGES);
 	guest->client = client_create(&guest_ops, guest);
 	if (guest->pages && guest->client)
@@ -1362,6 +1368,7 @@ NTSTATUS kmcl_guest_info(PDEVICE_OBJECT bus, struct kmcl_bus_info *info)
 	info->version = guest->version;
 	info->features = guest->version ? guest->features : 0;
 	info->other_process = partition_other_process(guest->partition);
+	info_of_account(&guest->account, false, info);
 	for (struct guest_offer *offer = guest->offers; offer; offer = offer->next)
 		info->channels += !offer->gone && !offer->rescinded;
 	guest_leave(guest);

@@ -35,11 +35,9 @@ struct host_due {
 /* GPADLs that the guest called read-only and has not described yet. */
 #define HOST_READ_ONLY_MAX 64u
 
-_Atomic(size_t) host_items_max = (size_t)256 << 20;
-
 struct host {
-	_Atomic(size_t) held; /* in incoming packets */
-	void *object;         /* behind its handles */
+	void *object; /* behind its handles */
+	struct account account;
 	pthread_mutex_t lock;
 	struct partition *partition;
 	struct server *server;
@@ -79,7 +77,7 @@ static void gpadl_forget(struct host_gpadl *gpadl)
 		p = &(*p)->next;
 	*p = gpadl->next;
 	atomic_fetch_sub(&gpadl->channel->gpadl_count, 1);
-	free(gpadl);
+	account_free(&gpadl->channel->host->account, ACCOUNT_GPADLS, gpadl, sizeof(*gpadl));
 }
 
 static void host_answer_gpadl(struct host *host, struct host_gpadl *gpadl)
@@ -127,19 +125,9 @@ static bool host_answer_one(struct host *host)
 	return true;
 }
 
-bool host_may_hold(struct host *host, size_t bytes)
+struct account *host_account(struct host *host)
 {
-	return atomic_load_explicit(&host->held, memory_order_relaxed) + bytes <= host_items_max;
-}
-
-void host_hold(struct host *host, size_t bytes)
-{
-	atomic_fetch_add_explicit(&host->held, bytes, memory_order_relaxed);
-}
-
-void host_let_go(struct host *host, size_t bytes)
-{
-	atomic_fetch_sub_explicit(&host->held, bytes, memory_order_relaxed);
+	return &host->account;
 }
 
 void host_enter(struct host *host)
@@ -164,6 +152,20 @@ static void *host_allocate(void *context, size_t size)
 static void host_release(void *context, void *memory, size_t size)
 {
 	free(memory);
+}
+
+static void *host_allocate_gpadl(void *context, size_t size)
+{
+	struct host *host = context;
+
+	return account_allocate(&host->account, ACCOUNT_GPADLS, size);
+}
+
+static void host_release_gpadl(void *context, void *memory, size_t size)
+{
+	struct host *host = context;
+
+	account_free(&host->account, ACCOUNT_GPADLS, memory, size);
 }
 
 static void host_send(void *context, const void *message, size_t size, uint32_t vp, uint8_t sint)
@@ -336,7 +338,7 @@ static void host_set_link(struct channel *ch, struct partition_link *link)
 	old = ch->out.link;
 	ch->out.link = link;
 	spin_unlock(&ch->out.lock);
-	outgoing_wait_signalled(ch);
+	outgoing_wait_left(ch);
 	if (old)
 		partition_disconnect(old);
 }
@@ -384,7 +386,7 @@ static void host_gpadl(void *context, void *owner, uint32_t id, const struct bus
 {
 	struct host *host = context;
 	struct channel *ch = owner;
-	struct host_gpadl *gpadl = calloc(1, sizeof(*gpadl));
+	struct host_gpadl *gpadl = account_allocate(&host->account, ACCOUNT_GPADLS, sizeof(*gpadl));
 
 	if (!gpadl) {
 		host->due.refuse_on = ch;
@@ -448,6 +450,7 @@ static void host_fault(void *context, const struct bus_fault *fault)
 
 static const struct server_ops host_ops = {
 	.memory = { host_allocate, host_release },
+	.gpadl_memory = { host_allocate_gpadl, host_release_gpadl },
 	.send = host_send,
 	.contact = host_contact,
 	.disconnected = host_disconnected,
@@ -579,7 +582,7 @@ NTSTATUS kmcl_host_open_ex(const char *partition, const struct kmcl_host_options
 		return STATUS_INSUFFICIENT_RESOURCES;
 	pthread_mutex_init(&host->lock, NULL);
 	pthread_mutex_init(&host->channels_lock, NULL);
-	messages_init(&host->messages);
+	messages_init(&host->messages, &host->account);
 	host->server = server_create(&host_ops, host, &server_limits_default, own.version_max);
 	status = STATUS_INSUFFICIENT_RESOURCES;
 	if (host->server)
@@ -939,6 +942,7 @@ NTSTATUS kmcl_host_info(HANDLE vmbus, struct kmcl_bus_info *info)
 	info->visitors = visitors.came;
 	info->visitors_refused = visitors.refused;
 	info->visitors_stuck = visitors.stuck;
+	info_of_account(&host->account, true, info);
 	host_enter(host);
 	info->version = server_version(host->server);
 	info->features = info->version ? host->contact.feature_flags : 0;

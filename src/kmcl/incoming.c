@@ -79,6 +79,11 @@ static struct incoming_layout incoming_layout(const struct channel *ch)
 	return l;
 }
 
+static struct account *incoming_account(const struct channel *ch)
+{
+	return ch->server ? host_account(ch->host) : guest_account(ch->guest);
+}
+
 static struct incoming_packet *incoming_allocate(struct channel *ch)
 {
 	struct incoming_layout l = incoming_layout(ch);
@@ -96,8 +101,7 @@ static struct incoming_packet *incoming_allocate(struct channel *ch)
 	packet->header = p + l.header;
 	packet->mdls = p + l.mdls;
 	ch->in.items++;
-	if (ch->server)
-		host_hold(ch->host, packet->size);
+	account_add(incoming_account(ch), ACCOUNT_PACKETS, packet->size);
 	return packet;
 }
 
@@ -111,7 +115,7 @@ static bool incoming_has_item(struct channel *ch)
 		in->free_local =
 			atomic_exchange_explicit(&in->free_remote, NULL, memory_order_acquire);
 	return in->free_local || !ch->server || in->items < INCOMING_ITEMS_LEAST ||
-	       host_may_hold(ch->host, incoming_layout(ch).end);
+	       account_has_room(host_account(ch->host), ACCOUNT_PACKETS, incoming_layout(ch).end);
 }
 
 static struct incoming_packet *incoming_take(struct channel *ch)
@@ -152,10 +156,9 @@ static void incoming_free_list(struct incoming_packet *packet)
 	while (packet) {
 		struct incoming_packet *next = packet->next;
 
-		if (packet->channel->server)
-			host_let_go(packet->channel->host, packet->size);
 		packet->magic = 0;
-		free(packet);
+		account_free(incoming_account(packet->channel), ACCOUNT_PACKETS, packet,
+		             packet->size);
 		packet = next;
 	}
 }
@@ -255,7 +258,7 @@ void incoming_sent(struct incoming_packet *packet)
 	struct channel *ch = packet->channel;
 
 	incoming_free(packet);
-	if (!ch->server) /* see outgoing_too_many_answers() */
+	if (!ch->server) /* see outgoing_check_answers() */
 		return;
 	incoming_unblock(ch,
 	                 atomic_fetch_sub(&ch->in.owed, INCOMING_UNSENT_ONE) - INCOMING_UNSENT_ONE);
@@ -773,9 +776,9 @@ VOID VmbChannelPacketFail(VMBPACKETCOMPLETION PacketCompletionContext)
 	nt_log_limited(bus_log_account(ch), NT_LOG_PACKETS, NT_LOG_ERROR, channel_name(ch),
 	               "the driver failed a packet; channel stopped");
 	atomic_store(&ch->in.on, false);
+	channel_stop(ch); /* while the packet, which is owed, keeps this opening from ending */
 	incoming_free(packet);
 	incoming_one_less(ch);
-	channel_stop(ch);
 }
 
 NTSTATUS VmbChannelPacketGetExternalData(VMBPACKETCOMPLETION PacketCompletionContext, UINT32 Flags,
