@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# Measures the second disk and the network of a guest, on one VMM after the other.
+# Measures the second disk and the network of a guest, on one VMM after the other, and with monitored channels.
 
-limit=100
+limit=200
 memory=512M
 seconds=4
 
@@ -85,5 +85,7 @@ host()
 		# shellcheck disable=SC2086
 		measure kmcl start --disk "$image" $net
 		measure qemu start_qemu "$image"
+		# shellcheck disable=SC2086
+		measure monitored start --disk "$image" $net --monitored
 	done
 }

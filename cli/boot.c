@@ -108,13 +108,16 @@ static int parse(struct boot *b, int argc, char **argv)
 	};
 	const char *letters;
 	uint64_t n;
-	const struct option *options = services_options(own, "k:i:a:c:m:h", &letters);
+	const struct option *options = services_options(own, ":k:i:a:c:m:h", &letters);
 	int c, code;
 
 	while ((c = getopt_long(argc, argv, letters, options, NULL)) != -1) {
 		switch (c) {
 		case CONTROL:
 			b->control = optarg;
+			code = cli_check_socket("boot", "--control", optarg);
+			if (code)
+				return code;
 			break;
 		case PLAIN_CPU:
 			b->vmm.plain_cpu = true;
@@ -143,7 +146,7 @@ static int parse(struct boot *b, int argc, char **argv)
 			fputs(help_begin, stdout);
 			services_print_help();
 			fputs(help_end, stdout);
-			exit(EXIT_OK);
+			exit(cli_end(EXIT_OK));
 		default:
 			code = parse_machine_option(b, c, optarg);
 			if (code < 0)
@@ -151,7 +154,7 @@ static int parse(struct boot *b, int argc, char **argv)
 			if (code > 0)
 				return code;
 			if (code < 0)
-				return cli_usage("boot", "that is no option of it");
+				return cli_bad_option("boot", c, argv);
 		}
 	}
 	if (optind < argc)

@@ -117,6 +117,8 @@ static void print_text(FILE *out, const struct kmcl_bus_info *bus,
 		        (unsigned long long)bus->visitors);
 	if (bus->visitors_stuck)
 		fprintf(out, ", %u processes wait in closing what they sent", bus->visitors_stuck);
+	if (verbose)
+		fprintf(out, ", %llu KiB held for it", (unsigned long long)bus->held / 1024);
 	putc('\n', out);
 	for (i = 0; i < count; i++)
 		print_channel(out, &channels[i], verbose);
@@ -168,6 +170,8 @@ static void channel_json(struct json *j, const struct kmcl_channel_info *c)
 	json_number(j, "ring_in_bytes", c->ring_in_bytes);
 	json_number(j, "ring_out_bytes", c->ring_out_bytes);
 	json_number(j, "gpadls", c->gpadls);
+	json_number(j, "outstanding_in", c->outstanding_in);
+	json_number(j, "outstanding_out", c->outstanding_out);
 	statistics_json(j, &c->statistics);
 	json_close(j, '}');
 }
@@ -189,6 +193,13 @@ static void print_json(FILE *out, const struct kmcl_bus_info *bus,
 	json_number(&j, "visitors", bus->visitors);
 	json_number(&j, "visitors_refused", bus->visitors_refused);
 	json_number(&j, "visitors_stuck", bus->visitors_stuck);
+	json_open(&j, "held", '{');
+	json_number(&j, "bytes", bus->held);
+	json_number(&j, "most", bus->held_max);
+	json_number(&j, "packets", bus->held_packets);
+	json_number(&j, "gpadls", bus->held_gpadls);
+	json_number(&j, "messages", bus->held_messages);
+	json_close(&j, '}');
 	json_open(&j, "channels", '[');
 	for (i = 0; i < count; i++)
 		channel_json(&j, &channels[i]);

@@ -6,7 +6,10 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <time.h>
+#include <unistd.h>
 
 void cli_error(const char *format, ...)
 {
@@ -31,6 +34,86 @@ int cli_usage(const char *command, const char *format, ...)
 	cli_clean(text, "");
 	fprintf(stderr, "kmcl: %s\nTry 'kmcl %s%s--help'.\n", text, command, *command ? " " : "");
 	return EXIT_USAGE;
+}
+
+int cli_bad_option(const char *command, int c, char **argv)
+{
+	const char *word = argv[optind - 1];
+	/* It is 0 for a long option that is not known, a letter, or what a known long one stands
+	 * for. */
+	bool is_long = !strncmp(word, "--", 2) && (c == ':' || !optopt || strchr(word, '='));
+
+	if (c == ':' && is_long)
+		return cli_usage(command, "%s needs a value", word);
+	if (c == ':')
+		return cli_usage(command, "-%c needs a value", optopt);
+	if (!is_long)
+		return cli_usage(command, "no option '-%c'", optopt);
+	return optopt ? cli_usage(command, "%s: it takes no value", word)
+	              : cli_usage(command, "no option '%s', or several begin so", word);
+}
+
+int cli_check_socket(const char *command, const char *option, const char *path)
+{
+	static const size_t most = sizeof(((struct sockaddr_un *)0)->sun_path) - 1;
+
+	if (!*path)
+		return cli_usage(command, "%s: no name", option);
+	if (strlen(path) > most)
+		return cli_usage(command, "%s: a socket's path has at most %zu characters: '%s'",
+		                 option, most, path);
+	return EXIT_OK;
+}
+
+int cli_check_partition(const char *command, const char *option, const char *uri)
+{
+	if (!strncmp(uri, "local:", 6))
+		return cli_usage(command,
+		                 "%s %s: both ends of it are in one process, and this command is "
+		                 "one of them: use unix:PATH",
+		                 option, uri);
+	if (strncmp(uri, "unix:", 5) != 0 || !uri[5])
+		return cli_usage(command, "%s takes unix:PATH, not '%s'", option, uri);
+	return cli_check_socket(command, option, uri + 5);
+}
+
+int cli_end(int code)
+{
+	bool failed = ferror(stdout);
+
+	errno = 0;
+	failed = fflush(stdout) || failed;
+	if (!failed)
+		return code;
+	/* Who went while there was more to read knows that it has not got all. */
+	if (errno != EPIPE)
+		cli_error("standard output: %s",
+		          errno ? strerror(errno) : "not all of it could be written");
+	return code ? code : EXIT_FAILED;
+}
+
+int cli_write(int fd, const void *data, size_t size)
+{
+	const char *at = data;
+
+	while (size) {
+		ssize_t n = write(fd, at, size);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? -errno : -EIO;
+		at += n;
+		size -= (size_t)n;
+	}
+	return 0;
+}
+
+const char *cli_reason(int error)
+{
+	if (!error)
+		return "the reason is not known";
+	return strerror(error < 0 ? -error : error);
 }
 
 const char *cli_status(NTSTATUS status)

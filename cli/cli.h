@@ -20,6 +20,20 @@ enum {
 void cli_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* Likewise, and where help is; returns EXIT_USAGE. */
 int cli_usage(const char *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* For what getopt_long() returned that is no option, with a colon first in its letters. EXIT_USAGE.
+ */
+int cli_bad_option(const char *command, int c, char **argv);
+/* Of the value of an option that names a partition: "unix:PATH" it must be. An exit code. */
+int cli_check_partition(const char *command, const char *option, const char *uri);
+/* Likewise, of one that names a socket's file. */
+int cli_check_socket(const char *command, const char *option, const char *path);
+/* The last before the process ends: what was printed is written, or that is said; the exit code
+ * then. */
+int cli_end(int code);
+/* All of it; 0 or -errno. */
+int cli_write(int fd, const void *data, size_t size);
+/* Why something failed, of an errno or its negative. */
+const char *cli_reason(int error);
 /* A status in words, and its number. The text is the calling thread's until its next call. */
 const char *cli_status(NTSTATUS status);
 
@@ -54,6 +68,7 @@ void json_string(struct json *j, const char *key, const char *value);
 void json_number(struct json *j, const char *key, uint64_t value);
 void json_real(struct json *j, const char *key, double value);
 void json_bool(struct json *j, const char *key, bool value);
+void json_null(struct json *j, const char *key);
 void json_end(struct json *j);
 
 /* ---- progress: on stderr, and only when that is a terminal ---- */
@@ -114,16 +129,20 @@ int hash_file(const char *path, char text[HASH_TEXT_SIZE]);
 /* ---- the subcommands; argv[0] is their name ---- */
 
 struct guest_options {
-	PDEVICE_OBJECT bus;
+	const char *connect;
+	PDEVICE_OBJECT bus; /* once connected */
 	bool json;
 	uint32_t timeout_ms; /* for each answer; 0: what is usual */
 };
 
 int host_main(int argc, char **argv);
 int guest_main(int argc, char **argv);
-int guest_ls(const struct guest_options *options, int argc, char **argv);
-int guest_disk(const struct guest_options *options, int argc, char **argv);
-int guest_echo(const struct guest_options *options, int argc, char **argv);
+/* Once the whole command line is known to be right: connects. An exit code; guest_main() ends it.
+ */
+int guest_connect(struct guest_options *options);
+int guest_ls(struct guest_options *options, int argc, char **argv);
+int guest_disk(struct guest_options *options, int argc, char **argv);
+int guest_echo(struct guest_options *options, int argc, char **argv);
 int demo_main(int argc, char **argv);
 int ctl_main(int argc, char **argv);
 int boot_main(int argc, char **argv); /* where there is KVM */

@@ -24,6 +24,16 @@ static struct {
 
 /* ---- commands that every host has ---- */
 
+/* Of "-v", "-vv", "--verbose"; 0: it is none of them. */
+static int verbosity(const char *word)
+{
+	size_t n = word[0] == '-' ? strspn(word + 1, "v") : 0;
+
+	if (!strcmp(word, "--verbose"))
+		return 1;
+	return n && !word[1 + n] ? (int)n : 0;
+}
+
 static int run_ls(struct control_reply *reply, int argc, char **argv)
 {
 	struct kmcl_channel_info *channels;
@@ -32,9 +42,11 @@ static int run_ls(struct control_reply *reply, int argc, char **argv)
 	int verbose = 0;
 
 	for (int i = 0; i < argc; i++) {
-		if (strcmp(argv[i], "-v") != 0)
-			return control_refuse(reply, "ls takes -v, not '%s'", argv[i]);
-		verbose++;
+		int more = verbosity(argv[i]);
+
+		if (!more)
+			return control_usage(reply, "ls takes -v, not '%s'", argv[i]);
+		verbose += more;
 	}
 	channels = calloc(capacity + 1, sizeof(*channels));
 	if (!channels || kmcl_host_query(services_host(), &bus)) {
@@ -53,7 +65,8 @@ static int run_help(struct control_reply *reply, int argc, char **argv);
 
 static const struct control_command general[] = {
 	{ "help", "", "this list", run_help },
-	{ "ls", "[-v]...", "the channels: what is offered, and what the guest uses", run_ls },
+	{ "ls", "[-v]...", "the channels: what is offered, and what the guest uses", run_ls, 0,
+	  CONTROL_WORDS_MAX },
 	{ 0 },
 };
 
@@ -72,8 +85,32 @@ static const struct control_command *next_list(const struct control_command *bef
 	return services_next_commands(before == services_commands ? NULL : before);
 }
 
+static void help_json(FILE *out)
+{
+	struct json j;
+
+	json_begin(&j, out);
+	json_open(&j, NULL, '{');
+	json_open(&j, "commands", '[');
+	for (const struct control_command *list = next_list(NULL); list; list = next_list(list))
+		for (const struct control_command *c = list; c->words; c++) {
+			json_open(&j, NULL, '{');
+			json_string(&j, "words", c->words);
+			json_string(&j, "arguments", c->arguments);
+			json_string(&j, "help", c->help);
+			json_close(&j, '}');
+		}
+	json_close(&j, ']');
+	json_close(&j, '}');
+	json_end(&j);
+}
+
 static int run_help(struct control_reply *reply, int argc, char **argv)
 {
+	if (reply->json) {
+		help_json(reply->out);
+		return EXIT_OK;
+	}
 	for (const struct control_command *list = next_list(NULL); list; list = next_list(list))
 		for (const struct control_command *c = list; c->words; c++)
 			fprintf(reply->out, "  %s %-*s %s\n", c->words,
@@ -98,6 +135,21 @@ static int words_match(const char *words, int argc, char **argv)
 	return n;
 }
 
+/* As JSON, what has nothing to tell says {}. */
+static int run_command(struct control_reply *reply, const struct control_command *c, int argc,
+                       char **argv)
+{
+	int code;
+
+	if (argc < c->least || argc > c->most)
+		return control_usage(reply, "'%s' takes %s", c->words,
+		                     *c->arguments ? c->arguments : "no more words");
+	code = c->run(reply, argc, argv);
+	if (!code && reply->json && !ftell(reply->out))
+		fputs("{}\n", reply->out);
+	return code;
+}
+
 static int run(struct control_reply *reply, int argc, char **argv)
 {
 	if (argc && !strcmp(argv[0], "--json")) {
@@ -110,9 +162,9 @@ static int run(struct control_reply *reply, int argc, char **argv)
 			int n = words_match(c->words, argc, argv);
 
 			if (n)
-				return c->run(reply, argc - n, argv + n);
+				return run_command(reply, c, argc - n, argv + n);
 		}
-	return control_refuse(reply, "no command '%s'; 'help' lists them", argc ? argv[0] : "");
+	return control_usage(reply, "no command '%s'; 'help' lists them", argc ? argv[0] : "");
 }
 
 /* ---- clients ---- */
@@ -184,7 +236,8 @@ static void answer(int client, char *request, size_t size)
 	fclose(reply.out);
 	snprintf(first, sizeof(first), "%d %s\n", code, reply.why);
 	send_all(client, first, strlen(first));
-	send_all(client, output, length);
+	if (!code || !reply.json) /* as JSON it is a document, or nothing */
+		send_all(client, output, length);
 	free(output);
 }
 
@@ -257,7 +310,7 @@ int control_open(const char *path, const struct control_command *own)
 	if (!error)
 		error = pthread_create(&control.thread, NULL, control_main, NULL);
 	if (error) {
-		cli_error("--control %s: %s", path, strerror(error));
+		cli_error("--control %s: %s", path, cli_reason(error));
 		control_close();
 		return EXIT_FAILED;
 	}

@@ -42,16 +42,24 @@ static int connect_to(const char *path)
 
 static bool send_word(int fd, const char *word)
 {
-	size_t size = strlen(word) + 1;
+	const char *end = word + strlen(word) + 1;
 
-	return send(fd, word, size, MSG_NOSIGNAL) == (ssize_t)size;
+	while (word < end) {
+		ssize_t n = send(fd, word, (size_t)(end - word), MSG_NOSIGNAL);
+
+		if (n < 0 && errno != EINTR)
+			return false;
+		word += n > 0 ? n : 0;
+	}
+	return true;
 }
 
 /* The first line is the exit code, and what is wrong. */
 static int print_answer(int fd)
 {
 	FILE *in = fdopen(fd, "r");
-	char line[4096], *why;
+	char line[4096], *why, *text = NULL;
+	size_t size = 0;
 	int code;
 
 	if (!in || !fgets(line, sizeof(line), in)) {
@@ -62,12 +70,16 @@ static int print_answer(int fd)
 	}
 	code = (int)strtol(line, &why, 10);
 	line[strcspn(line, "\n")] = 0;
-	if (code)
-		cli_error("%s", why + (*why == ' '));
-	while (fgets(line, sizeof(line), in)) { /* what the guest calls its values may be in it */
-		cli_clean(line, "\n\t");
-		fputs(line, stdout);
+	why += *why == ' ';
+	if (code == EXIT_USAGE)
+		cli_usage("ctl", "%s", why);
+	else if (code)
+		cli_error("%s", why);
+	while (getline(&text, &size, in) > 0) { /* what the guest calls its values may be in it */
+		cli_clean(text, "\n\t");
+		fputs(text, stdout);
 	}
+	free(text);
 	fclose(in);
 	return code;
 }
@@ -78,14 +90,14 @@ static int talk(const char *path, bool json, int argc, char **argv)
 	bool sent;
 
 	if (fd < 0) {
-		cli_error("%s: %s", path, strerror(errno));
+		cli_error("%s: %s", path, cli_reason(errno));
 		return EXIT_FAILED;
 	}
 	sent = !json || send_word(fd, "--json");
 	for (int i = 0; i < argc && sent; i++)
 		sent = send_word(fd, argv[i]);
 	if (!sent || shutdown(fd, SHUT_WR)) {
-		cli_error("%s: %s", path, strerror(errno));
+		cli_error("%s: %s", path, cli_reason(errno));
 		close(fd);
 		return EXIT_FAILED;
 	}
@@ -105,7 +117,7 @@ int ctl_main(int argc, char **argv)
 	bool json = false;
 	int c, code;
 
-	while ((c = getopt_long(argc, argv, "+c:h", options, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "+:c:h", options, NULL)) != -1) {
 		switch (c) {
 		case 'c':
 			path = optarg;
@@ -117,11 +129,14 @@ int ctl_main(int argc, char **argv)
 			fputs(help, stdout);
 			return EXIT_OK;
 		default:
-			return cli_usage("ctl", "that is no option of it");
+			return cli_bad_option("ctl", c, argv);
 		}
 	}
 	if (!path || optind == argc)
-		return cli_usage("ctl", path ? "what shall it do?" : "--control is needed");
+		return cli_usage("ctl", path ? "what shall it do?" : "--control PATH is needed");
+	code = cli_check_socket("ctl", "--control", path);
+	if (code)
+		return code;
 	patience_begin(0);
 	/* It may be about something that takes long. */
 	patience_say("its answer on the control socket");

@@ -72,7 +72,7 @@ static int failed(const char *what, NTSTATUS status)
 
 static int failed_errno(const char *what)
 {
-	cli_error("%s: %s", what, strerror(errno));
+	cli_error("%s: %s", what, cli_reason(errno));
 	return EXIT_FAILED;
 }
 
@@ -116,6 +116,15 @@ static int run(char *const argv[])
 	return WEXITSTATUS(status);
 }
 
+static int fill_file(int fd, const char *path, const uint64_t *words, size_t size)
+{
+	int error = words ? cli_write(fd, words, size) : -ENOMEM;
+
+	if (error)
+		cli_error("%s: %s", path, cli_reason(error));
+	return error ? EXIT_FAILED : EXIT_OK;
+}
+
 static int make_file(const char *directory, unsigned int number, size_t size)
 {
 	char path[400];
@@ -131,8 +140,10 @@ static int make_file(const char *directory, unsigned int number, size_t size)
 		random ^= random << 17;
 		words[i] = random;
 	}
-	if (fd < 0 || !words || write(fd, words, size) != (ssize_t)size)
+	if (fd < 0)
 		code = failed_errno(path);
+	else
+		code = fill_file(fd, path, words, size);
 	if (fd >= 0)
 		close(fd);
 	free(words);
@@ -448,7 +459,7 @@ static int verify(struct demo *d)
 	if (!error)
 		error = hash_file(d->copy, d->copy_file_hash);
 	if (error) {
-		cli_error("%s or %s: %s", d->image, d->copy, strerror(-error));
+		cli_error("%s or %s: %s", d->image, d->copy, cli_reason(error));
 		return EXIT_FAILED;
 	}
 	if (strcmp(d->image_hash, d->read_hash) || strcmp(d->image_hash, d->copy_hash) ||
@@ -591,6 +602,10 @@ static void print_json(const struct demo *d)
 
 	json_begin(&j, stdout);
 	json_open(&j, NULL, '{');
+	if (d->keep)
+		json_string(&j, "directory", d->directory);
+	else
+		json_null(&j, "directory");
 	json_number(&j, "image_bytes", d->size);
 	json_string(&j, "sha256", d->image_hash);
 	phase_json(&j, "echo", &d->echo);
@@ -625,7 +640,7 @@ static int parse(struct demo *d, int argc, char **argv)
 	};
 	int c;
 
-	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
 		switch (c) {
 		case SIZE:
 			if (!cli_parse_size(optarg, 8u << 20, 1ull << 40, &d->size) ||
@@ -646,9 +661,9 @@ static int parse(struct demo *d, int argc, char **argv)
 			break;
 		case 'h':
 			fputs(help, stdout);
-			exit(EXIT_OK);
+			exit(cli_end(EXIT_OK));
 		default:
-			return cli_usage("demo", "that is no option of it");
+			return cli_bad_option("demo", c, argv);
 		}
 	}
 	if (optind < argc)

@@ -28,7 +28,7 @@ static const char help[] =
 
 static const struct {
 	const char *name;
-	int (*main)(const struct guest_options *options, int argc, char **argv);
+	int (*main)(struct guest_options *options, int argc, char **argv);
 } commands[] = {
 	{ "ls", guest_ls },
 	{ "disk", guest_disk },
@@ -36,10 +36,9 @@ static const struct {
 };
 
 struct parsed {
-	const char *connect;
 	uint64_t timeout;
 	struct guest_options options;
-	int (*main)(const struct guest_options *options, int argc, char **argv);
+	int (*main)(struct guest_options *options, int argc, char **argv);
 };
 
 static int parse(struct parsed *p, int argc, char **argv)
@@ -55,10 +54,10 @@ static int parse(struct parsed *p, int argc, char **argv)
 	size_t i;
 	int c;
 
-	while ((c = getopt_long(argc, argv, "+c:h", options, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "+:c:h", options, NULL)) != -1) {
 		switch (c) {
 		case 'c':
-			p->connect = optarg;
+			p->options.connect = optarg;
 			break;
 		case TIMEOUT:
 			if (!cli_parse_size(optarg, 1, 3600000, &p->timeout))
@@ -69,9 +68,9 @@ static int parse(struct parsed *p, int argc, char **argv)
 			break;
 		case 'h':
 			fputs(help, stdout);
-			exit(EXIT_OK);
+			exit(cli_end(EXIT_OK));
 		default:
-			return cli_usage("guest", "that is no option of it");
+			return cli_bad_option("guest", c, argv);
 		}
 	}
 	if (optind == argc)
@@ -85,43 +84,42 @@ static int parse(struct parsed *p, int argc, char **argv)
 	return EXIT_OK;
 }
 
-/* Help is to be had without a host. */
-static bool wants_help(int argc, char **argv)
+int guest_connect(struct guest_options *options)
 {
-	int i;
+	struct kmcl_guest_options connect = { .size = sizeof(connect),
+		                              .timeout_ms = options->timeout_ms };
+	NTSTATUS status;
+	int code;
 
-	for (i = 1; i < argc; i++) {
-		if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h"))
-			return true;
-	}
-	return false;
+	if (!options->connect)
+		return cli_usage("guest", "--connect unix:PATH is needed: where the host listens");
+	code = cli_check_partition("guest", "--connect", options->connect);
+	if (code)
+		return code;
+	patience_begin(options->timeout_ms);
+	patience_say("an answer to the connection");
+	status = kmcl_guest_open_ex(options->connect, &connect, &options->bus);
+	patience_idle();
+	if (NT_SUCCESS(status))
+		return EXIT_OK;
+	patience_end();
+	options->bus = NULL;
+	cli_error("%s: %s", options->connect, cli_status(status));
+	return EXIT_FAILED;
 }
 
 int guest_main(int argc, char **argv)
 {
-	struct kmcl_guest_options connect = { .size = sizeof(connect) };
 	struct parsed p = { 0 };
-	NTSTATUS status;
 	int code = parse(&p, argc, argv);
 
 	if (code)
 		return code;
+	p.options.timeout_ms = (uint32_t)p.timeout;
 	cli_shift(&argc, &argv, optind);
-	if (wants_help(argc, argv))
-		return p.main(&p.options, argc, argv);
-	if (!p.connect)
-		return cli_usage("guest", "--connect is needed");
-	connect.timeout_ms = p.options.timeout_ms = (uint32_t)p.timeout;
-	patience_begin(p.options.timeout_ms);
-	patience_say("an answer to the connection");
-	status = kmcl_guest_open_ex(p.connect, &connect, &p.options.bus);
-	patience_idle();
-	if (!NT_SUCCESS(status)) {
-		patience_end();
-		cli_error("%s: %s", p.connect, cli_status(status));
-		return EXIT_FAILED;
-	}
 	code = p.main(&p.options, argc, argv);
+	if (!p.options.bus)
+		return code;
 	patience_wait("the end of the connection");
 	kmcl_guest_close(p.options.bus);
 	patience_end();

@@ -89,6 +89,27 @@ static bool parse_option(struct settings *s, int c, const char *value)
 	}
 }
 
+static int wrong_value(int c, const char *value)
+{
+	static const struct {
+		int option;
+		const char *takes;
+	} options[] = {
+		{ DISK, "--disk takes TARGET:LUN, such as 0:1" },
+		{ OFFSET, "--offset takes a number of bytes, such as 1M" },
+		{ LENGTH, "--length takes a number of bytes, such as 1M" },
+		{ 's', "--size takes 512 to 4M" },
+		{ 'd', "--depth takes 1 to 1024" },
+		{ 't', "--time takes 1 to 3600 seconds" },
+		{ SHA256, "--sha256 takes 64 hexadecimal digits" },
+	};
+	size_t i = 0;
+
+	while (options[i].option != c)
+		i++;
+	return cli_usage("guest disk", "%s, not '%s'", options[i].takes, value);
+}
+
 static int parse_action(struct settings *s, const char *name)
 {
 	static const char *const names[] = { "info", "read", "write", "verify", "bench" };
@@ -131,15 +152,15 @@ static int parse(struct settings *s, int argc, char **argv)
 	};
 	int c, code;
 
-	while ((c = getopt_long(argc, argv, "s:d:t:h", options, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, ":s:d:t:h", options, NULL)) != -1) {
 		if (c == 'h') {
 			fputs(help, stdout);
-			exit(EXIT_OK);
+			exit(cli_end(EXIT_OK));
 		}
-		if (c == '?')
-			return cli_usage("guest disk", "that is no option of it");
+		if (c == '?' || c == ':')
+			return cli_bad_option("guest disk", c, argv);
 		if (!parse_option(s, c, optarg))
-			return cli_usage("guest disk", "'%s' is out of range", optarg);
+			return wrong_value(c, optarg);
 	}
 	if (optind == argc)
 		return cli_usage("guest disk", "what shall it do?");
@@ -232,7 +253,7 @@ static int check_range(struct settings *s, uint64_t file_size)
 
 /* ---- info ---- */
 
-static void print_disk(const struct storvsc_disk *d)
+static void print_disk(struct json *unused, const struct storvsc_disk *d)
 {
 	printf("disk %u:%u\n\t%s %s, revision %s, serial %s\n\t%llu bytes (%.1f MiB), blocks of "
 	       "%u, physically %u\n\t%s, %s\n",
@@ -261,48 +282,75 @@ static void disk_json(struct json *j, const struct storvsc_disk *d)
 
 #define MOST_DISKS 512u
 
+/* Tells each of the disks that are there to `tell`. */
+static NTSTATUS each_disk(struct settings *s, const struct storvsc_address *list, uint32_t count,
+                          void (*tell)(struct json *j, const struct storvsc_disk *d),
+                          struct json *j)
+{
+	for (uint32_t i = 0; i < count && i < MOST_DISKS; i++) {
+		NTSTATUS status = identify(s, list[i]);
+
+		if (status == STATUS_NO_SUCH_DEVICE) /* a CD drive, or it is gone already */
+			continue;
+		if (!NT_SUCCESS(status))
+			return status;
+		tell(j, &s->disk);
+	}
+	return STATUS_SUCCESS;
+}
+
+static NTSTATUS info_text(struct settings *s, const struct storvsc_address *list, uint32_t count)
+{
+	uint16_t version = storvsc_version(s->controller);
+
+	printf("SCSI controller, protocol %u.%u, requests up to %u KiB, %u unit%s\n", version >> 8,
+	       version & 0xff, storvsc_max_transfer(s->controller) >> 10, count,
+	       count == 1 ? "" : "s");
+	return each_disk(s, list, count, print_disk, NULL);
+}
+
+/* The whole document, or nothing of it. */
+static NTSTATUS info_json(struct settings *s, const struct storvsc_address *list, uint32_t count)
+{
+	uint16_t version = storvsc_version(s->controller);
+	char *text = NULL;
+	size_t size = 0;
+	FILE *out = open_memstream(&text, &size);
+	struct json j;
+	NTSTATUS status;
+
+	if (!out)
+		return STATUS_INSUFFICIENT_RESOURCES;
+	json_begin(&j, out);
+	json_open(&j, NULL, '{');
+	json_number(&j, "protocol_major", version >> 8);
+	json_number(&j, "protocol_minor", version & 0xff);
+	json_number(&j, "max_transfer", storvsc_max_transfer(s->controller));
+	json_open(&j, "disks", '[');
+	status = each_disk(s, list, count, disk_json, &j);
+	json_close(&j, ']');
+	json_close(&j, '}');
+	json_end(&j);
+	if (fclose(out))
+		status = STATUS_INSUFFICIENT_RESOURCES;
+	if (NT_SUCCESS(status))
+		fputs(text, stdout);
+	free(text);
+	return status;
+}
+
 static int info(struct settings *s)
 {
 	struct storvsc_address *list = calloc(MOST_DISKS, sizeof(*list));
-	uint16_t version = storvsc_version(s->controller);
-	uint32_t count = 0, i;
+	uint32_t count = 0;
 	NTSTATUS status = STATUS_INSUFFICIENT_RESOURCES;
-	struct json j;
 
 	patience_wait("the list of the disks");
 	if (list)
 		status = storvsc_list(s->controller, list, MOST_DISKS, &count);
 	patience_idle();
-	if (s->json) {
-		json_begin(&j, stdout);
-		json_open(&j, NULL, '{');
-		json_number(&j, "protocol_major", version >> 8);
-		json_number(&j, "protocol_minor", version & 0xff);
-		json_number(&j, "max_transfer", storvsc_max_transfer(s->controller));
-		json_open(&j, "disks", '[');
-	} else {
-		printf("SCSI controller, protocol %u.%u, requests up to %u KiB, %u unit%s\n",
-		       version >> 8, version & 0xff, storvsc_max_transfer(s->controller) >> 10,
-		       count, count == 1 ? "" : "s");
-	}
-	for (i = 0; i < count && i < MOST_DISKS && NT_SUCCESS(status); i++) {
-		status = identify(s, list[i]);
-		if (status == STATUS_NO_SUCH_DEVICE) { /* a CD drive, or it is gone already */
-			status = STATUS_SUCCESS;
-			continue;
-		}
-		if (!NT_SUCCESS(status))
-			break;
-		if (s->json)
-			disk_json(&j, &s->disk);
-		else
-			print_disk(&s->disk);
-	}
-	if (s->json) {
-		json_close(&j, ']');
-		json_close(&j, '}');
-		json_end(&j);
-	}
+	if (NT_SUCCESS(status))
+		status = (s->json ? info_json : info_text)(s, list, count);
 	free(list);
 	return NT_SUCCESS(status) ? EXIT_OK : failed(s, "cannot identify the disks", status);
 }
@@ -317,23 +365,6 @@ struct stream {
 	uint64_t at;
 	bool differs; /* first at `at` */
 };
-
-static bool write_all(struct stream *t, const uint8_t *data, size_t n)
-{
-	while (n) {
-		ssize_t w = write(t->fd, data, n);
-
-		if (w < 0 && errno == EINTR)
-			continue;
-		if (w <= 0) {
-			t->error = w < 0 ? errno : EIO;
-			return false;
-		}
-		data += w;
-		n -= (size_t)w;
-	}
-	return true;
-}
 
 static bool read_all(struct stream *t, uint8_t *data, size_t n)
 {
@@ -357,7 +388,8 @@ static bool to_file(void *context, uint8_t *buffer, uint32_t n)
 	struct stream *t = context;
 
 	hash_add(t->hash, buffer, n);
-	return write_all(t, buffer, n);
+	t->error = -cli_write(t->fd, buffer, n);
+	return !t->error;
 }
 
 static bool from_file(void *context, uint8_t *buffer, uint32_t n)
@@ -391,6 +423,13 @@ static bool against_file(void *context, uint8_t *buffer, uint32_t n)
 	return true;
 }
 
+static const char *file_name(const struct settings *s)
+{
+	if (strcmp(s->file, "-") != 0)
+		return s->file;
+	return s->action == READ ? "standard output" : "standard input";
+}
+
 static int open_stream(struct settings *s, struct stream *t, uint64_t *size)
 {
 	struct stat st;
@@ -412,7 +451,7 @@ static int open_stream(struct settings *s, struct stream *t, uint64_t *size)
 	else
 		t->fd = open(s->file, O_RDONLY | O_CLOEXEC);
 	if (t->fd < 0 || fstat(t->fd, &st)) {
-		cli_error("%s: %s", s->file, strerror(errno));
+		cli_error("%s: %s", file_name(s), cli_reason(errno));
 		return EXIT_FAILED;
 	}
 	if (s->action != READ && S_ISREG(st.st_mode))
@@ -420,8 +459,9 @@ static int open_stream(struct settings *s, struct stream *t, uint64_t *size)
 	return EXIT_OK;
 }
 
+/* verify: where it differs first; UINT64_MAX: it does not, or only its hash tells. */
 static void print_result(const struct settings *s, const struct pump *p, const char *hash,
-                         bool same)
+                         bool same, uint64_t differs_at)
 {
 	static const char *const verbs[] = { "", "read", "written", "verified" };
 	double seconds = (double)p->elapsed_ns / 1e9;
@@ -440,9 +480,17 @@ static void print_result(const struct settings *s, const struct pump *p, const c
 	json_number(&j, "bytes", p->length);
 	json_real(&j, "seconds", seconds);
 	json_real(&j, "megabytes_per_second", (double)p->length / 1e6 / seconds);
-	json_string(&j, "sha256", hash);
-	if (s->action == VERIFY)
+	if (differs_at == UINT64_MAX)
+		json_string(&j, "sha256", hash);
+	else
+		json_null(&j, "sha256"); /* the rest was not read */
+	if (s->action == VERIFY) {
 		json_bool(&j, "same", same);
+		if (differs_at == UINT64_MAX)
+			json_null(&j, "differs_at");
+		else
+			json_number(&j, "differs_at", differs_at);
+	}
 	json_close(&j, '}');
 	json_end(&j);
 }
@@ -453,11 +501,13 @@ static int judge(const struct settings *s, const struct stream *t, const struct 
 	bool same = !t->differs && (!s->sha256 || !strcasecmp(s->sha256, hash));
 
 	if (t->differs) {
-		cli_error("the disk and %s differ at byte %llu", s->file,
+		cli_error("the disk and %s differ at byte %llu", file_name(s),
 		          (unsigned long long)(s->offset + t->at));
+		if (s->json)
+			print_result(s, p, hash, false, s->offset + t->at);
 		return EXIT_MISMATCH;
 	}
-	print_result(s, p, hash, same);
+	print_result(s, p, hash, same, UINT64_MAX);
 	if (!same) {
 		cli_error("its SHA-256 should be %s", s->sha256);
 		return EXIT_MISMATCH;
@@ -505,8 +555,8 @@ static int move(struct settings *s, struct stream *t)
 	if (!NT_SUCCESS(status))
 		return failed(s, "the disk", status);
 	if (t->error) {
-		cli_error("%s: %s", s->file,
-		          t->error == ENODATA ? "it is too short" : strerror(t->error));
+		cli_error("%s: %s", file_name(s),
+		          t->error == ENODATA ? "it is too short" : cli_reason(t->error));
 		return EXIT_FAILED;
 	}
 	if (s->action == WRITE && end_write(s))
@@ -529,7 +579,7 @@ static int transfer(struct settings *s)
 		hash_finish(t.hash, unused);
 	free(t.compare);
 	if (t.fd >= 0 && close(t.fd) && !code) {
-		cli_error("%s: %s", s->file, strerror(errno));
+		cli_error("%s: %s", file_name(s), cli_reason(errno));
 		code = EXIT_FAILED;
 	}
 	return code;
@@ -599,13 +649,16 @@ static int bench(struct settings *s)
 	return code;
 }
 
-int guest_disk(const struct guest_options *o, int argc, char **argv)
+int guest_disk(struct guest_options *o, int argc, char **argv)
 {
 	struct settings s = { .json = o->json };
 	struct storvsc_options options = { 0 };
 	NTSTATUS status;
 	int code = parse(&s, argc, argv);
 
+	if (code)
+		return code;
+	code = guest_connect(o);
 	if (code)
 		return code;
 	options.queue_depth = (uint32_t)s.depth;

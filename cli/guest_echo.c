@@ -32,32 +32,35 @@ static int parse(struct settings *s, int argc, char **argv)
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
 	};
-	bool good = true;
+	const char *wrong = NULL;
 	int c;
 
-	while ((c = getopt_long(argc, argv, "n:s:d:h", options, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, ":n:s:d:h", options, NULL)) != -1) {
 		switch (c) {
 		case 'n':
-			good = cli_parse_size(optarg, 1, 1u << 28, &s->count);
+			if (!cli_parse_size(optarg, 1, 1u << 28, &s->count))
+				wrong = "--count takes 1 to 256M";
 			break;
 		case 's':
-			good = cli_parse_size(optarg, sizeof(struct echo_header), ECHO_MAX_PAYLOAD,
-			                      &s->size);
+			if (!cli_parse_size(optarg, sizeof(struct echo_header), ECHO_MAX_PAYLOAD,
+			                    &s->size))
+				wrong = "--size takes 8 to 64k";
 			break;
 		case 'd':
-			good = cli_parse_size(optarg, 1, 1024, &s->depth);
+			if (!cli_parse_size(optarg, 1, 1024, &s->depth))
+				wrong = "--depth takes 1 to 1024";
 			break;
 		case ONE_WAY:
 			s->one_way = true;
 			break;
 		case 'h':
 			fputs(help, stdout);
-			exit(EXIT_OK);
+			exit(cli_end(EXIT_OK));
 		default:
-			return cli_usage("guest echo", "that is no option of it");
+			return cli_bad_option("guest echo", c, argv);
 		}
-		if (!good)
-			return cli_usage("guest echo", "-%c: '%s' is out of range", c, optarg);
+		if (wrong)
+			return cli_usage("guest echo", "%s, not '%s'", wrong, optarg);
 	}
 	if (optind < argc)
 		return cli_usage("guest echo", "no use for '%s'", argv[optind]);
@@ -145,13 +148,15 @@ static int run_it(const struct guest_options *o, const struct settings *s, struc
 	return code;
 }
 
-int guest_echo(const struct guest_options *o, int argc, char **argv)
+int guest_echo(struct guest_options *o, int argc, char **argv)
 {
 	struct settings s = { .count = 100000, .size = 64, .depth = 1 };
 	struct echo *echo;
 	NTSTATUS status;
 	int code = parse(&s, argc, argv);
 
+	if (!code)
+		code = guest_connect(o);
 	if (code)
 		return code;
 	patience_say("the echo service to open");

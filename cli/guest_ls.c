@@ -13,7 +13,7 @@ static const char help[] =
 	"  -v, --verbose   also interrupts and memory; twice: rings and counters, too\n"
 	"  -h, --help      this text\n";
 
-int guest_ls(const struct guest_options *o, int argc, char **argv)
+int guest_ls(struct guest_options *o, int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "verbose", no_argument, NULL, 'v' },
@@ -23,19 +23,22 @@ int guest_ls(const struct guest_options *o, int argc, char **argv)
 	struct kmcl_channel_info *channels;
 	struct kmcl_bus_info bus;
 	uint32_t count, capacity;
-	int c, verbose = 0;
+	int c, code, verbose = 0;
 
-	while ((c = getopt_long(argc, argv, "vh", options, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, ":vh", options, NULL)) != -1) {
 		if (c == 'h') {
 			fputs(help, stdout);
 			return EXIT_OK;
 		}
 		if (c != 'v')
-			return cli_usage("guest ls", "that is no option of it");
+			return cli_bad_option("guest ls", c, argv);
 		verbose++;
 	}
 	if (optind < argc)
 		return cli_usage("guest ls", "no use for '%s'", argv[optind]);
+	code = guest_connect(o);
+	if (code)
+		return code;
 	capacity = kmcl_guest_channels(o->bus, NULL, 0);
 	channels = calloc(capacity + 1, sizeof(*channels));
 	if (!channels || !NT_SUCCESS(kmcl_guest_info(o->bus, &bus))) {

@@ -2,18 +2,20 @@
 /* kmcl host: offers disks and an echo service until it is told to stop. */
 #include "control.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 
 static const char help_begin[] =
-	"Usage: kmcl host --listen URI [--disk IMAGE[,OPTION]...]... [--echo]\n"
+	"Usage: kmcl host --listen URI SERVICE...\n"
 	"\n"
-	"Be the host of the guest behind URI until SIGINT, SIGTERM or SIGHUP.\n"
+	"Be the host of the guest behind URI until SIGINT, SIGTERM or SIGHUP, and offer it the\n"
+	"services that are asked for: at least one of --disk, --net, --echo and --ic.\n"
 	"\n"
 	"  -l, --listen URI      unix:PATH: a guest process connects there\n";
 static const char help_end[] =
-	"      --json            statistics at the end as JSON\n"
+	"      --json            what it did as JSON, at the end\n"
 	"  -q, --quiet           say nothing unless it fails\n"
 	"      --version-max V   the newest version of VMBus to agree on, such as 5.0\n"
 	"      --monitored       offer all but the integration components with the monitor page\n"
@@ -21,7 +23,8 @@ static const char help_end[] =
 	"      --memory-max SIZE how much memory a guest may bring (4G)\n"
 	"  -h, --help            this text\n"
 	"\n"
-	"'listening on URI' on standard output says that a guest may come.\n";
+	"'listening on URI' on standard output, with --json on the other one, says that a guest\n"
+	"may come.\n";
 
 struct host {
 	const char *listen, *control;
@@ -43,7 +46,7 @@ static int parse(struct host *h, int argc, char **argv)
 		{ 0 },
 	};
 	const char *letters;
-	const struct option *options = services_options(own, "l:qh", &letters);
+	const struct option *options = services_options(own, ":l:qh", &letters);
 	int c, code;
 
 	while ((c = getopt_long(argc, argv, letters, options, NULL)) != -1) {
@@ -67,6 +70,9 @@ static int parse(struct host *h, int argc, char **argv)
 			break;
 		case CONTROL:
 			h->control = optarg;
+			code = cli_check_socket("host", "--control", optarg);
+			if (code)
+				return code;
 			break;
 		case MEMORY_MAX:
 			code = services_take_memory_max("host", optarg);
@@ -77,22 +83,23 @@ static int parse(struct host *h, int argc, char **argv)
 			fputs(help_begin, stdout);
 			services_print_help();
 			fputs(help_end, stdout);
-			exit(EXIT_OK);
+			exit(cli_end(EXIT_OK));
 		default:
 			code = services_option("host", c, optarg);
 			if (code > 0)
 				return code;
 			if (code < 0)
-				return cli_usage("host", "that is no option of it");
+				return cli_bad_option("host", c, argv);
 		}
 	}
 	if (optind < argc)
 		return cli_usage("host", "no use for '%s'", argv[optind]);
+	code = services_check_wanted("host");
+	if (code)
+		return code;
 	if (!h->listen)
-		return cli_usage("host", "--listen is needed");
-	if (!services_wanted())
-		return cli_usage("host", "nothing to offer: give --disk or --echo");
-	return EXIT_OK;
+		return cli_usage("host", "--listen unix:PATH is needed: where the guest connects");
+	return cli_check_partition("host", "--listen", h->listen);
 }
 
 /* "kmcl ctl" has what the services know; the host itself has nothing to add. */
@@ -110,6 +117,30 @@ static void print_visitors(void)
 	if (bus.visitors_stuck)
 		printf("; %u processes wait in closing what they sent", bus.visitors_stuck);
 	putchar('\n');
+}
+
+/* With --json standard output is the document's alone. Nobody waits for what cannot be written. */
+static int say_listening(const struct host *h)
+{
+	if (h->quiet)
+		return EXIT_OK;
+	fprintf(h->json ? stderr : stdout, "listening on %s\n", h->listen);
+	if (!fflush(stdout) || errno == EPIPE)
+		return EXIT_OK;
+	cli_error("standard output: %s", cli_reason(errno));
+	return EXIT_FAILED;
+}
+
+static void print_end(const struct host *h)
+{
+	if (h->quiet)
+		return;
+	if (h->json) {
+		services_json(stdout);
+	} else {
+		services_print(stdout);
+		print_visitors();
+	}
 }
 
 static int serve(struct host *h)
@@ -135,18 +166,15 @@ static int serve(struct host *h)
 			return code;
 		}
 	}
-	if (!h->quiet) {
-		printf("listening on %s\n", h->listen);
-		fflush(stdout);
+	code = say_listening(h);
+	if (!code) {
+		sigwait(&signals, &number);
+		control_close();
+		print_end(h);
 	}
-	sigwait(&signals, &number);
 	control_close();
-	if (!h->quiet)
-		services_print(h->json);
-	if (!h->quiet && !h->json)
-		print_visitors();
 	services_close();
-	return EXIT_OK;
+	return code;
 }
 
 int host_main(int argc, char **argv)

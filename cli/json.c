@@ -88,6 +88,12 @@ void json_bool(struct json *j, const char *key, bool value)
 	fputs(value ? "true" : "false", j->file);
 }
 
+void json_null(struct json *j, const char *key)
+{
+	begin_value(j, key);
+	fputs("null", j->file);
+}
+
 void json_end(struct json *j)
 {
 	fputc('\n', j->file);

@@ -2,6 +2,7 @@
 #include "cli.h"
 
 #include <fcntl.h>
+#include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -13,15 +14,16 @@ static const char help[] =
 	"that drives them.\n"
 	"\n"
 	"Commands:\n"
-	"  host    offer disks and an echo service to a guest\n"
+	"  host    offer disks, a network adapter and other services to a guest\n"
 	"  guest   list what a host offers; read, write and verify disks; measure\n"
 	"  demo    a host and a guest on a disk image, with figures\n"
 	"  ctl     command a running host\n"
 #ifdef KMCL_VMM
 	"  boot    a Linux kernel in a virtual machine, on Hyper-V's devices\n"
 #endif
+	"  help    this text; 'kmcl help COMMAND' for a command's, as 'kmcl COMMAND --help'\n"
 	"\n"
-	"      --help     this text; 'kmcl COMMAND --help' for a command's\n"
+	"      --help     this text\n"
 	"      --version  the version\n"
 	"\n"
 	"Exit status: 0 done, 1 failed, 2 wrong usage, 3 the data is not what was expected.\n";
@@ -36,6 +38,8 @@ static const struct {
 #endif
 };
 
+static int run(int argc, char **argv);
+
 /* What is closed of descriptors 0 to 2 is /dev/null from here on: a socket or an image in their
  * place would get what is printed. */
 static void fill_descriptors(void)
@@ -45,25 +49,68 @@ static void fill_descriptors(void)
 			exit(EXIT_FAILED); /* and there is nowhere to say why */
 }
 
-int main(int argc, char **argv)
+/* As src/nt/ram.c has it, which would say that it is wrong and go on with its own. */
+#define RAM_MB_MIN 16u
+#define RAM_MB_MAX (1024u * 1024u)
+
+static int check_environment(void)
 {
-	size_t i;
+	const char *text = getenv("KMCL_RAM_MB");
+	uint64_t megabytes;
 
-	fill_descriptors();
+	if (!text || (strspn(text, "0123456789") == strlen(text) &&
+	              cli_parse_size(text, RAM_MB_MIN, RAM_MB_MAX, &megabytes)))
+		return EXIT_OK;
+	return cli_usage("", "KMCL_RAM_MB in the environment takes %u to %u, not '%s'", RAM_MB_MIN,
+	                 RAM_MB_MAX, text);
+}
 
-	if (argc < 2)
-		return cli_usage("", "what shall it do?");
-	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) {
+/* "kmcl help guest ls" is "kmcl guest ls --help". */
+static int run_help(int argc, char **argv)
+{
+	static char option[] = "--help";
+	char *words[8] = { 0 };
+	int n = 0;
+
+	if (argc == 1) {
 		fputs(help, stdout);
 		return EXIT_OK;
 	}
-	if (!strcmp(argv[1], "--version")) {
+	if (argc > 6)
+		return cli_usage("", "no help on so many words");
+	while (++n < argc)
+		words[n - 1] = argv[n];
+	words[n - 1] = option;
+	return run(n, words);
+}
+
+static int run(int argc, char **argv)
+{
+	if (!argc)
+		return cli_usage("", "what shall it do?");
+	if (!strcmp(argv[0], "help"))
+		return run_help(argc, argv);
+	if (!strcmp(argv[0], "--help") || !strcmp(argv[0], "-h")) {
+		fputs(help, stdout);
+		return EXIT_OK;
+	}
+	if (!strcmp(argv[0], "--version")) {
 		printf("kmcl %d.%d\n", KMCL_VERSION_MAJOR, KMCL_VERSION_MINOR);
 		return EXIT_OK;
 	}
-	for (i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
-		if (!strcmp(argv[1], commands[i].name))
-			return commands[i].main(argc - 1, argv + 1);
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+		if (strcmp(argv[0], commands[i].name) != 0)
+			continue;
+		if (check_environment())
+			return EXIT_USAGE;
+		opterr = 0; /* cli_bad_option() says it */
+		return commands[i].main(argc, argv);
 	}
-	return cli_usage("", "no command '%s'", argv[1]);
+	return cli_usage("", "no command '%s'", argv[0]);
+}
+
+int main(int argc, char **argv)
+{
+	fill_descriptors();
+	return cli_end(run(argc - 1, argv + 1));
 }

@@ -77,12 +77,21 @@ void services_print_help(void)
 
 /* ---- opening and closing ---- */
 
-bool services_wanted(void)
+int services_check_wanted(const char *command)
 {
-	for (size_t i = 0; i < COUNT; i++)
+	char names[128] = "";
+	size_t at = 0;
+
+	for (size_t i = 0; i < COUNT; i++) {
 		if (services[i]->wanted())
-			return true;
-	return false;
+			return EXIT_OK;
+		at += (size_t)snprintf(names + at, sizeof(names) - at, "%s--%s",
+		                       i == 0           ? ""
+		                       : i + 1 == COUNT ? " or "
+		                                        : ", ",
+		                       services[i]->options[0].name);
+	}
+	return cli_usage(command, "nothing to offer: give %s", names);
 }
 
 static int open_one(size_t i)
@@ -106,9 +115,13 @@ int services_take_version(const char *command, const char *argument)
 	char rest;
 
 	if (sscanf(argument, "%u.%u%c", &major, &minor, &rest) != 2 || major > 99 || minor > 99)
-		return cli_usage(command, "--version-max takes a version such as 5.3");
+		return cli_usage(command, "--version-max takes a version such as 5.3, not '%s'",
+		                 argument);
 	version_max = KMCL_BUS_VERSION(major, minor);
-	return EXIT_OK;
+	if (kmcl_bus_version_known(version_max))
+		return EXIT_OK;
+	return cli_usage(command, "--version-max: VMBus has no version %s; the newest is %u.%u",
+	                 argument, KMCL_BUS_VERSION_LATEST >> 16, KMCL_BUS_VERSION_LATEST & 0xffff);
 }
 
 int services_take_memory_max(const char *command, const char *argument)
@@ -137,12 +150,7 @@ int services_open(const char *uri)
 	int error = kmcl_host_create(uri, &own, &host), code = EXIT_OK;
 
 	if (error) {
-		if (error == -EINVAL && version_max)
-			cli_error(
-				"%s: no such partition, or --version-max: no such version of VMBus",
-				uri);
-		else
-			cli_error("%s: %s", uri, strerror(-error));
+		cli_error("%s: %s", uri, cli_reason(error));
 		return EXIT_FAILED;
 	}
 	for (size_t i = 0; i < COUNT && !code; i++)
@@ -166,13 +174,48 @@ struct kmcl_host *services_host(void)
 	return host;
 }
 
-void services_print(bool json)
+void services_print(FILE *out)
 {
-	struct control_reply reply = { .out = stdout, .json = json };
+	for (size_t i = 0; i < COUNT; i++) {
+		if (!opened[i])
+			continue;
+		fprintf(out, "%s: ", services[i]->name);
+		if (services[i]->print)
+			services[i]->print(out);
+		else
+			fputs("offered\n", out);
+	}
+}
 
+static void one_json(struct json *j, size_t i)
+{
+	if (!opened[i]) {
+		json_null(j, services[i]->name);
+		return;
+	}
+	json_open(j, services[i]->name, '{');
+	if (services[i]->json)
+		services[i]->json(j);
+	json_close(j, '}');
+}
+
+void services_json(FILE *out)
+{
+	struct kmcl_bus_info bus = { .size = sizeof(bus) };
+	struct json j;
+
+	kmcl_host_query(host, &bus);
+	json_begin(&j, out);
+	json_open(&j, NULL, '{');
+	json_number(&j, "visitors", bus.visitors);
+	json_number(&j, "visitors_refused", bus.visitors_refused);
+	json_number(&j, "visitors_stuck", bus.visitors_stuck);
+	json_open(&j, "services", '{');
 	for (size_t i = 0; i < COUNT; i++)
-		if (opened[i] && services[i]->print)
-			services[i]->print(&reply);
+		one_json(&j, i);
+	json_close(&j, '}');
+	json_close(&j, '}');
+	json_end(&j);
 }
 
 /* ---- commands ---- */
@@ -187,20 +230,30 @@ int control_refuse(struct control_reply *reply, const char *format, ...)
 	return EXIT_FAILED;
 }
 
-static int find_service(struct control_reply *reply, int argc, char **argv, size_t *found)
+int control_usage(struct control_reply *reply, const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(reply->why, sizeof(reply->why), format, ap);
+	va_end(ap);
+	return EXIT_USAGE;
+}
+
+static int find_service(struct control_reply *reply, const char *name, size_t *found)
 {
 	for (size_t i = 0; i < COUNT; i++)
-		if (argc == 1 && !strcmp(argv[0], services[i]->name)) {
+		if (!strcmp(name, services[i]->name)) {
 			*found = i;
 			return EXIT_OK;
 		}
-	return control_refuse(reply, "no service '%s'", argc ? argv[0] : "");
+	return control_usage(reply, "no service '%s'", name);
 }
 
 static int run_rescind(struct control_reply *reply, int argc, char **argv)
 {
 	size_t i = 0;
-	int code = find_service(reply, argc, argv, &i);
+	int code = find_service(reply, argv[0], &i);
 
 	if (code)
 		return code;
@@ -215,7 +268,7 @@ static int run_rescind(struct control_reply *reply, int argc, char **argv)
 static int run_offer(struct control_reply *reply, int argc, char **argv)
 {
 	size_t i = 0;
-	int code = find_service(reply, argc, argv, &i);
+	int code = find_service(reply, argv[0], &i);
 
 	if (code)
 		return code;
@@ -228,22 +281,17 @@ static int run_offer(struct control_reply *reply, int argc, char **argv)
 
 static int run_info(struct control_reply *reply, int argc, char **argv)
 {
-	for (size_t i = 0; i < COUNT; i++) {
-		if (!opened[i])
-			continue;
-		if (!reply->json)
-			fprintf(reply->out, "%s: %s", services[i]->name,
-			        services[i]->print ? "" : "offered\n");
-		if (services[i]->print)
-			services[i]->print(reply);
-	}
+	if (reply->json)
+		services_json(reply->out);
+	else
+		services_print(reply->out);
 	return EXIT_OK;
 }
 
 const struct control_command services_commands[] = {
 	{ "info", "", "what the services did", run_info },
-	{ "rescind", "SERVICE", "take a service's offers back", run_rescind },
-	{ "offer", "SERVICE", "offer it again", run_offer },
+	{ "rescind", "SERVICE", "take a service's offers back", run_rescind, 1, 1 },
+	{ "offer", "SERVICE", "offer it again", run_offer, 1, 1 },
 	{ 0 },
 };
 

@@ -20,8 +20,9 @@ struct service_option {
 	int (*take)(const char *command, const char *argument);
 };
 
-/* Answers a command of the control socket: prints to `out`, or one line of what is wrong to `why`,
- * and returns an exit code. argv[0] is the first word after the command's own. */
+/* Answers a command of the control socket: prints to `out`, as JSON one document or nothing, or one
+ * line of what is wrong to `why`, and returns an exit code. argv[0] is the first word after the
+ * command's own; there are as many words as the command takes. */
 struct control_reply {
 	FILE *out;
 	bool json;
@@ -33,18 +34,20 @@ struct control_command {
 	const char *arguments; /* for the help */
 	const char *help;
 	int (*run)(struct control_reply *reply, int argc, char **argv);
+	int least, most; /* arguments */
 };
 
 struct service {
 	const char *name;                       /* of its offer: for rescind and offer */
 	const char *help;                       /* of its options, whole lines */
-	const struct service_option *options;   /* the last has no name */
+	const struct service_option *options;   /* the first has it offered; the last has no name */
 	const struct control_command *commands; /* likewise */
 	bool (*wanted)(void);
 	int (*open)(struct kmcl_host *host); /* an exit code; what is wrong is said */
 	void (*close)(void);
-	void (*withdraw)(void); /* before close() under a running guest; NULL: nothing */
-	void (*print)(struct control_reply *reply); /* statistics; NULL: it keeps none */
+	void (*withdraw)(void);       /* before close() under a running guest; NULL: nothing */
+	void (*print)(FILE *out);     /* statistics, in a line; NULL: it keeps none */
+	void (*json)(struct json *j); /* likewise: the members of an object */
 };
 
 extern const struct service disk_service, echo_service, ic_service, net_service;
@@ -61,7 +64,8 @@ const struct option *services_options(const struct option *own, const char *own_
                                       const char **letters);
 int services_option(const char *command, int c, const char *argument);
 void services_print_help(void);
-bool services_wanted(void);
+/* That something is to be offered; an exit code. */
+int services_check_wanted(const char *command);
 
 /* "5.3": the newest version of VMBus agreed to; an option of each command with services. An exit
  * code. */
@@ -78,15 +82,19 @@ bool services_monitored(void);
 int services_open(const char *uri);
 void services_close(void);
 struct kmcl_host *services_host(void);
-void services_print(bool json);
+/* What they did. */
+void services_print(FILE *out);
+void services_json(FILE *out);
 
 /* "rescind", "offer" and what the services know. */
 extern const struct control_command services_commands[];
 /* The next service's commands after `before`; NULL: the first's, or no more. */
 const struct control_command *services_next_commands(const struct control_command *before);
 
-/* A reply's one line of what is wrong; returns EXIT_FAILED. */
+/* A reply's one line of what is wrong; returns EXIT_FAILED, or EXIT_USAGE where its words are. */
 int control_refuse(struct control_reply *reply, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+int control_usage(struct control_reply *reply, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
 #endif

@@ -3,6 +3,8 @@
 
 #include <kmcl/disk.h>
 
+#include <assert.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -25,33 +27,83 @@ static struct kmcl_scsi *scsi;
 
 /* ---- options ---- */
 
-static bool disk_option(struct disk_spec *d, const char *option)
+/* Those that are there or not; false: it is none of them. */
+static bool disk_flag(struct disk_spec *d, const char *option)
+{
+	const struct {
+		const char *name;
+		bool *flag;
+	} flags[] = {
+		{ "ro", &d->options.read_only },   { "cd", &d->cd },
+		{ "direct", &d->options.direct },  { "force", &d->options.force },
+		{ "format=raw", &d->options.raw },
+	};
+
+	for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++)
+		if (!strcmp(option, flags[i].name))
+			return *flags[i].flag = true;
+	return false;
+}
+
+static bool take_block(struct disk_spec *d, const char *value)
 {
 	uint64_t block;
 
-	if (!strcmp(option, "ro"))
-		return d->options.read_only = true;
-	if (!strcmp(option, "cd"))
-		return d->cd = true;
-	if (!strcmp(option, "direct"))
-		return d->options.direct = true;
-	if (!strcmp(option, "force"))
-		return d->options.force = true;
-	if (!strncmp(option, "target=", 7))
-		return cli_parse_size(option + 7, 0, KMCL_SCSI_TARGETS - 1, &d->target);
-	if (!strncmp(option, "lun=", 4))
-		return d->lun_given = cli_parse_size(option + 4, 0, KMCL_SCSI_LUNS - 1, &d->lun);
-	if (!strncmp(option, "block=", 6)) {
-		if (!cli_parse_size(option + 6, 512, 4096, &block))
-			return false;
-		d->options.block_size = (uint32_t)block;
-		return true;
+	if (!cli_parse_size(value, 512, 4096, &block) || (block != 512 && block != 4096))
+		return false;
+	d->options.block_size = (uint32_t)block;
+	return true;
+}
+
+static bool take_serial(struct disk_spec *d, const char *value)
+{
+	if (!*value || strlen(value) >= sizeof(d->serial))
+		return false;
+	strcpy(d->serial, value);
+	return true;
+}
+
+static bool take_target(struct disk_spec *d, const char *value)
+{
+	return cli_parse_size(value, 0, KMCL_SCSI_TARGETS - 1, &d->target);
+}
+
+static bool take_lun(struct disk_spec *d, const char *value)
+{
+	return d->lun_given = cli_parse_size(value, 0, KMCL_SCSI_LUNS - 1, &d->lun);
+}
+
+static bool take_format(struct disk_spec *d, const char *value)
+{
+	return false; /* format=raw is a flag */
+}
+
+/* NULL, or what is wrong with it. */
+static const char *disk_option(struct disk_spec *d, const char *option)
+{
+	static const struct {
+		const char *name;
+		bool (*take)(struct disk_spec *d, const char *value);
+		const char *wrong;
+	} values[] = {
+		{ "target=", take_target, "targets are 0 and 1" },
+		{ "lun=", take_lun, "LUNs are 0 to 63" },
+		{ "block=", take_block, "blocks have 512 or 4096 bytes" },
+		{ "serial=", take_serial, "serial numbers have 1 to 36 characters" },
+		{ "format=", take_format, "raw is the only format that is served" },
+	};
+	static_assert(KMCL_SCSI_TARGETS == 2 && KMCL_SCSI_LUNS == 64, "said above");
+
+	if (disk_flag(d, option))
+		return NULL;
+	for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
+		size_t length = strlen(values[i].name);
+
+		if (strncmp(option, values[i].name, length) != 0)
+			continue;
+		return values[i].take(d, option + length) ? NULL : values[i].wrong;
 	}
-	if (!strncmp(option, "serial=", 7) && option[7] && strlen(option + 7) < sizeof(d->serial)) {
-		strcpy(d->serial, option + 7);
-		return true;
-	}
-	return false;
+	return "there is no such option of a disk";
 }
 
 /* "IMAGE,ro,lun=3"; false, with what is wrong in `why`. */
@@ -70,14 +122,18 @@ static bool disk_parse(const char *text, struct disk_spec *d, char *why, size_t 
 	if (rest)
 		*rest++ = 0;
 	while ((option = strsep(&rest, ","))) {
-		if (!disk_option(d, option)) {
-			snprintf(why, why_size, "%.128s: not an option: '%.64s'", d->path, option);
+		const char *wrong = disk_option(d, option);
+
+		if (wrong) {
+			snprintf(why, why_size, "%.128s: '%.64s': %s", d->path, option, wrong);
 			return false;
 		}
 	}
 	if (!*d->path)
 		snprintf(why, why_size, "no image");
-	return *d->path;
+	else if (d->cd && d->options.raw)
+		snprintf(why, why_size, "%.128s: format=raw is for disks, not for discs", d->path);
+	return *d->path && !(d->cd && d->options.raw);
 }
 
 static int take_disk(const char *command, const char *argument)
@@ -188,7 +244,7 @@ static void say_lost(void *context, uint8_t target, uint8_t lun, int error)
 {
 	cli_error("disk %u:%u: not all that the guest wrote got to stable storage (%s): what it "
 	          "flushes fails until 'disk heal %u:%u'",
-	          target, lun, strerror(error), target, lun);
+	          target, lun, cli_reason(error), target, lun);
 }
 
 static int open_disks(struct kmcl_host *host)
@@ -205,7 +261,7 @@ static int open_disks(struct kmcl_host *host)
 	int error = kmcl_scsi_create(host, &controller, &scsi);
 
 	if (error) {
-		cli_error("cannot offer disks: %s", strerror(-error));
+		cli_error("cannot offer disks: %s", cli_reason(error));
 		return EXIT_FAILED;
 	}
 	for (uint32_t i = 0; i < disk_count; i++) {
@@ -218,39 +274,30 @@ static int open_disks(struct kmcl_host *host)
 	return EXIT_OK;
 }
 
-static void print_json(FILE *out, const struct kmcl_scsi_statistics *st)
-{
-	struct json j;
-
-	json_begin(&j, out);
-	json_open(&j, NULL, '{');
-	json_number(&j, "requests", st->requests);
-	json_number(&j, "reads", st->reads);
-	json_number(&j, "writes", st->writes);
-	json_number(&j, "read_bytes", st->read_bytes);
-	json_number(&j, "written_bytes", st->written_bytes);
-	json_number(&j, "other", st->other);
-	json_number(&j, "errors", st->errors);
-	json_number(&j, "refused", st->refused);
-	json_number(&j, "io_submits", st->submits);
-	json_number(&j, "losses", st->losses);
-	json_number(&j, "failed_disks", st->failed);
-	json_close(&j, '}');
-	json_end(&j);
-}
-
-static void print_disks(struct control_reply *reply)
+static void disks_json(struct json *j)
 {
 	struct kmcl_scsi_statistics st = { .size = sizeof(st) };
 
-	if (!scsi)
-		return;
 	kmcl_scsi_get_statistics(scsi, &st);
-	if (reply->json) {
-		print_json(reply->out, &st);
-		return;
-	}
-	fprintf(reply->out,
+	json_number(j, "requests", st.requests);
+	json_number(j, "reads", st.reads);
+	json_number(j, "writes", st.writes);
+	json_number(j, "read_bytes", st.read_bytes);
+	json_number(j, "written_bytes", st.written_bytes);
+	json_number(j, "other", st.other);
+	json_number(j, "errors", st.errors);
+	json_number(j, "refused", st.refused);
+	json_number(j, "io_submits", st.submits);
+	json_number(j, "losses", st.losses);
+	json_number(j, "failed_disks", st.failed);
+}
+
+static void print_disks(FILE *out)
+{
+	struct kmcl_scsi_statistics st = { .size = sizeof(st) };
+
+	kmcl_scsi_get_statistics(scsi, &st);
+	fprintf(out,
 	        "%llu requests: %llu reads (%llu bytes), %llu writes (%llu bytes), %llu others; "
 	        "%llu failed; data lost %llu times, %u disks to heal\n",
 	        (unsigned long long)st.requests, (unsigned long long)st.reads,
@@ -261,31 +308,44 @@ static void print_disks(struct control_reply *reply)
 
 /* ---- commands ---- */
 
+static void place_json(FILE *out, const struct disk_spec *d)
+{
+	struct json j;
+
+	json_begin(&j, out);
+	json_open(&j, NULL, '{');
+	json_number(&j, "target", d->target);
+	json_number(&j, "lun", d->lun);
+	json_close(&j, '}');
+	json_end(&j);
+}
+
 static int run_add(struct control_reply *reply, int argc, char **argv)
 {
 	struct disk_spec *d = &disks[disk_count];
 
-	if (argc != 1)
-		return control_refuse(reply, "disk add takes an image");
 	if (!scsi)
 		return control_refuse(reply, "there is no SCSI controller: it was started without "
 		                             "--disk, or it is rescinded");
 	if (disk_count == DISKS_MAX)
 		return control_refuse(reply, "more than %u disks", DISKS_MAX);
 	if (!disk_parse(argv[0], d, reply->why, sizeof(reply->why)))
-		return EXIT_FAILED;
+		return EXIT_USAGE;
 	disk_count++;
 	if (!disk_insert(d, reply->why, sizeof(reply->why))) {
 		disk_count--;
 		return EXIT_FAILED;
 	}
-	fprintf(reply->out, "%llu:%llu\n", (unsigned long long)d->target,
-	        (unsigned long long)d->lun);
+	if (reply->json)
+		place_json(reply->out, d);
+	else
+		fprintf(reply->out, "%llu:%llu\n", (unsigned long long)d->target,
+		        (unsigned long long)d->lun);
 	return EXIT_OK;
 }
 
-/* "LUN" or "TARGET:LUN"; NULL: none is there. */
-static struct disk_spec *disk_at(const char *place)
+/* What is at "LUN" or "TARGET:LUN". An exit code. */
+static int disk_at(struct control_reply *reply, const char *place, struct disk_spec **disk)
 {
 	unsigned int target = 0, lun;
 	char rest;
@@ -293,26 +353,29 @@ static struct disk_spec *disk_at(const char *place)
 	if (sscanf(place, "%u:%u%c", &target, &lun, &rest) != 2) {
 		target = 0;
 		if (sscanf(place, "%u%c", &lun, &rest) != 1)
-			return NULL;
+			return control_usage(reply, "a place is LUN or TARGET:LUN, not '%s'",
+			                     place);
 	}
-	for (uint32_t i = 0; i < disk_count; i++)
+	for (uint32_t i = 0; i < disk_count && scsi; i++) {
+		*disk = &disks[i];
 		if (disks[i].target == target && disks[i].lun == lun)
-			return &disks[i];
-	return NULL;
+			return EXIT_OK;
+	}
+	return control_refuse(reply, "no disk at '%s'", place);
 }
 
 static int answer_error(struct control_reply *reply, int error)
 {
-	return error ? control_refuse(reply, "%s", strerror(-error)) : EXIT_OK;
+	return error ? control_refuse(reply, "%s", cli_reason(error)) : EXIT_OK;
 }
 
 static int run_remove(struct control_reply *reply, int argc, char **argv)
 {
-	struct disk_spec *d = argc == 1 ? disk_at(argv[0]) : NULL;
-	int error;
+	struct disk_spec *d = NULL;
+	int code = disk_at(reply, argv[0], &d), error;
 
-	if (!d || !scsi)
-		return control_refuse(reply, "no disk at '%s'", argc ? argv[0] : "");
+	if (code)
+		return code;
 	error = kmcl_scsi_remove(scsi, (uint8_t)d->target, (uint8_t)d->lun);
 	if (error)
 		return answer_error(reply, error);
@@ -320,47 +383,41 @@ static int run_remove(struct control_reply *reply, int argc, char **argv)
 	return EXIT_OK;
 }
 
-/* Which disk, and what is wrong otherwise. */
-static struct disk_spec *named_disk(struct control_reply *reply, int argc, char **argv)
-{
-	struct disk_spec *d = argc ? disk_at(argv[0]) : NULL;
-
-	if (!d || !scsi)
-		control_refuse(reply, "no disk at '%s'", argc ? argv[0] : "");
-	return scsi ? d : NULL;
-}
-
 static int run_fail(struct control_reply *reply, int argc, char **argv)
 {
-	struct disk_spec *d = named_disk(reply, argc, argv);
 	struct kmcl_scsi_fault fault = { .size = sizeof(fault), .reads = true, .writes = true };
+	struct disk_spec *d = NULL;
+	int code = disk_at(reply, argv[0], &d);
 
-	if (!d)
-		return EXIT_FAILED;
-	if (argc != 3 || !cli_parse_size(argv[1], 0, UINT64_MAX, &fault.lba) ||
+	if (code)
+		return code;
+	if (!cli_parse_size(argv[1], 0, UINT64_MAX, &fault.lba) ||
 	    !cli_parse_size(argv[2], 1, UINT64_MAX, &fault.count))
-		return control_refuse(reply, "disk fail takes a place, a block, and how many");
+		return control_usage(reply, "'%s' and '%s' are no block and number of blocks",
+		                     argv[1], argv[2]);
 	return answer_error(reply,
 	                    kmcl_scsi_inject(scsi, (uint8_t)d->target, (uint8_t)d->lun, &fault));
 }
 
 static int run_heal(struct control_reply *reply, int argc, char **argv)
 {
-	struct disk_spec *d = named_disk(reply, argc, argv);
+	struct disk_spec *d = NULL;
+	int code = disk_at(reply, argv[0], &d);
 
-	if (!d)
-		return EXIT_FAILED;
+	if (code)
+		return code;
 	return answer_error(reply, kmcl_scsi_heal(scsi, (uint8_t)d->target, (uint8_t)d->lun));
 }
 
 static int run_insert(struct control_reply *reply, int argc, char **argv)
 {
-	struct disk_spec *d = named_disk(reply, argc, argv);
+	struct disk_spec *d = NULL;
+	int code = disk_at(reply, argv[0], &d);
 
-	if (!d)
-		return EXIT_FAILED;
-	if (argc != 2 || strlen(argv[1]) >= sizeof(d->path))
-		return control_refuse(reply, "cd insert takes a place and an image");
+	if (code)
+		return code;
+	if (strlen(argv[1]) >= sizeof(d->path))
+		return control_usage(reply, "the image's name is too long");
 	if (kmcl_scsi_insert(scsi, (uint8_t)d->target, (uint8_t)d->lun, argv[1], reply->why,
 	                     sizeof(reply->why)))
 		return EXIT_FAILED;
@@ -370,41 +427,93 @@ static int run_insert(struct control_reply *reply, int argc, char **argv)
 
 static int run_eject(struct control_reply *reply, int argc, char **argv)
 {
-	struct disk_spec *d = named_disk(reply, argc, argv);
-	bool force = argc == 2 && !strcmp(argv[1], "force");
+	struct disk_spec *d = NULL;
+	int code = disk_at(reply, argv[0], &d), error;
 
-	if (!d)
-		return EXIT_FAILED;
-	return answer_error(reply,
-	                    kmcl_scsi_eject(scsi, (uint8_t)d->target, (uint8_t)d->lun, force));
+	if (code)
+		return code;
+	if (argc == 2 && strcmp(argv[1], "force") != 0)
+		return control_usage(reply, "cd eject takes a place and force, not '%s'", argv[1]);
+	error = kmcl_scsi_eject(scsi, (uint8_t)d->target, (uint8_t)d->lun, argc == 2);
+	if (error == -EBUSY)
+		return control_refuse(reply, "the guest uses the disc and is asked to let go of "
+		                             "it; 'force' does not ask");
+	return answer_error(reply, error);
+}
+
+static void query(const struct disk_spec *d, struct kmcl_scsi_unit *unit)
+{
+	*unit = (struct kmcl_scsi_unit){ .size = sizeof(*unit) };
+	if (scsi)
+		kmcl_scsi_query(scsi, (uint8_t)d->target, (uint8_t)d->lun, unit);
+}
+
+static void list_text(FILE *out)
+{
+	for (uint32_t i = 0; i < disk_count; i++) {
+		const struct disk_spec *d = &disks[i];
+		struct kmcl_scsi_unit unit;
+
+		query(d, &unit);
+		fprintf(out, "%llu:%llu %s%s%s", (unsigned long long)d->target,
+		        (unsigned long long)d->lun, d->path, d->cd ? " CD" : "",
+		        d->options.read_only ? " read-only" : "");
+		if (unit.lost)
+			fprintf(out, " lost data: %s", cli_reason(unit.lost));
+		fputc('\n', out);
+	}
+}
+
+static void disk_json(struct json *j, const struct disk_spec *d)
+{
+	struct kmcl_scsi_unit unit;
+
+	query(d, &unit);
+	json_open(j, NULL, '{');
+	json_number(j, "target", d->target);
+	json_number(j, "lun", d->lun);
+	json_string(j, "image", d->path);
+	json_bool(j, "read_only", d->options.read_only || d->cd);
+	if (unit.lost)
+		json_string(j, "lost_data", cli_reason(unit.lost));
+	else
+		json_null(j, "lost_data");
+	json_bool(j, "cd", d->cd);
+	json_bool(j, "inserted", unit.inserted);
+	json_bool(j, "tray_open", unit.tray_open);
+	json_bool(j, "locked", unit.locked);
+	json_close(j, '}');
+}
+
+static void list_json(FILE *out)
+{
+	struct json j;
+
+	json_begin(&j, out);
+	json_open(&j, NULL, '{');
+	json_open(&j, "disks", '[');
+	for (uint32_t i = 0; i < disk_count; i++)
+		disk_json(&j, &disks[i]);
+	json_close(&j, ']');
+	json_close(&j, '}');
+	json_end(&j);
 }
 
 static int run_list(struct control_reply *reply, int argc, char **argv)
 {
-	for (uint32_t i = 0; i < disk_count; i++) {
-		const struct disk_spec *d = &disks[i];
-		struct kmcl_scsi_unit unit = { .size = sizeof(unit) };
-
-		if (scsi)
-			kmcl_scsi_query(scsi, (uint8_t)d->target, (uint8_t)d->lun, &unit);
-		fprintf(reply->out, "%llu:%llu %s%s%s", (unsigned long long)d->target,
-		        (unsigned long long)d->lun, d->path, d->cd ? " CD" : "",
-		        d->options.read_only ? " read-only" : "");
-		if (unit.lost)
-			fprintf(reply->out, " lost data: %s", strerror(unit.lost));
-		fputc('\n', reply->out);
-	}
+	(reply->json ? list_json : list_text)(reply->out);
 	return EXIT_OK;
 }
 
 static const struct control_command commands[] = {
 	{ "disk list", "", "the disks, and where they are: TARGET:LUN", run_list },
-	{ "disk add", "IMAGE[,OPTION]...", "put a disk in", run_add },
-	{ "disk remove", "[TARGET:]LUN", "take one out", run_remove },
-	{ "disk fail", "[TARGET:]LUN BLOCK N", "let N blocks fail with a medium error", run_fail },
-	{ "disk heal", "[TARGET:]LUN", "let none fail any more; forget lost data", run_heal },
-	{ "cd insert", "[TARGET:]LUN IMAGE", "put a disc into a drive", run_insert },
-	{ "cd eject", "[TARGET:]LUN [force]", "take it out", run_eject },
+	{ "disk add", "IMAGE[,OPTION]...", "put a disk in", run_add, 1, 1 },
+	{ "disk remove", "[TARGET:]LUN", "take one out", run_remove, 1, 1 },
+	{ "disk fail", "[TARGET:]LUN BLOCK N", "let N blocks fail with a medium error", run_fail, 3,
+	  3 },
+	{ "disk heal", "[TARGET:]LUN", "let none fail any more; forget lost data", run_heal, 1, 1 },
+	{ "cd insert", "[TARGET:]LUN IMAGE", "put a disc into a drive", run_insert, 2, 2 },
+	{ "cd eject", "[TARGET:]LUN [force]", "take it out", run_eject, 1, 2 },
 	{ 0 },
 };
 
@@ -415,6 +524,7 @@ const struct service disk_service = {
 		"                          ,cd          a disc, in a DVD-ROM drive\n"
 		"                          ,direct      past the page cache\n"
 		"                          ,force       even if it is mounted on this machine\n"
+		"                          ,format=raw  even if it looks like qcow2, VHDX or the like\n"
 		"                          ,target=N    0 or 1; default 0\n"
 		"                          ,lun=N       0 to 63; default the next one\n"
 		"                          ,serial=TEXT its serial number\n"
@@ -428,4 +538,5 @@ const struct service disk_service = {
 	.close = close_disks,
 	.withdraw = withdraw_disks,
 	.print = print_disks,
+	.json = disks_json,
 };

@@ -32,7 +32,7 @@ static int open_service(struct kmcl_host *host)
 
 	if (!error)
 		return EXIT_OK;
-	cli_error("cannot offer the echo service: %s", strerror(-error));
+	cli_error("cannot offer the echo service: %s", cli_reason(error));
 	return EXIT_FAILED;
 }
 

@@ -84,23 +84,84 @@ static int open_components(struct kmcl_host *host)
 		error = kmcl_kvp_create(host, NULL, &kvp);
 	if (!error)
 		return EXIT_OK;
-	cli_error("cannot offer the integration components: %s", strerror(-error));
+	cli_error("cannot offer the integration components: %s", cli_reason(error));
 	close_components();
 	return EXIT_FAILED;
 }
 
-static void print_components(struct control_reply *reply)
+static void print_components(FILE *out)
 {
 	struct kmcl_heartbeat_info beats = { .size = sizeof(beats) };
 	struct kmcl_timesync_info time = { .size = sizeof(time) };
 
-	if (!heartbeat || !timesync || reply->json)
-		return;
 	kmcl_heartbeat_query(heartbeat, &beats);
 	kmcl_timesync_query(timesync, &time);
-	fprintf(reply->out, "heartbeat %s, lost %llu times; clock set %llu times, %llu samples\n",
+	fprintf(out, "heartbeat %s, lost %llu times; clock set %llu times, %llu samples\n",
 	        heartbeat_words(beats.state), (unsigned long long)beats.lost,
 	        (unsigned long long)time.sets, (unsigned long long)time.samples);
+}
+
+static const char *health_words(enum kmcl_heartbeat_health health)
+{
+	static const char *const words[] = { "unknown", "healthy", "critical", "stopped" };
+
+	return (size_t)health < sizeof(words) / sizeof(words[0]) ? words[health] : "unknown";
+}
+
+static void heartbeat_json(struct json *j)
+{
+	struct kmcl_heartbeat_info info = { .size = sizeof(info) };
+
+	kmcl_heartbeat_query(heartbeat, &info);
+	json_string(j, "state", heartbeat_words(info.state));
+	json_string(j, "health", health_words(info.health));
+	json_number(j, "missed", info.missed);
+	if (info.last_ms == UINT64_MAX)
+		json_null(j, "last_ms");
+	else
+		json_number(j, "last_ms", info.last_ms);
+	json_number(j, "lost", info.lost);
+	json_number(j, "round_trip_us", info.round_trip_us);
+}
+
+static void components_json(struct json *j)
+{
+	struct kmcl_timesync_info time = { .size = sizeof(time) };
+
+	kmcl_timesync_query(timesync, &time);
+	json_open(j, "heartbeat", '{');
+	heartbeat_json(j);
+	json_close(j, '}');
+	json_open(j, "time", '{');
+	json_number(j, "sets", time.sets);
+	json_number(j, "samples", time.samples);
+	json_close(j, '}');
+}
+
+/* Why the guest did not do it, as kmcl/ic.h has it. */
+static const char *reason(int error)
+{
+	static const struct {
+		int error;
+		const char *words;
+	} table[] = {
+		{ ENOTCONN, "the guest's driver is not there" },
+		{ EPROTONOSUPPORT, "the guest shares no version of it with the host" },
+		{ ENOTSUP, "the version that the guest agreed on has no such thing" },
+		{ EBUSY, "the guest owes too many answers" },
+		{ ETIMEDOUT, "the guest did not answer in time" },
+		{ ENODEV, "the guest's driver went away meanwhile" },
+		{ EPROTO, "the guest's answer makes no sense; the log has more" },
+		{ EIO, "the guest says that it cannot" },
+		{ ENOENT, "the guest has no such key" },
+		{ ENODATA, "the guest could not do it" },
+		{ EINVAL, "no key, value or adapter can be called that" },
+	};
+
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
+		if (table[i].error == -error)
+			return table[i].words;
+	return cli_reason(error);
 }
 
 /* ---- commands ---- */
@@ -114,7 +175,7 @@ static int ask_shutdown(struct control_reply *reply, enum kmcl_shutdown_action a
 		return control_refuse(reply, "the shutdown component is not offered");
 	error = kmcl_shutdown_ask(shutdown_component, &request, 0, NULL);
 	if (error)
-		return control_refuse(reply, "the guest will not: %s", strerror(-error));
+		return control_refuse(reply, "%s", reason(error));
 	return EXIT_OK;
 }
 
@@ -136,9 +197,18 @@ static int run_hibernate(struct control_reply *reply, int argc, char **argv)
 static int run_heartbeat(struct control_reply *reply, int argc, char **argv)
 {
 	struct kmcl_heartbeat_info info = { .size = sizeof(info) };
+	struct json j;
 
 	if (!heartbeat)
 		return control_refuse(reply, "the heartbeat is not offered");
+	if (reply->json) {
+		json_begin(&j, reply->out);
+		json_open(&j, NULL, '{');
+		heartbeat_json(&j);
+		json_close(&j, '}');
+		json_end(&j);
+		return EXIT_OK;
+	}
 	kmcl_heartbeat_query(heartbeat, &info);
 	fprintf(reply->out, "%s\n", heartbeat_words(info.state));
 	return EXIT_OK;
@@ -151,7 +221,7 @@ static int run_clock(struct control_reply *reply, int argc, char **argv)
 	if (!timesync)
 		return control_refuse(reply, "time synchronisation is not offered");
 	error = kmcl_timesync_set(timesync);
-	return !error ? EXIT_OK : control_refuse(reply, "%s", strerror(-error));
+	return !error ? EXIT_OK : control_refuse(reply, "%s", reason(error));
 }
 
 static const char *const pools[KMCL_KVP_POOLS] = {
@@ -180,27 +250,51 @@ static bool pool_and_key(const char *text, enum kmcl_kvp_pool *pool, const char 
 	return false;
 }
 
-static void print_value(FILE *out, const struct kmcl_kvp_value *value)
+/* A number in decimal, in the value's own text. */
+static const char *value_text(struct kmcl_kvp_value *value)
 {
 	if (value->type == KMCL_KVP_U32 || value->type == KMCL_KVP_U64)
-		fprintf(out, "%llu\n", (unsigned long long)value->number);
-	else
-		fprintf(out, "%s\n", value->text);
+		snprintf(value->text, sizeof(value->text), "%llu",
+		         (unsigned long long)value->number);
+	return value->text;
+}
+
+static const char *type_words(enum kmcl_kvp_type type)
+{
+	switch (type) {
+	case KMCL_KVP_STRING:
+		return "string";
+	case KMCL_KVP_EXPAND_STRING:
+		return "expand-string";
+	case KMCL_KVP_U32:
+		return "u32";
+	case KMCL_KVP_U64:
+		return "u64";
+	}
+	return "unknown";
+}
+
+/* A value is a string, as not all who read JSON have 64 bits for a number. */
+static void entry_json(struct json *j, const char *key, struct kmcl_kvp_value *value)
+{
+	json_open(j, NULL, '{');
+	json_string(j, "key", key);
+	json_string(j, "type", type_words(value->type));
+	json_string(j, "value", value_text(value));
+	json_close(j, '}');
 }
 
 /* What all of them begin with; the pool is the default one. */
-static int kvp_arguments(struct control_reply *reply, int argc, char **argv, int expected,
-                         enum kmcl_kvp_pool *pool, const char **key)
+static int kvp_arguments(struct control_reply *reply, const char *word, enum kmcl_kvp_pool *pool,
+                         const char **key)
 {
 	if (!kvp)
 		return control_refuse(reply, "key-value pairs are not offered");
-	if (argc != expected)
-		return control_refuse(reply, "expected %d words, got %d", expected, argc);
-	if (!pool_and_key(argv[0], pool, key))
-		return control_refuse(reply,
-		                      "%s: the pools are external, guest, auto, "
-		                      "auto-external and auto-internal",
-		                      argv[0]);
+	if (!pool_and_key(word, pool, key))
+		return control_usage(reply,
+		                     "%s: the pools are external, guest, auto, "
+		                     "auto-external and auto-internal",
+		                     word);
 	return EXIT_OK;
 }
 
@@ -209,15 +303,23 @@ static int run_kvp_get(struct control_reply *reply, int argc, char **argv)
 	enum kmcl_kvp_pool pool = KMCL_KVP_POOL_GUEST;
 	struct kmcl_kvp_value value;
 	const char *key = NULL;
-	int code = kvp_arguments(reply, argc, argv, 1, &pool, &key);
+	int code = kvp_arguments(reply, argv[0], &pool, &key);
 	int error;
 
 	if (code)
 		return code;
 	error = kmcl_kvp_get(kvp, pool, key, &value, 0);
 	if (error)
-		return control_refuse(reply, "%s: %s", argv[0], strerror(-error));
-	print_value(reply->out, &value);
+		return control_refuse(reply, "%s: %s", argv[0], reason(error));
+	if (reply->json) {
+		struct json j;
+
+		json_begin(&j, reply->out);
+		entry_json(&j, key, &value);
+		json_end(&j);
+	} else {
+		fprintf(reply->out, "%s\n", value_text(&value));
+	}
 	return EXIT_OK;
 }
 
@@ -226,30 +328,30 @@ static int run_kvp_set(struct control_reply *reply, int argc, char **argv)
 	struct kmcl_kvp_value value = { .type = KMCL_KVP_STRING };
 	enum kmcl_kvp_pool pool = KMCL_KVP_POOL_EXTERNAL;
 	const char *key = NULL;
-	int code = kvp_arguments(reply, argc, argv, 2, &pool, &key);
+	int code = kvp_arguments(reply, argv[0], &pool, &key);
 	int error;
 
 	if (code)
 		return code;
 	if (strlen(argv[1]) >= sizeof(value.text))
-		return control_refuse(reply, "the value is longer than %zu bytes",
-		                      sizeof(value.text) - 1);
+		return control_usage(reply, "the value is longer than %zu bytes",
+		                     sizeof(value.text) - 1);
 	strcpy(value.text, argv[1]);
 	error = kmcl_kvp_set(kvp, pool, key, &value, 0);
-	return !error ? EXIT_OK : control_refuse(reply, "%s: %s", argv[0], strerror(-error));
+	return !error ? EXIT_OK : control_refuse(reply, "%s: %s", argv[0], reason(error));
 }
 
 static int run_kvp_delete(struct control_reply *reply, int argc, char **argv)
 {
 	enum kmcl_kvp_pool pool = KMCL_KVP_POOL_EXTERNAL;
 	const char *key = NULL;
-	int code = kvp_arguments(reply, argc, argv, 1, &pool, &key);
+	int code = kvp_arguments(reply, argv[0], &pool, &key);
 	int error;
 
 	if (code)
 		return code;
 	error = kmcl_kvp_delete(kvp, pool, key, 0);
-	return !error ? EXIT_OK : control_refuse(reply, "%s: %s", argv[0], strerror(-error));
+	return !error ? EXIT_OK : control_refuse(reply, "%s: %s", argv[0], reason(error));
 }
 
 static int run_kvp_list(struct control_reply *reply, int argc, char **argv)
@@ -258,21 +360,59 @@ static int run_kvp_list(struct control_reply *reply, int argc, char **argv)
 	struct kmcl_kvp_entry entry;
 	char word[32];
 	const char *key = NULL;
-	int error = 0;
+	struct json j;
+	int error, code;
 
 	snprintf(word, sizeof(word), "%s:", argc ? argv[0] : "guest");
-	if (!kvp)
-		return control_refuse(reply, "key-value pairs are not offered");
-	if (argc > 1 || !pool_and_key(word, &pool, &key))
-		return control_refuse(reply, "no pool '%s'", argc ? argv[0] : "");
-	for (uint32_t i = 0; !error; i++) {
-		error = kmcl_kvp_enumerate(kvp, pool, i, &entry, 0);
-		if (error)
-			break;
-		fprintf(reply->out, "%s=", entry.key);
-		print_value(reply->out, &entry.value);
+	code = kvp_arguments(reply, word, &pool, &key);
+	if (code)
+		return code;
+	json_begin(&j, reply->out);
+	if (reply->json) {
+		json_open(&j, NULL, '{');
+		json_open(&j, "entries", '[');
 	}
-	return error == -ENODATA ? EXIT_OK : control_refuse(reply, "%s", strerror(-error));
+	for (uint32_t i = 0; !(error = kmcl_kvp_enumerate(kvp, pool, i, &entry, 0)); i++) {
+		if (reply->json)
+			entry_json(&j, entry.key, &entry.value);
+		else
+			fprintf(reply->out, "%s=%s\n", entry.key, value_text(&entry.value));
+	}
+	if (reply->json) {
+		json_close(&j, ']');
+		json_close(&j, '}');
+		json_end(&j);
+	}
+	return error == -ENODATA ? EXIT_OK : control_refuse(reply, "%s", reason(error));
+}
+
+/* A list of the guest's, ended by or between ';'. */
+static void list_json(struct json *j, const char *key, char *list)
+{
+	char *item;
+
+	json_open(j, key, '[');
+	while ((item = strsep(&list, ";")))
+		if (*item)
+			json_string(j, NULL, item);
+	json_close(j, ']');
+}
+
+static void ip_json(FILE *out, struct kmcl_kvp_ip_info *info)
+{
+	struct json j;
+
+	json_begin(&j, out);
+	json_open(&j, NULL, '{');
+	json_bool(&j, "ipv4", info->ipv4);
+	json_bool(&j, "ipv6", info->ipv6);
+	json_bool(&j, "dhcp", info->dhcp);
+	list_json(&j, "addresses", info->addresses);
+	list_json(&j, "subnets", info->subnets);
+	list_json(&j, "gateways", info->gateways);
+	list_json(&j, "dns", info->dns);
+	json_close(&j, '}');
+	json_end(&j);
 }
 
 static int run_kvp_ip(struct control_reply *reply, int argc, char **argv)
@@ -280,11 +420,15 @@ static int run_kvp_ip(struct control_reply *reply, int argc, char **argv)
 	struct kmcl_kvp_ip_info info;
 	int error;
 
-	if (!kvp || argc != 1)
-		return control_refuse(reply, "kvp ip takes the adapter's MAC address");
+	if (!kvp)
+		return control_refuse(reply, "key-value pairs are not offered");
 	error = kmcl_kvp_get_ip(kvp, argv[0], &info, 0);
 	if (error)
-		return control_refuse(reply, "%s: %s", argv[0], strerror(-error));
+		return control_refuse(reply, "%s: %s", argv[0], reason(error));
+	if (reply->json) {
+		ip_json(reply->out, &info);
+		return EXIT_OK;
+	}
 	fprintf(reply->out, "addresses %s\nsubnets %s\ngateways %s\ndns %s\ndhcp %s\n",
 	        info.addresses, info.subnets, info.gateways, info.dns, info.dhcp ? "yes" : "no");
 	return EXIT_OK;
@@ -296,11 +440,11 @@ static const struct control_command commands[] = {
 	{ "hibernate", "", "ask the guest to hibernate", run_hibernate },
 	{ "heartbeat", "", "is it alive: ok, lost, no contact", run_heartbeat },
 	{ "clock set", "", "tell the guest to set its clock", run_clock },
-	{ "kvp get", "[POOL:]KEY", "a value that the guest keeps; pool guest", run_kvp_get },
-	{ "kvp set", "[POOL:]KEY VALUE", "give it one; pool external", run_kvp_set },
-	{ "kvp delete", "[POOL:]KEY", "take it away; pool external", run_kvp_delete },
-	{ "kvp list", "[POOL]", "all of a pool; pool guest", run_kvp_list },
-	{ "kvp ip", "MAC", "the addresses of an adapter", run_kvp_ip },
+	{ "kvp get", "[POOL:]KEY", "a value that the guest keeps; pool guest", run_kvp_get, 1, 1 },
+	{ "kvp set", "[POOL:]KEY VALUE", "give it one; pool external", run_kvp_set, 2, 2 },
+	{ "kvp delete", "[POOL:]KEY", "take it away; pool external", run_kvp_delete, 1, 1 },
+	{ "kvp list", "[POOL]", "all of a pool; pool guest", run_kvp_list, 0, 1 },
+	{ "kvp ip", "MAC", "the addresses of an adapter", run_kvp_ip, 1, 1 },
 	{ 0 },
 };
 
@@ -313,4 +457,5 @@ const struct service ic_service = {
 	.open = open_components,
 	.close = close_components,
 	.print = print_components,
+	.json = components_json,
 };

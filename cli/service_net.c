@@ -2,6 +2,8 @@
 /* A network adapter. */
 #include "service.h"
 
+#include <assert.h>
+#include <errno.h>
 #include <kmcl/net.h>
 #include <string.h>
 
@@ -34,17 +36,26 @@ static bool parse_address(const char *text)
 	return true;
 }
 
-static bool net_option(const char *option)
+/* NULL, or what is wrong with it. */
+static const char *net_option(const char *option)
 {
-	if (!strncmp(option, "hostfwd=", 8) && spec.user && spec.forward_count < FORWARDS_MAX) {
+	static_assert(KMCL_NET_QUEUES == 8 && FORWARDS_MAX == 32, "said below");
+
+	if (!strncmp(option, "hostfwd=", 8)) {
+		if (!spec.user)
+			return "only user networking forwards";
+		if (spec.forward_count == FORWARDS_MAX)
+			return "more than 32 forwards";
 		spec.forwards[spec.forward_count++] = option + 8;
-		return true;
+		return NULL;
 	}
 	if (!strncmp(option, "queues=", 7))
-		return cli_parse_size(option + 7, 1, KMCL_NET_QUEUES, &spec.queues);
+		return cli_parse_size(option + 7, 1, KMCL_NET_QUEUES, &spec.queues)
+		               ? NULL
+		               : "there may be 1 to 8 queues";
 	if (!strncmp(option, "mac=", 4))
-		return parse_address(option + 4);
-	return false;
+		return parse_address(option + 4) ? NULL : "not the address of one adapter";
+	return "there is no such option of an adapter";
 }
 
 static int take_net(const char *command, const char *argument)
@@ -62,10 +73,13 @@ static int take_net(const char *command, const char *argument)
 		spec.tap = option + 4;
 	else if (!spec.user)
 		return cli_usage(command, "--net: user or tap:NAME, not '%s'", option);
-	while ((option = strsep(&rest, ",")))
-		if (!net_option(option))
-			return cli_usage(command, "--net %s: not an option: '%s'",
-			                 spec.user ? "user" : "tap", option);
+	while ((option = strsep(&rest, ","))) {
+		const char *wrong = net_option(option);
+
+		if (wrong)
+			return cli_usage(command, "--net %s: '%s': %s", spec.user ? "user" : "tap",
+			                 option, wrong);
+	}
 	spec.wanted = true;
 	return EXIT_OK;
 }
@@ -107,15 +121,16 @@ static int open_adapter(struct kmcl_host *host)
 	char why[256] = "";
 	int error;
 
-	if (open_backend(&own.backend, why, sizeof(why))) {
+	error = open_backend(&own.backend, why, sizeof(why));
+	if (error) {
 		cli_error("--net: %s", why);
-		return EXIT_FAILED;
+		return error == -EINVAL ? EXIT_USAGE : EXIT_FAILED;
 	}
 	memcpy(own.address, spec.address, sizeof(spec.address));
 	error = kmcl_net_create(host, &own, &adapter);
 	if (!error)
 		return EXIT_OK;
-	cli_error("cannot offer the network adapter: %s", strerror(-error));
+	cli_error("cannot offer the network adapter: %s", cli_reason(error));
 	return EXIT_FAILED;
 }
 
@@ -125,34 +140,31 @@ static void close_adapter(void)
 	adapter = NULL;
 }
 
-static void print_adapter(struct control_reply *reply)
+static void print_adapter(FILE *out)
 {
 	struct kmcl_net_statistics s = { .size = sizeof(s) };
-	struct json j;
 
-	if (!adapter)
-		return;
 	kmcl_net_get_statistics(adapter, &s);
-	if (!reply->json) {
-		fprintf(reply->out,
-		        "link %s; %llu frames (%llu bytes) from the guest, %llu dropped; %llu "
-		        "(%llu bytes) to it\n",
-		        s.link_up ? "up" : "down", (unsigned long long)s.tx_frames,
-		        (unsigned long long)s.tx_bytes, (unsigned long long)s.tx_dropped,
-		        (unsigned long long)s.rx_frames, (unsigned long long)s.rx_bytes);
-		return;
-	}
-	json_begin(&j, reply->out);
-	json_open(&j, NULL, '{');
-	json_bool(&j, "link_up", s.link_up);
-	json_number(&j, "tx_frames", s.tx_frames);
-	json_number(&j, "tx_bytes", s.tx_bytes);
-	json_number(&j, "tx_dropped", s.tx_dropped);
-	json_number(&j, "rx_frames", s.rx_frames);
-	json_number(&j, "rx_bytes", s.rx_bytes);
-	json_number(&j, "subchannels", s.subchannels);
-	json_close(&j, '}');
-	json_end(&j);
+	fprintf(out,
+	        "link %s; %llu frames (%llu bytes) from the guest, %llu dropped; %llu "
+	        "(%llu bytes) to it\n",
+	        s.link_up ? "up" : "down", (unsigned long long)s.tx_frames,
+	        (unsigned long long)s.tx_bytes, (unsigned long long)s.tx_dropped,
+	        (unsigned long long)s.rx_frames, (unsigned long long)s.rx_bytes);
+}
+
+static void adapter_json(struct json *j)
+{
+	struct kmcl_net_statistics s = { .size = sizeof(s) };
+
+	kmcl_net_get_statistics(adapter, &s);
+	json_bool(j, "link_up", s.link_up);
+	json_number(j, "tx_frames", s.tx_frames);
+	json_number(j, "tx_bytes", s.tx_bytes);
+	json_number(j, "tx_dropped", s.tx_dropped);
+	json_number(j, "rx_frames", s.rx_frames);
+	json_number(j, "rx_bytes", s.rx_bytes);
+	json_number(j, "subchannels", s.subchannels);
 }
 
 /* ---- commands ---- */
@@ -194,4 +206,5 @@ const struct service net_service = {
 	.open = open_adapter,
 	.close = close_adapter,
 	.print = print_adapter,
+	.json = adapter_json,
 };

@@ -124,8 +124,12 @@ typedef _Function_class_(EVT_VMB_CHANNEL_PNP_FAILURE) _IRQL_requires_(PASSIVE_LE
 	EVT_VMB_CHANNEL_PNP_FAILURE(_In_ VMBCHANNEL Channel, _In_ NTSTATUS FailureStatus);
 typedef EVT_VMB_CHANNEL_PNP_FAILURE *PFN_VMB_CHANNEL_PNP_FAILURE;
 
-/* P. Saves what the driver knows of a packet in use. First called with SaveBufSize 0: success means
- * there is nothing to save; a failure with *BytesNeeded set brings a second call with that much. */
+/*
+ * P. Saves what the driver knows of a packet in use. First called with SaveBufSize 0: success means
+ * there is nothing to save; a failure with *BytesNeeded set brings a second call with that much.
+ * As from state callbacks no Disable, Start or Pause of this channel, and nothing of save and
+ * restore; so with the next one.
+ */
 typedef _Function_class_(EVT_VMB_CHANNEL_SAVE_PACKET) _IRQL_requires_(PASSIVE_LEVEL) NTSTATUS
 	EVT_VMB_CHANNEL_SAVE_PACKET(_In_ VMBCHANNEL Channel, _In_ VMBPACKET Packet,
                                     _Out_writes_bytes_(SaveBufSize) PVOID SaveBuf,
@@ -548,6 +552,7 @@ _Must_inspect_result_ NTKERNELAPI NTSTATUS VmbChannelSaveContinue(
 	_In_ VMBCHANNEL Channel,
 	_Out_writes_bytes_to_(SaveBufferSize, *BytesFilled) PVOID SaveBuffer,
 	_In_ ULONG SaveBufferSize, _Out_ PULONG BytesFilled, _Out_ PULONG BytesRequired);
+/* Waits for a SaveContinue that another thread is in. */
 NTKERNELAPI VOID VmbChannelSaveEnd(_In_ VMBCHANNEL Channel);
 
 /* Takes whole chunks into an enabled channel. STATUS_MORE_PROCESSING_REQUIRED until the last one,
@@ -704,8 +709,10 @@ typedef struct _KMCL_SERVER_INTERFACE_V1 {
 	KMCL_SERVER_METHODS;
 } KMCL_SERVER_INTERFACE_V1, *PKMCL_SERVER_INTERFACE_V1;
 
-#define KMCL_CLIENT_INTERFACE_VERSION_V1 1
-#define KMCL_SERVER_INTERFACE_VERSION_V1 1
+#define KMCL_CLIENT_INTERFACE_VERSION_V1     1
+#define KMCL_SERVER_INTERFACE_VERSION_V1     1
+#define KMCL_CLIENT_INTERFACE_VERSION_LATEST KMCL_CLIENT_INTERFACE_VERSION_V1
+#define KMCL_SERVER_INTERFACE_VERSION_LATEST KMCL_SERVER_INTERFACE_VERSION_V1
 
 /* The documentation names these GUIDs and does not print them; the values are kmcl's own. */
 DEFINE_GUID(KMCL_CLIENT_INTERFACE_TYPE, 0x6b6d636c, 0x0001, 0x4000, 0x80, 0x63, 0x6c, 0x69, 0x65,

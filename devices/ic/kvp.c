@@ -146,8 +146,11 @@ static NTSTATUS enumerate(struct exchange *x, enum kmcl_kvp_pool pool, uint32_t 
 	status = run_pair(x);
 	if (!NT_SUCCESS(status))
 		return status;
-	return kvp_answer_entry(&x->message, x->size, entry, &fault) ? STATUS_SUCCESS
-	                                                             : nonsense(x, &fault);
+	if (!kvp_answer_entry(&x->message, x->size, entry, &fault))
+		return nonsense(x, &fault);
+	/* "If the index is invalid (not supported), a NULL key string is returned": so Linux and
+	 * FreeBSD have it (uapi/linux/hyperv.h, hv_kvp.h), and FreeBSD 10 says nothing else. */
+	return entry->key[0] ? STATUS_SUCCESS : STATUS_NO_MORE_ENTRIES;
 }
 
 int kmcl_kvp_enumerate(struct kmcl_kvp *kvp, enum kmcl_kvp_pool pool, uint32_t index,

@@ -3,6 +3,9 @@
  * User networking by libslirp, on a thread of its own: what the guest sends waits in a queue for
  * it, as libslirp is used by one thread at a time.
  */
+
+#include "common/thread.h"
+
 #include <kmcl/kmcl.h>
 #include <kmcl/net.h>
 #include <kmcl/net_backend.h>
@@ -45,6 +48,10 @@ struct timer {
 	int64_t expires_ms; /* -1: it does not run */
 };
 
+/* Lines about one guest's nonsense, as of every other kind (README, limits). */
+#define SAID_MAX 16u
+#define SAID_NS  10000000000ll
+
 struct net_slirp {
 	struct kmcl_net_backend backend;
 	struct kmcl_net_port *port;
@@ -61,6 +68,8 @@ struct net_slirp {
 	struct waiting_list
 		held; /* for the guest; while there are any, nothing is asked of libslirp */
 	uint32_t held_count;
+	int64_t said_since; /* what the guest had it say, in these seconds: so many lines */
+	uint32_t said, unsaid;
 
 	pthread_mutex_t queue_lock;
 	struct waiting_list queue; /* from the guest */
@@ -225,9 +234,23 @@ static int64_t clock_get_ns(void *opaque)
 	return now_ns();
 }
 
+/* The guest can have it say that as often as it likes. libslirp's lock is held. */
 static void guest_error(const char *message, void *opaque)
 {
-	DbgPrintEx(DPFLTR_IHVNETWORK_ID, DPFLTR_INFO_LEVEL, "slirp: %s", message);
+	struct net_slirp *n = opaque;
+	int64_t now = now_ns();
+
+	if (!n->said_since || now - n->said_since >= SAID_NS) {
+		if (n->unsaid)
+			DbgPrintEx(DPFLTR_IHVNETWORK_ID, DPFLTR_INFO_LEVEL,
+			           "slirp: %u more such lines", n->unsaid);
+		n->said_since = now;
+		n->said = n->unsaid = 0;
+	}
+	if (n->said++ < SAID_MAX)
+		DbgPrintEx(DPFLTR_IHVNETWORK_ID, DPFLTR_INFO_LEVEL, "slirp: %s", message);
+	else
+		n->unsaid++;
 }
 
 static void *timer_new(SlirpTimerId id, void *timer_opaque, void *opaque)
@@ -390,7 +413,6 @@ static void *slirp_thread(void *context)
 {
 	struct net_slirp *n = context;
 
-	pthread_setname_np(pthread_self(), "net-slirp");
 	pthread_mutex_lock(&n->lock);
 	while (!atomic_load(&n->stop))
 		run_once(n);
@@ -404,7 +426,7 @@ static bool slirp_start(struct kmcl_net_backend *backend, struct kmcl_net_port *
 	int error;
 
 	n->port = port;
-	error = pthread_create(&n->thread, NULL, slirp_thread, n);
+	error = thread_start(&n->thread, "net-slirp", slirp_thread, n);
 	n->started = !error;
 	if (error)
 		DbgPrintEx(DPFLTR_IHVNETWORK_ID, DPFLTR_ERROR_LEVEL, "slirp: no thread: %s",
@@ -560,6 +582,7 @@ int kmcl_net_user_forward(struct kmcl_net_backend *backend, const char *text, ch
 		return -EINVAL;
 	}
 	pthread_mutex_lock(&n->lock);
+	errno = 0;
 	if (slirp_add_hostfwd(n->slirp, f.udp, f.host, f.host_port, f.guest, f.guest_port))
 		error = errno ? -errno : -EADDRINUSE;
 	pthread_mutex_unlock(&n->lock);

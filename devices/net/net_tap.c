@@ -3,6 +3,7 @@
  * A TAP interface of the host's: its kernel does what checksums and segmentation the guest left.
  * Source: Linux include/uapi/linux/if_tun.h, virtio_net.h; Documentation/networking/tuntap.rst.
  */
+#include "common/thread.h"
 #include "net/net_packet.h"
 
 #include <errno.h>
@@ -129,7 +130,6 @@ static void *tap_thread(void *context)
 	struct pollfd fds[2] = { { .fd = n->wake, .events = POLLIN }, { .events = POLLIN } };
 	eventfd_t value;
 
-	pthread_setname_np(pthread_self(), "net-tap");
 	while (!atomic_load(&n->stop)) {
 		fds[1].fd = n->held ? -1 : n->fd;
 		poll(fds, 2, -1);
@@ -148,7 +148,7 @@ static bool tap_start(struct kmcl_net_backend *backend, struct kmcl_net_port *po
 	int error;
 
 	n->port = port;
-	error = pthread_create(&n->thread, NULL, tap_thread, n);
+	error = thread_start(&n->thread, "net-tap", tap_thread, n);
 	n->started = !error;
 	if (error)
 		DbgPrintEx(DPFLTR_IHVNETWORK_ID, DPFLTR_ERROR_LEVEL, "tap: no thread: %s",

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "scsi/disk_image.h"
+#include "scsi/image_format.h"
+
+#include "common/thread.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -67,7 +70,29 @@ static int learn(struct disk_image *image, const char *path, char *why, size_t w
 	} else {
 		return fail(why, why_size, EINVAL, path, "neither a file nor a block device");
 	}
-	if (!image->size || image->size % 512)
+	if (!image->size)
+		return fail(why, why_size, EINVAL, path,
+		            "it is empty: 'truncate -s SIZE' gives a file its size");
+	return 0;
+}
+
+/* That it is raw, or at least is not seen to be something else. */
+static int check_format(struct disk_image *image, const char *path, bool raw, char *why,
+                        size_t why_size)
+{
+	const struct image_format *format = NULL;
+	int error = raw ? 0 : image_format_look(image->fd, image->size, &format);
+
+	if (error)
+		return fail(why, why_size, -error, path, strerror(-error));
+	if (format) {
+		snprintf(why, why_size,
+		         "%s: it is %s, and only raw images are served. '%s %s%s' makes one of it; "
+		         "format=raw serves it as it is",
+		         path, format->name, format->tool, path, format->rest);
+		return -EINVAL;
+	}
+	if (image->size % 512)
 		return fail(why, why_size, EINVAL, path,
 		            "its size is not a multiple of 512 bytes, so it is no raw disk image");
 	return 0;
@@ -89,6 +114,8 @@ int disk_image_open(const char *path, const struct disk_image_options *options,
 		                    ? "this kernel lets nobody write to it while it is mounted"
 		                    : strerror(errno));
 	error = learn(image, path, why, why_size);
+	if (!error)
+		error = check_format(image, path, options->raw, why, why_size);
 	if (error)
 		goto close;
 	error = disk_claim_take(&image->claim, &image->fd, path, &claim, why, why_size);
@@ -609,7 +636,7 @@ int disk_queue_create(uint32_t depth, disk_queue_done_fn *done, void *context,
 		goto close;
 	error = io_uring_register_eventfd(&q->ring, q->event);
 	if (!error)
-		error = -pthread_create(&q->reaper, NULL, reaper, q);
+		error = -thread_start(&q->reaper, "disk-image", reaper, q);
 	if (error)
 		goto exit;
 	*queue = q;

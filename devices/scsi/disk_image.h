@@ -20,6 +20,7 @@ struct disk_image_options {
 	bool read_only;
 	bool direct; /* past the page cache */
 	bool force;  /* also when others write to it, such as a file system that is mounted */
+	bool raw;    /* also when it looks like an image of another format */
 };
 
 struct disk_image {

@@ -267,7 +267,8 @@ static int take_options(struct kmcl_disk_options *own, const struct kmcl_disk_op
 static int make_disk(const char *path, const struct kmcl_disk_options *options, struct unit **out,
                      char *why, size_t why_size)
 {
-	struct disk_image_options image = { options->read_only, options->direct, options->force };
+	struct disk_image_options image = { options->read_only, options->direct, options->force,
+		                            options->raw };
 	int error = make_unit(out, why, why_size);
 
 	if (error)

@@ -65,12 +65,16 @@ struct kmcl_disk_options {
 	bool force;  /* also where others write to the image: a file system that is mounted */
 	/* At most 36 characters, copied; NULL: made from the image's identity. */
 	const char *serial;
+	/* Also what looks like a qcow2, VHDX, VHD, VMDK or VDI image, or like a compressed one,
+	 * which is refused with a `why` that names the tool to convert it. A guest can make its own
+	 * disk look like one. */
+	bool raw;
 };
 
 /*
  * Puts a disk in; a guest that is there is told. `options` may be NULL. -EINVAL: the place, the
- * options, or the image is none; -EEXIST: there is a unit at that place; -EBUSY: the image is in
- * use; -ENOMEM; or why it could not be opened.
+ * options, or the image is none, or not a raw one; -EEXIST: there is a unit at that place; -EBUSY:
+ * the image is in use; -ENOMEM; or why it could not be opened.
  */
 KMCL_API int kmcl_scsi_add_disk(struct kmcl_scsi *scsi, uint8_t target, uint8_t lun,
                                 const char *path, const struct kmcl_disk_options *options,

@@ -23,6 +23,9 @@ extern "C" {
 #define KMCL_BUS_VERSION(major, minor) (((uint32_t)(major) << 16) | (minor))
 #define KMCL_BUS_VERSION_LATEST        KMCL_BUS_VERSION(6, 0)
 
+/* May be asked for: one that there is, from 0.13 (Windows Server 2008) to the latest. */
+KMCL_API bool kmcl_bus_version_known(uint32_t version);
+
 struct kmcl_host;
 
 struct kmcl_host_options {
@@ -80,6 +83,11 @@ struct kmcl_bus_info {
 	 * connected, and who of them was refused. */
 	uint32_t visitors_stuck;
 	uint64_t visitors, visitors_refused;
+	/* Bytes that this end holds because of what the other end does: their sum, how many it may
+	 * be (a host's; a guest reads always, 0), and in what: incoming packets with their answers,
+	 * GPADLs (a host's), messages that the other end does not take. */
+	uint64_t held, held_max;
+	uint64_t held_packets, held_gpadls, held_messages;
 };
 
 /* What there is on the bus. -EINVAL: the size. */

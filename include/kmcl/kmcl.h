@@ -137,7 +137,8 @@ NTKERNELAPI NTSTATUS kmcl_server_channel_init_set_offer_data(VMBCHANNEL channel,
 /* Server: offer it as subchannel `index` of the channel with the same type and instance; client:
  * wait for that one. Default 0, the primary. */
 NTKERNELAPI NTSTATUS kmcl_channel_init_set_subchannel(VMBCHANNEL channel, uint16_t index);
-/* Server: signals from the guest go through the monitor page, looked at every latency_100ns. */
+/* Server: signals from the guest go through the monitor page, looked at every latency_100ns. As
+ * long as nothing moves nobody looks. */
 NTKERNELAPI NTSTATUS kmcl_server_channel_init_set_monitored(VMBCHANNEL channel,
                                                             uint16_t latency_100ns);
 /* Server: whether the channel has an interrupt of its own; default TRUE. */

@@ -38,7 +38,8 @@ struct kmcl_kvm_options {
 	int vm;           /* the virtual machine's descriptor; borrowed until kmcl_kvm_destroy() */
 	const char *name; /* the NAME in "kvm:NAME"; copied */
 	/* The first of the global system interrupt numbers that kmcl may route to synthetic
-	 * interrupts; from here on they are its own. With an in-kernel IOAPIC: 24 or more. */
+	 * interrupts; from here on they are its own: behind the 24 of the IOAPIC, and so that a
+	 * thousand are left of those that KVM can route, which are 4096. */
 	uint32_t first_gsi;
 	/*
 	 * KVM_SET_GSI_ROUTING replaces the whole table, and the table is the monitor's: this has to
@@ -52,16 +53,18 @@ struct kmcl_kvm_options {
 };
 
 /*
- * Makes the bus of a virtual machine. -EINVAL: the options; -EEXIST: there is a machine of that
- * name; -ENOTSUP: this KVM has no KVM_CAP_HYPERV_SYNIC2, KVM_CAP_HYPERV_EVENTFD or
- * KVM_CAP_IRQFD_RESAMPLE; -ENOMEM, -EMFILE.
+ * Makes the bus of a virtual machine. -EINVAL, -E2BIG: the options; -EEXIST: there is a machine of
+ * that name; -ENOTSUP: this KVM has no KVM_CAP_HYPERV_SYNIC2, KVM_CAP_HYPERV_EVENTFD or
+ * KVM_CAP_IRQFD_RESAMPLE; -ENXIO: the machine has no interrupt controllers in the kernel
+ * (KVM_CREATE_IRQCHIP); -ENOMEM, -EMFILE.
  */
 KMCL_API int kmcl_kvm_create(const struct kmcl_kvm_options *options, struct kmcl_kvm **kvm);
 
 /*
- * Memory of the guest: `size` bytes from guest physical address `gpa` on are at `address` here, and
- * at `offset` of the descriptor `fd` if that is not -1 (then rings can be mapped without a seam).
- * Before kmcl_kvm_start(). All whole pages. -EINVAL, -EEXIST: it overlaps; -ENOMEM.
+ * Memory of the guest: `size` bytes from guest physical address `gpa` on are at `address` here,
+ * where the slot in KVM has them too, to be read and written; and at `offset` of the descriptor
+ * `fd` if that is not -1 (then rings can be mapped without a seam). All whole pages. -EINVAL;
+ * -EEXIST: it overlaps; -EBUSY: after kmcl_kvm_start(); -ENOMEM.
  */
 KMCL_API int kmcl_kvm_add_memory(struct kmcl_kvm *kvm, uint64_t gpa, uint64_t size, void *address,
                                  int fd, uint64_t offset);
@@ -69,16 +72,27 @@ KMCL_API int kmcl_kvm_add_memory(struct kmcl_kvm *kvm, uint64_t gpa, uint64_t si
 /*
  * The virtual processor with Hyper-V's index `vp`, which in KVM is the number of the processor in
  * the order of making, from 0 on. Turns its synthetic interrupt controller on, so this comes before
- * KVM_SET_CPUID2. Before kmcl_kvm_start(). -EINVAL, -EEXIST, or what KVM_ENABLE_CAP said.
+ * KVM_SET_CPUID2. -EINVAL: also where the processor has another index; -EEXIST; -EBUSY: after
+ * kmcl_kvm_start(); or what KVM_ENABLE_CAP said.
  */
 KMCL_API int kmcl_kvm_add_processor(struct kmcl_kvm *kvm, uint32_t vp, int vcpu);
 
 /*
  * Puts Hyper-V's leaves in a processor's table: those that this KVM has, under Microsoft's name,
  * which guests look for. Leaves of other hypervisors go. There is room for `capacity` entries, of
- * which it needs up to 16. -E2BIG, or what KVM_GET_SUPPORTED_HV_CPUID said.
+ * which it needs up to 16. -EINVAL: it has more than that already; -E2BIG, or what
+ * KVM_GET_SUPPORTED_HV_CPUID said.
  */
 KMCL_API int kmcl_kvm_cpuid(int vcpu, struct kvm_cpuid2 *cpuid, uint32_t capacity);
+
+/*
+ * What a monitor has not done yet, in a sentence for people: memory, processors, their leaves, a
+ * host, kmcl_kvm_start(). 0: all is there; -EAGAIN. The leaves are looked at before the start only.
+ *
+ * Without it: the first hypercall of the guest that cannot be served for such a reason is answered
+ * with an error and said once, in the host's log or, with no host there, on standard error.
+ */
+KMCL_API int kmcl_kvm_check(struct kmcl_kvm *kvm, char *why, size_t why_size);
 
 /* The guest is there: the host learns of it, and it may run. */
 KMCL_API void kmcl_kvm_start(struct kmcl_kvm *kvm);
@@ -94,7 +108,7 @@ KMCL_API bool kmcl_kvm_exit(struct kmcl_kvm *kvm, uint32_t vp, struct kvm_run *r
 KMCL_API void kmcl_kvm_reset(struct kmcl_kvm *kvm);
 
 /* The end of the machine; no processor runs. The host is told; returns when it has let go of the
- * guest's memory. */
+ * guest's memory. NULL is nothing. */
 KMCL_API void kmcl_kvm_destroy(struct kmcl_kvm *kvm);
 
 struct kmcl_kvm_statistics {

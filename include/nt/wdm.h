@@ -16,9 +16,14 @@
 #include "wdm/pool.h"
 #include "wdm/mdl.h"
 #include "wdm/rtl.h"
+#include "wdm/crt.h"
 #include "wdm/object.h"
 #include "wdm/rundown.h"
 #include "wdm/device.h"
+#include "wdm/raise.h"
+#include "wdm/resource.h"
+#include "wdm/version.h"
 #include "wdm/work.h"
+#include "evntprov.h"
 
 #endif

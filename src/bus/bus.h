@@ -113,6 +113,9 @@ struct server_open {
 
 struct server_ops {
 	struct bus_memory memory;
+	/* For GPADLs, of which the guest says how many and how large; or empty: `memory`. NULL for
+	 * want of memory, or because it is enough: the GPADL is refused. */
+	struct bus_memory gpadl_memory;
 	/* To the guest, in order. Never fails: the caller queues; while its queue is long it feeds
 	 * no further guest messages in. `vp`, `sint`: where the guest wants its messages. */
 	void (*send)(void *context, const void *message, size_t size, uint32_t vp, uint8_t sint);

@@ -47,6 +47,8 @@ struct server *server_create(const struct server_ops *ops, void *context,
 	if (!s)
 		return NULL;
 	s->ops = *ops;
+	if (!s->ops.gpadl_memory.allocate)
+		s->ops.gpadl_memory = s->ops.memory;
 	s->context = context;
 	s->limits = *limits;
 	if (s->limits.channels > WIRE_CHANNEL_ID_MAX)

@@ -23,6 +23,17 @@ static struct server_gpadl *owner_gpadl(struct server_channel *channel, uint32_t
 	return gpadl_find(&channel->gpadls_of_owner, id, offsetof(struct server_gpadl, owner_node));
 }
 
+static void *gpadl_allocate(struct server *s, size_t size)
+{
+	return s->ops.gpadl_memory.allocate(s->context, size);
+}
+
+static void gpadl_release(struct server *s, void *memory, size_t size)
+{
+	if (memory)
+		s->ops.gpadl_memory.release(s->context, memory, size);
+}
+
 /* Every range has a header of one word and at least one page, so this is no less than it has. */
 static uint32_t pages_charged(const struct server_gpadl *gpadl)
 {
@@ -80,9 +91,9 @@ static void gpadl_free(struct server *s, struct server_gpadl *gpadl)
 		gpadl->next->previous = gpadl->previous;
 	s->gpadl_count--;
 	s->gpadl_pages -= pages_charged(gpadl);
-	server_release(s, gpadl->ranges, gpadl->range_count * sizeof(*gpadl->ranges));
-	server_release(s, gpadl->buffer, gpadl->words_wanted * sizeof(*gpadl->buffer));
-	server_release(s, gpadl, sizeof(*gpadl));
+	gpadl_release(s, gpadl->ranges, gpadl->range_count * sizeof(*gpadl->ranges));
+	gpadl_release(s, gpadl->buffer, gpadl->words_wanted * sizeof(*gpadl->buffer));
+	gpadl_release(s, gpadl, sizeof(*gpadl));
 }
 
 void gpadls_free(struct server *s, struct server_channel *channel)
@@ -122,14 +133,14 @@ static void gpadl_fail(struct server *s, struct server_gpadl *gpadl, uint32_t st
 static struct server_gpadl *gpadl_new(struct server *s, struct server_channel *channel,
                                       const struct wire_gpadl_header *header)
 {
-	struct server_gpadl *gpadl = server_allocate(s, sizeof(*gpadl));
+	struct server_gpadl *gpadl = gpadl_allocate(s, sizeof(*gpadl));
 
 	if (!gpadl)
 		return NULL;
 	gpadl->words_wanted = header->range_bytes / 8u;
-	gpadl->buffer = server_allocate(s, gpadl->words_wanted * sizeof(*gpadl->buffer));
+	gpadl->buffer = gpadl_allocate(s, gpadl->words_wanted * sizeof(*gpadl->buffer));
 	if (!gpadl->buffer) {
-		server_release(s, gpadl, sizeof(*gpadl));
+		gpadl_release(s, gpadl, sizeof(*gpadl));
 		return NULL;
 	}
 	gpadl->range_count = header->range_count;
@@ -182,7 +193,7 @@ static uint32_t gpadl_parse(struct server *s, struct server_gpadl *gpadl)
 {
 	uint32_t word = 0;
 
-	gpadl->ranges = server_allocate(s, gpadl->range_count * sizeof(*gpadl->ranges));
+	gpadl->ranges = gpadl_allocate(s, gpadl->range_count * sizeof(*gpadl->ranges));
 	if (!gpadl->ranges)
 		return BUS_STATUS_INSUFFICIENT_RESOURCES;
 	for (uint32_t i = 0; i < gpadl->range_count; i++) {

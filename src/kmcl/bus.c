@@ -80,6 +80,6 @@ void kmcl_channel_log(VMBCHANNEL channel, enum kmcl_log_level level, const char 
 		return;
 	va_start(ap, format);
 	nt_log_limited_v(bus_log_account(ch), NT_LOG_DRIVERS, (enum nt_log_level)level,
-	                 ch->config.name, format, ap);
+	                 channel_name(ch), format, ap);
 	va_end(ap);
 }

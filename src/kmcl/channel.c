@@ -8,9 +8,18 @@
 
 #include "kmcl/channel.h"
 
+#include <errno.h>
+#include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 static void channel_step(void *context);
+
+/* A call that waits: when that is said, and that it was. */
+struct channel_patience {
+	struct timespec until;
+	bool said;
+};
 
 void channel_kick_locked(struct channel *ch)
 {
@@ -70,16 +79,56 @@ void channel_stop(struct channel *ch)
 	channel_unlock_kicked(ch);
 }
 
-void channel_fault(struct channel *ch, const char *what, uint64_t expected, uint64_t actual)
+/* "; here VmbChannelInit...() is N: is it so at the guest?" */
+static void setting_words(const struct channel *ch, enum channel_setting setting, char *text,
+                          size_t size)
 {
+	const char *other = ch->server ? "guest" : "host";
+
+	switch (setting) {
+	case CHANNEL_SETTING_NONE:
+		*text = 0;
+		break;
+	case CHANNEL_SETTING_PACKET:
+		snprintf(text, size,
+		         "; VmbChannelInitSetMaximumPacketSize is %u here: is it more at the %s?",
+		         ch->config.packet_max, other);
+		break;
+	case CHANNEL_SETTING_EXTERNAL:
+		snprintf(
+			text, size,
+			"; VmbChannelInitSetMaximumExternalData is %u bytes in %u MDLs here: is it "
+			"more at the %s?",
+			ch->config.external_max, ch->config.chain_max, other);
+		break;
+	case CHANNEL_SETTING_PIPE:
+		snprintf(text, size,
+		         "; VMBUS_CHANNEL_INIT_FLAG_IS_PIPE is set here: is it not at the %s?",
+		         other);
+		break;
+	}
+}
+
+void channel_fault_setting(struct channel *ch, const char *what, uint64_t expected, uint64_t actual,
+                           enum channel_setting setting)
+{
+	char words[160];
+
 	atomic_fetch_add(&ch->faults, 1);
+	setting_words(ch, setting, words, sizeof(words));
 	if (!atomic_exchange(&ch->in.failed, true))
 		nt_log_limited(
-			bus_log_account(ch), NT_LOG_PACKETS, NT_LOG_ERROR, ch->config.name,
-			"malformed %s from the %s: expected at most %#llx, got %#llx; channel stopped",
+			bus_log_account(ch), NT_LOG_PACKETS, NT_LOG_ERROR, channel_name(ch),
+			"malformed %s from the %s: expected at most %#llx, got %#llx; channel "
+			"stopped%s",
 			what, ch->server ? "guest" : "host", (unsigned long long)expected,
-			(unsigned long long)actual);
+			(unsigned long long)actual, words);
 	channel_stop(ch);
+}
+
+void channel_fault(struct channel *ch, const char *what, uint64_t expected, uint64_t actual)
+{
+	channel_fault_setting(ch, what, expected, actual, CHANNEL_SETTING_NONE);
 }
 
 void channel_drained_locked(struct channel *ch)
@@ -117,13 +166,123 @@ void channel_on_revoked(struct channel *ch)
 	channel_unlock_kicked(ch);
 }
 
+/* ---- what takes long is said ---- */
+
+uint32_t channel_wait_notice_ms = 1000, channel_start_notice_ms = 10000;
+
+/* On a DPC. */
+static void channel_not_started(PRKDPC dpc, PVOID context, PVOID unused1, PVOID unused2)
+{
+	struct channel *ch = context;
+	bool say;
+
+	channel_lock(ch);
+	say = life_is_open(&ch->life) && ch->life.enabled && !ch->started && !ch->start_notice_said;
+	ch->start_notice_said |= say;
+	channel_unlock(ch);
+	if (say)
+		nt_log(NT_LOG_WARNING, channel_name(ch),
+		       "the guest has opened it and nothing is delivered: it is enabled, and "
+		       "VmbChannelStart was not called");
+}
+
+void channel_init_notices(struct channel *ch)
+{
+	pthread_condattr_t monotonic;
+
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&ch->changed, &monotonic);
+	pthread_condattr_destroy(&monotonic);
+	KeInitializeTimer(&ch->start_notice);
+	KeInitializeDpc(&ch->start_notice_dpc, channel_not_started, ch);
+}
+
+/* The guest has opened it. */
+static void channel_expect_start(struct channel *ch)
+{
+	bool expected;
+
+	channel_lock(ch);
+	expected = !ch->started && !ch->start_notice_said;
+	ch->start_notice_set |= expected;
+	channel_unlock(ch);
+	if (expected)
+		KeSetTimer(&ch->start_notice,
+		           (LARGE_INTEGER){ .QuadPart = -10000ll * channel_start_notice_ms },
+		           &ch->start_notice_dpc);
+}
+
+static void channel_end_notices(struct channel *ch)
+{
+	if (ch->start_notice_set && !KeCancelTimer(&ch->start_notice) &&
+	    !KeRemoveQueueDpc(&ch->start_notice_dpc))
+		KeFlushQueuedDpcs(); /* it may run just now */
+}
+
+/* For how many packets the driver owes the completion, or what else its Disable or Pause waits
+ * for. */
+static void channel_say_waiting(struct channel *ch, const char *function)
+{
+	uint32_t owed = (uint32_t)(atomic_load(&ch->in.owed) & INCOMING_OWED_COUNT);
+	bool post = ch->life.post == LIFE_POST_RUNS;
+
+	channel_unlock(ch); /* the log's callback may look at the channel */
+	if (owed)
+		nt_log(NT_LOG_WARNING, channel_name(ch),
+		       "%s waits for the driver to complete %u packet%s", function, owed,
+		       owed == 1 ? "" : "s");
+	else if (post)
+		nt_log(NT_LOG_WARNING, channel_name(ch),
+		       "%s waits for EvtChannelPostStarted to return", function);
+	channel_lock(ch);
+}
+
+/* Caller holds the lock, and asks again what it waits for. */
+static void channel_wait(struct channel *ch, const char *function, struct channel_patience *p)
+{
+	if (p->said) {
+		pthread_cond_wait(&ch->changed, &ch->lock);
+		return;
+	}
+	if (!p->until.tv_sec) {
+		uint64_t ns;
+
+		clock_gettime(CLOCK_MONOTONIC, &p->until);
+		ns = (uint64_t)p->until.tv_nsec + channel_wait_notice_ms * 1000000ull;
+		p->until.tv_sec += (time_t)(ns / 1000000000u);
+		p->until.tv_nsec = (long)(ns % 1000000000u);
+	}
+	if (pthread_cond_timedwait(&ch->changed, &ch->lock, &p->until) != ETIMEDOUT)
+		return;
+	p->said = true;
+	channel_say_waiting(ch, function);
+}
+
 /* ---- inputs from the driver ---- */
+
+/* The calls that hold a channel, of this thread: it runs their callbacks. */
+static _Thread_local struct channel_held *held_here;
+
+static bool channel_holds(const struct channel *ch)
+{
+	const struct channel_held *held = held_here;
+
+	while (held && held->channel != ch)
+		held = held->outer;
+	return held != NULL;
+}
 
 /* Would waiting for the channel's strand wait for the caller itself? */
 static bool channel_in_callback(const struct channel *ch)
 {
-	return nt_strand_is_current(&ch->strand) || nt_strand_is_current(&ch->post_strand) ||
-	       nt_strand_is_current(&ch->delivery_strand);
+	return channel_holds(ch) || nt_strand_is_current(&ch->strand) ||
+	       nt_strand_is_current(&ch->post_strand) || nt_strand_is_current(&ch->delivery_strand);
+}
+
+static void channel_misuse_in_callback(const struct channel *ch, const char *function)
+{
+	nt_misuse(function, channel_name(ch), "not from a callback of the same channel");
 }
 
 /* The channel of a call that may wait, locked; or NULL. */
@@ -131,10 +290,10 @@ static struct channel *channel_enter(VMBCHANNEL handle, const char *function)
 {
 	struct channel *ch = channel_of(handle);
 
-	if (!ch || !nt_irql_at_most(PASSIVE_LEVEL, function, ch->config.name))
+	if (!ch || !nt_irql_at_most(PASSIVE_LEVEL, function, channel_name(ch)))
 		return NULL;
 	if (channel_in_callback(ch)) {
-		nt_misuse(function, ch->config.name, "not from a callback of the same channel");
+		channel_misuse_in_callback(ch, function);
 		return NULL;
 	}
 	channel_lock(ch);
@@ -168,6 +327,7 @@ static NTSTATUS channel_enable_begin(struct channel *ch)
 		return STATUS_INVALID_PARAMETER_1;
 	}
 	ch->restored_chunks = 0;
+	ch->started = ch->start_notice_said = false;
 	atomic_store(&ch->in.failed, false);
 	return STATUS_SUCCESS;
 }
@@ -179,7 +339,7 @@ NTSTATUS VmbChannelEnable(VMBCHANNEL Channel)
 
 	if (!ch)
 		return STATUS_INVALID_PARAMETER_1;
-	if (!nt_irql_at_most(PASSIVE_LEVEL, __func__, ch->config.name))
+	if (!nt_irql_at_most(PASSIVE_LEVEL, __func__, channel_name(ch)))
 		return STATUS_INVALID_DEVICE_STATE;
 	channel_lock(ch);
 	status = channel_enable_begin(ch);
@@ -197,6 +357,7 @@ VOID VmbChannelDisable(VMBCHANNEL Channel)
 {
 	struct channel *ch = channel_enter(Channel, __func__);
 	struct outgoing_item *queued = NULL;
+	struct channel_patience patience = { 0 };
 	struct life_wait wait;
 
 	if (!ch)
@@ -204,7 +365,7 @@ VOID VmbChannelDisable(VMBCHANNEL Channel)
 	life_disable(&ch->life, &wait);
 	channel_kick_locked(ch);
 	while (!life_disable_over(&ch->life, &wait))
-		pthread_cond_wait(&ch->changed, &ch->lock);
+		channel_wait(ch, __func__, &patience);
 	life_disable_end(&ch->life);
 	pthread_cond_broadcast(&ch->changed);
 	if (!ch->server && life_is_configurable(&ch->life)) /* nobody has enabled it meanwhile */
@@ -220,12 +381,14 @@ VOID VmbChannelStart(VMBCHANNEL Channel)
 	if (!ch)
 		return;
 	life_start(&ch->life);
+	ch->started = true;
 	channel_unlock_kicked(ch);
 }
 
 VOID VmbChannelPause(VMBCHANNEL Channel)
 {
 	struct channel *ch = channel_enter(Channel, __func__);
+	struct channel_patience patience = { 0 };
 	struct life_wait wait;
 
 	if (!ch)
@@ -233,7 +396,7 @@ VOID VmbChannelPause(VMBCHANNEL Channel)
 	life_pause(&ch->life, &wait);
 	channel_kick_locked(ch);
 	while (!life_pause_over(&ch->life, &wait))
-		pthread_cond_wait(&ch->changed, &ch->lock);
+		channel_wait(ch, __func__, &patience);
 	life_leave(&ch->life);
 	pthread_cond_broadcast(&ch->changed);
 	channel_unlock(ch);
@@ -252,6 +415,7 @@ bool channel_clean_up(struct channel *ch)
 	nt_strand_drain(&ch->strand);
 	nt_strand_drain(&ch->post_strand);
 	nt_strand_drain(&ch->delivery_strand);
+	channel_end_notices(ch);
 	return true;
 }
 
@@ -273,6 +437,8 @@ struct save *channel_save_end(struct channel *ch)
 	struct save *save = NULL;
 
 	channel_lock(ch);
+	while (ch->life.held) /* by a SaveContinue of another thread's, which uses it */
+		pthread_cond_wait(&ch->changed, &ch->lock);
 	if (life_save_end(&ch->life)) {
 		save = ch->save;
 		ch->save = NULL;
@@ -281,7 +447,15 @@ struct save *channel_save_end(struct channel *ch)
 	return save;
 }
 
-bool channel_hold(struct channel *ch, bool saving)
+bool channel_may_hold(struct channel *ch, const char *function)
+{
+	if (!channel_holds(ch))
+		return true;
+	channel_misuse_in_callback(ch, function);
+	return false;
+}
+
+bool channel_hold(struct channel *ch, bool saving, struct channel_held *held)
 {
 	enum life_answer answer;
 
@@ -289,11 +463,18 @@ bool channel_hold(struct channel *ch, bool saving)
 	while ((answer = life_hold(&ch->life, saving)) == LIFE_WAIT)
 		pthread_cond_wait(&ch->changed, &ch->lock);
 	channel_unlock(ch);
-	return answer == LIFE_GO;
+	if (answer != LIFE_GO)
+		return false;
+	*held = (struct channel_held){ ch, held_here };
+	held_here = held;
+	return true;
 }
 
-void channel_unhold(struct channel *ch)
+void channel_unhold(struct channel_held *held)
 {
+	struct channel *ch = held->channel;
+
+	held_here = held->outer;
 	channel_lock(ch);
 	life_unhold(&ch->life);
 	channel_unlock_kicked(ch);
@@ -333,8 +514,10 @@ static enum life_result channel_open_server(struct channel *ch)
 	if (!NT_SUCCESS(ch->open_status))
 		return LIFE_FAILED;
 	ch->open_status = channel_call_opened(ch);
-	if (NT_SUCCESS(ch->open_status))
+	if (NT_SUCCESS(ch->open_status)) {
+		channel_expect_start(ch);
 		return channel_opened(ch);
+	}
 	host_detach(ch);
 	return LIFE_FAILED;
 }

@@ -21,6 +21,7 @@
 #include "partition/partition.h"
 #include "ring/ring.h"
 
+#include "kmcl/account.h"
 #include "kmcl/life.h"
 #include "kmcl/spin.h"
 #include "kmcl/tsan.h"
@@ -52,7 +53,8 @@ struct save;
 
 /* What the Init functions set. */
 struct channel_config {
-	char name[64];
+	char name[64];   /* the friendly one; empty: none */
+	char label[112]; /* for logs, without one: type and instance */
 	uint32_t packet_max;
 	uint32_t external_max;
 	uint32_t chain_max;
@@ -178,12 +180,11 @@ struct outgoing {
 	struct ring_writer ring;
 	struct outgoing_item *head;
 	struct outgoing_item **tail;
-	uint64_t answers;            /* bytes of incoming packets whose completions are queued */
 	struct partition_link *link; /* NULL: the other end wants no signals */
 	/* Bits to set in shared pages before, or instead of, a signal; NULL: none. */
 	_Atomic(uint64_t) *interrupt_bits;
 	_Atomic(uint32_t) *monitor_pending;
-	_Atomic(uint32_t) signalling; /* threads that send a signal without the lock */
+	_Atomic(uint32_t) leaving; /* threads without the lock that are not through yet */
 	struct nt_deferred flush;
 	_Atomic(bool) flush_queued;
 	_Atomic(bool) waiting; /* something is queued; read without the lock by the dispatcher */
@@ -308,6 +309,12 @@ struct channel {
 	pthread_cond_t changed;
 	struct life life;
 	NTSTATUS open_status; /* how the last opening went */
+	/* server: says it when the guest has opened it and nobody calls Start */
+	KTIMER start_notice;
+	KDPC start_notice_dpc;
+	bool start_notice_set; /* ever */
+	bool start_notice_said;
+	bool started; /* since it was enabled */
 	PFN_VMB_CHANNEL_PNP_FAILURE pnp_failure;
 	struct save *save;        /* between SaveBegin and SaveEnd */
 	uint32_t restored_chunks; /* taken so far */
@@ -364,6 +371,12 @@ static inline struct channel *channel_of(VMBCHANNEL handle)
 	return ch && ch->magic == CHANNEL_MAGIC ? ch : NULL;
 }
 
+/* In logs. */
+static inline const char *channel_name(const struct channel *ch)
+{
+	return *ch->config.name ? ch->config.name : ch->config.label;
+}
+
 static inline VMBCHANNEL channel_handle(struct channel *ch)
 {
 	return (VMBCHANNEL)ch;
@@ -375,8 +388,20 @@ static inline VMBCHANNEL channel_handle(struct channel *ch)
 void channel_kick_locked(struct channel *ch);
 /* The last packet that the driver owed is completed. Caller holds ch->lock. */
 void channel_drained_locked(struct channel *ch);
-/* The other end sent something malformed, or the driver gave up: stops this channel. */
+/* The other end sent something malformed: stops this channel. */
 void channel_fault(struct channel *ch, const char *what, uint64_t expected, uint64_t actual);
+/* Likewise, where it may be well-formed by another setting of the other end's. */
+enum channel_setting {
+	CHANNEL_SETTING_NONE,
+	CHANNEL_SETTING_PACKET,
+	CHANNEL_SETTING_EXTERNAL,
+	CHANNEL_SETTING_PIPE,
+};
+void channel_fault_setting(struct channel *ch, const char *what, uint64_t expected, uint64_t actual,
+                           enum channel_setting setting);
+/* How long a call waits for the driver, and an open channel for Start, until that is said. */
+extern uint32_t channel_wait_notice_ms, channel_start_notice_ms; /* for tests, too */
+void channel_init_notices(struct channel *ch);
 void channel_stop(struct channel *ch);
 /* Will what is sent now never be answered? */
 bool channel_is_closing(struct channel *ch);
@@ -388,8 +413,14 @@ bool channel_clean_up(struct channel *ch);
 bool channel_save_begin(struct channel *ch, struct save *save);
 struct save *channel_save_end(struct channel *ch); /* the save to free, or NULL */
 /* It does not change between them at all; false: it is changing. `saving`: a save is under way. */
-bool channel_hold(struct channel *ch, bool saving);
-void channel_unhold(struct channel *ch);
+struct channel_held {
+	struct channel *channel;
+	struct channel_held *outer; /* of the same thread */
+};
+bool channel_hold(struct channel *ch, bool saving, struct channel_held *held);
+void channel_unhold(struct channel_held *held);
+/* Not from a callback of a call that holds it: that is misuse, and said. */
+bool channel_may_hold(struct channel *ch, const char *function);
 /* Inputs from the bus. */
 void channel_on_open(struct channel *ch, const struct server_open *open);
 void channel_on_close(struct channel *ch);
@@ -485,8 +516,9 @@ void outgoing_freeze(struct channel *ch, bool frozen);
 struct packet *outgoing_item_packet(struct outgoing_item *item);
 /* Signals the other end. */
 void outgoing_signal(struct channel *ch);
-/* Waits for signals that are on their way: those that come later go where `out` says now. */
-void outgoing_wait_signalled(struct channel *ch);
+/* Waits for those who are not through with what they found under the lock: a signal to send, an
+ * answer's item to give back, a fault to report. Those who come later find what `out` says now. */
+void outgoing_wait_left(struct channel *ch);
 
 /* incoming.c */
 
@@ -533,6 +565,7 @@ NTSTATUS extdata_fill_mdl(PMDL mdl, const struct partition_pin *pin, uint32_t of
 /* info.c */
 
 void info_of_offer(const struct bus_offer *offer, struct kmcl_channel_info *info);
+void info_of_account(const struct account *account, bool host, struct kmcl_bus_info *info);
 
 /* dispatcher.c */
 
@@ -574,12 +607,7 @@ void host_close_done(struct channel *ch);
 NTSTATUS host_reference(HANDLE handle, HANDLE *mine, struct host **host);
 /* The channel's GPADL of that id; caller holds the host's lock. */
 struct host_gpadl *host_find_gpadl(struct channel *ch, uint32_t id);
-/* The account of a guest: what incoming packets of all its channels take of the host's memory. May
- * it be more? And that it is more, or less. */
-bool host_may_hold(struct host *host, size_t bytes);
-void host_hold(struct host *host, size_t bytes);
-void host_let_go(struct host *host, size_t bytes);
-extern _Atomic(size_t) host_items_max; /* 256 MiB, or less in tests */
+struct account *host_account(struct host *host);
 void host_enter(struct host *host);
 void host_leave(struct host *host); /* gives the bus the answers that are due */
 /* The bus is owed an answer about this one. */
@@ -613,6 +641,8 @@ struct guest *loopback_guest(void); /* NULL: nothing was offered yet */
 /* guest.c: the guest end */
 
 extern uint32_t guest_answer_timeout_ms; /* for tests, too */
+
+struct account *guest_account(struct guest *guest);
 
 NTSTATUS guest_open_loopback(const char *partition, struct guest **guest);
 struct channel *guest_take_waiting(struct guest *guest, struct channel *list);

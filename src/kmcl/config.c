@@ -4,6 +4,7 @@
 
 #include "kmcl/channel.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,6 +22,26 @@ static void config_defaults(struct channel_config *config)
 	config->chain_max = CHANNEL_DEFAULT_CHAIN;
 	config->dedicated_interrupt = true;
 	VMB_CHANNEL_STATE_CHANGE_CALLBACKS_INIT(&config->state);
+	strcpy(config->label, "a channel without a target");
+}
+
+#define GUID_FORMAT "{%08x-%04x-%04x-%02x%02x-%02x%02x%02x%02x%02x%02x}"
+#define GUID_FIELDS(g)                                                                           \
+	(unsigned int)(g).Data1, (g).Data2, (g).Data3, (g).Data4[0], (g).Data4[1], (g).Data4[2], \
+		(g).Data4[3], (g).Data4[4], (g).Data4[5], (g).Data4[6], (g).Data4[7]
+
+static void config_label(struct channel_config *c)
+{
+	int n = snprintf(c->label, sizeof(c->label), GUID_FORMAT " ", GUID_FIELDS(c->type));
+
+	if (c->any_instance)
+		n += snprintf(c->label + n, sizeof(c->label) - (size_t)n, "of any instance");
+	else
+		n += snprintf(c->label + n, sizeof(c->label) - (size_t)n, GUID_FORMAT,
+		              GUID_FIELDS(c->instance));
+	if (c->subchannel)
+		snprintf(c->label + n, sizeof(c->label) - (size_t)n, ", subchannel %u",
+		         c->subchannel);
 }
 
 NTSTATUS VmbChannelAllocate(PDEVICE_OBJECT ParentDeviceObject, BOOLEAN IsServer,
@@ -48,7 +69,7 @@ NTSTATUS VmbChannelAllocate(PDEVICE_OBJECT ParentDeviceObject, BOOLEAN IsServer,
 	ch->guest = guest;
 	config_defaults(&ch->config);
 	pthread_mutex_init(&ch->lock, NULL);
-	pthread_cond_init(&ch->changed, NULL);
+	channel_init_notices(ch);
 	life_init(&ch->life, IsServer);
 	nt_strand_init(&ch->strand);
 	nt_strand_init(&ch->post_strand);
@@ -63,10 +84,10 @@ VOID VmbChannelCleanup(VMBCHANNEL Channel)
 {
 	struct channel *ch = channel_of(Channel);
 
-	if (!ch || !nt_irql_at_most(PASSIVE_LEVEL, __func__, ch->config.name))
+	if (!ch || !nt_irql_at_most(PASSIVE_LEVEL, __func__, channel_name(ch)))
 		return;
 	if (!channel_clean_up(ch)) {
-		nt_misuse(__func__, ch->config.name, "the channel must be disabled first");
+		nt_misuse(__func__, channel_name(ch), "the channel must be disabled first");
 		return;
 	}
 	packets_free_all(ch);
@@ -278,6 +299,7 @@ NTSTATUS VmbServerChannelInitSetTargetInterfaceId(VMBCHANNEL Channel, GUID Inter
 	ch->config.type = InterfaceType;
 	ch->config.instance = InterfaceInstance;
 	ch->config.has_target = true;
+	config_label(&ch->config);
 	return config_end(ch);
 }
 
@@ -368,6 +390,7 @@ NTSTATUS VmbClientChannelInitSetTargetPnp(VMBCHANNEL Channel, LPCGUID InterfaceT
 		ch->config.instance = *InterfaceInstance;
 	ch->config.pnp_failure = PnpFailureCallback;
 	ch->config.has_target = true;
+	config_label(&ch->config);
 	return config_end(ch);
 }
 
@@ -394,6 +417,8 @@ NTSTATUS kmcl_channel_init_set_subchannel(VMBCHANNEL channel, uint16_t index)
 	if (!ch)
 		return STATUS_INVALID_PARAMETER_1;
 	ch->config.subchannel = index;
+	if (ch->config.has_target)
+		config_label(&ch->config);
 	return config_end(ch);
 }
 
@@ -496,7 +521,7 @@ VOID VmbChannelSetTransactionQuota(VMBCHANNEL Channel, UINT32 Quota)
 	if (!ch)
 		return;
 	if (Quota == 0) {
-		nt_misuse(__func__, ch->config.name, "the quota must be greater than 0");
+		nt_misuse(__func__, channel_name(ch), "the quota must be greater than 0");
 		return;
 	}
 	atomic_store(&ch->in.quota, Quota);

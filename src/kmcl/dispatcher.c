@@ -300,16 +300,15 @@ static struct dispatcher *dispatcher_create(void)
 static bool dispatcher_start(struct dispatcher *d, uint32_t number)
 {
 	char name[16];
+	int error;
 
-	int error = pthread_create(&d->thread, NULL, dispatcher_main, d);
-
+	snprintf(name, sizeof(name), "kmcl-dpc/%u", number % DISPATCHERS_MAX);
+	error = -partition_start_thread(&d->thread, name, dispatcher_main, d);
 	if (error) {
 		nt_log_limited(&dispatchers_log, NT_LOG_OPERATOR, NT_LOG_ERROR, "dispatcher",
 		               "no thread for dispatcher %u: %s", number, strerror(error));
 		return false;
 	}
-	snprintf(name, sizeof(name), "kmcl-dpc/%u", number % DISPATCHERS_MAX);
-	pthread_setname_np(d->thread, name);
 	return true;
 }
 

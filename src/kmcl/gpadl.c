@@ -102,7 +102,7 @@ NTSTATUS VmbChannelCreateGpadlFromMdl(VMBCHANNEL Channel, UINT32 Flags, PMDL Mdl
 		return STATUS_INVALID_PARAMETER_3;
 	if (!GpadlHandle)
 		return STATUS_INVALID_PARAMETER_6;
-	if (!nt_irql_at_most(PASSIVE_LEVEL, __func__, ch->config.name) || !channel_is_open(ch))
+	if (!nt_irql_at_most(PASSIVE_LEVEL, __func__, channel_name(ch)) || !channel_is_open(ch))
 		return STATUS_INVALID_DEVICE_STATE;
 	status = gpadl_ranges_build(ch, Mdl, StartOffsetWithinMdl, DataLengthWithinMdl, &r);
 	if (!NT_SUCCESS(status))
@@ -128,7 +128,7 @@ NTSTATUS VmbChannelCreateGpadlFromBuffer(VMBCHANNEL Channel, UINT32 Flags, PVOID
 		return STATUS_INVALID_PARAMETER_4;
 	if (!GpadlHandle)
 		return STATUS_INVALID_PARAMETER_5;
-	if (!nt_irql_at_most(PASSIVE_LEVEL, __func__, ch->config.name))
+	if (!nt_irql_at_most(PASSIVE_LEVEL, __func__, channel_name(ch)))
 		return STATUS_INVALID_DEVICE_STATE;
 	mdl = IoAllocateMdl(Buffer, ByteCount, FALSE, FALSE, NULL);
 	if (!mdl)
@@ -143,41 +143,48 @@ VOID VmbChannelDeleteGpadl(VMBCHANNEL Channel, UINT32 GpadlHandle)
 {
 	struct channel *ch = channel_of(Channel);
 
-	if (!ch || ch->server || !nt_irql_at_most(PASSIVE_LEVEL, __func__, ch->config.name))
+	if (!ch || ch->server || !nt_irql_at_most(PASSIVE_LEVEL, __func__, channel_name(ch)))
 		return;
 	guest_gpadl_teardown(ch, GpadlHandle, true);
 }
 
 /* ---- the host's side ---- */
 
-static void gpadl_free_mdls(PMDL mdl)
+static size_t gpadl_mdl_size(uint32_t offset, uint32_t length)
+{
+	return sizeof(MDL) + wire_pages_spanned(offset, length) * sizeof(PFN_NUMBER);
+}
+
+static void gpadl_free_mdls(struct host *host, PMDL mdl)
 {
 	while (mdl) {
 		PMDL next = mdl->Next;
 
 		if (mdl->MdlFlags & MDL_MAPPED_TO_SYSTEM_VA)
 			MmUnmapLockedPages(mdl->MappedSystemVa, mdl);
-		free(mdl);
+		account_free(host_account(host), ACCOUNT_GPADLS, mdl,
+		             gpadl_mdl_size(mdl->ByteOffset, mdl->ByteCount));
 		mdl = next;
 	}
 }
 
 static NTSTATUS gpadl_build_mdls(const struct host_gpadl *gpadl, PMDL *first)
 {
+	struct host *host = gpadl->channel->host;
 	PMDL *last = first;
 
 	*first = NULL;
 	for (uint32_t i = 0; i < gpadl->count; i++) {
 		const struct bus_gpa_range *range = &gpadl->ranges[i];
-		uint64_t pages = wire_pages_spanned(range->byte_offset, range->byte_count);
-		PMDL mdl = calloc(1, sizeof(MDL) + pages * sizeof(PFN_NUMBER));
+		size_t size = gpadl_mdl_size(range->byte_offset, range->byte_count);
+		PMDL mdl = account_allocate(host_account(host), ACCOUNT_GPADLS, size);
 		NTSTATUS status = mdl ? extdata_fill_mdl(mdl, gpadl->pin, range->byte_offset,
 		                                         range->byte_count, range->pfns)
 		                      : STATUS_INSUFFICIENT_RESOURCES;
 
 		if (!NT_SUCCESS(status)) {
-			free(mdl);
-			gpadl_free_mdls(*first);
+			account_free(host_account(host), ACCOUNT_GPADLS, mdl, size);
+			gpadl_free_mdls(host, *first);
 			*first = NULL;
 			return status;
 		}
@@ -224,7 +231,7 @@ NTSTATUS VmbChannelMapGpadl(VMBCHANNEL Channel, UINT32 Flags, UINT32 GpadlHandle
 		return STATUS_INVALID_PARAMETER_2;
 	if (!Mdl)
 		return STATUS_INVALID_PARAMETER_4;
-	if (!nt_irql_at_most(PASSIVE_LEVEL, __func__, ch->config.name))
+	if (!nt_irql_at_most(PASSIVE_LEVEL, __func__, channel_name(ch)))
 		return STATUS_INVALID_DEVICE_STATE;
 	*Mdl = NULL;
 	host_enter(ch->host);
@@ -248,12 +255,12 @@ VOID VmbChannelUnmapGpadl(VMBCHANNEL Channel, UINT32 GpadlHandle)
 	struct channel *ch = channel_of(Channel);
 	struct host_gpadl *gpadl;
 
-	if (!ch || !ch->server || !nt_irql_at_most(PASSIVE_LEVEL, __func__, ch->config.name))
+	if (!ch || !ch->server || !nt_irql_at_most(PASSIVE_LEVEL, __func__, channel_name(ch)))
 		return;
 	host_enter(ch->host);
 	gpadl = host_find_gpadl(ch, GpadlHandle);
 	if (gpadl && gpadl->mdl) {
-		gpadl_free_mdls(gpadl->mdl);
+		gpadl_free_mdls(ch->host, gpadl->mdl);
 		gpadl->mdl = NULL;
 		partition_unpin(gpadl->pin);
 		gpadl->pin = NULL;
@@ -264,5 +271,5 @@ VOID VmbChannelUnmapGpadl(VMBCHANNEL Channel, UINT32 GpadlHandle)
 		return;
 	}
 	host_leave(ch->host);
-	nt_misuse(__func__, ch->config.name, "the GPADL is not mapped");
+	nt_misuse(__func__, channel_name(ch), "the GPADL is not mapped");
 }

@@ -10,6 +10,7 @@
 #include "kmcl/channel.h"
 #include "kmcl/interrupts.h"
 #include "kmcl/messages.h"
+#include "kmcl/monitor.h"
 
 #include <errno.h>
 #include <kmcl/options.h>
@@ -78,6 +79,7 @@ struct guest {
 	pthread_cond_t changed;
 	struct partition *partition;
 	struct client *client;
+	struct account account;
 	struct messages messages;
 	bool hang_up_due; /* the machine is in the middle of something */
 	bool hung_up;     /* and the partition has not said so yet: nothing is said to that host */
@@ -117,6 +119,11 @@ static struct monitor_page *guest_monitor(struct guest *guest)
 struct nt_log_account *guest_log_account(struct guest *guest)
 {
 	return &guest->log;
+}
+
+struct account *guest_account(struct guest *guest)
+{
+	return &guest->account;
 }
 
 /* ---- entering and leaving ---- */
@@ -381,8 +388,8 @@ static void guest_post(struct guest *guest, const void *message, size_t size,
 	if (!error)
 		return;
 	nt_log_limited(&guest->log, NT_LOG_MESSAGES, NT_LOG_ERROR, "bus",
-	               "the host does not read, %zu KiB wait for it%s: it is given up",
-	               guest->messages.bytes / 1024,
+	               "the host does not read, %llu KiB wait for it%s: it is given up",
+	               (unsigned long long)guest->account.held[ACCOUNT_MESSAGES] / 1024,
 	               error == -ENOMEM ? " and there is no memory" : "");
 	guest->hang_up_due = true;
 	guest->hung_up = true;
@@ -803,7 +810,7 @@ static NTSTATUS guest_tear_down(struct channel *ch, uint32_t gpadl, bool patient
 		return STATUS_SUCCESS;
 	}
 	while (patient && !guest_wait_some(guest, &wait, GUEST_PATIENCE_MS))
-		nt_log_limited(&guest->log, NT_LOG_MESSAGES, NT_LOG_WARNING, ch->config.name,
+		nt_log_limited(&guest->log, NT_LOG_MESSAGES, NT_LOG_WARNING, channel_name(ch),
 		               "the host has GPADL %#x still mapped", gpadl);
 	return guest_wait_for(guest, &wait);
 }
@@ -835,7 +842,7 @@ static void guest_lose_rings(struct channel *ch)
 	struct guest_lost *lost = calloc(1, sizeof(*lost));
 
 	nt_log_limited(
-		&ch->guest->log, NT_LOG_MESSAGES, NT_LOG_ERROR, ch->config.name,
+		&ch->guest->log, NT_LOG_MESSAGES, NT_LOG_ERROR, channel_name(ch),
 		"the host does not let go of the rings: their memory is not used until it does");
 	ch->rings.shared = false;
 	if (!lost) {
@@ -886,7 +893,7 @@ static NTSTATUS guest_ask_rings(struct channel *ch, const struct bus_gpa_range *
 		status = guest_ask_gpadl(ch, range, 1, false, &ch->rings.gpadl);
 	else
 		nt_log_limited(
-			&ch->guest->log, NT_LOG_MESSAGES, NT_LOG_ERROR, ch->config.name,
+			&ch->guest->log, NT_LOG_MESSAGES, NT_LOG_ERROR, channel_name(ch),
 			"the host has the rings of %u openings still: none more is asked for",
 			GUEST_LOST_MAX);
 	ch->rings.shared = NT_SUCCESS(status);
@@ -1026,7 +1033,7 @@ void guest_detach(struct channel *ch)
 	ch->out.interrupt_bits = NULL;
 	ch->out.monitor_pending = NULL;
 	spin_unlock(&ch->out.lock);
-	outgoing_wait_signalled(ch);
+	outgoing_wait_left(ch);
 	if (link)
 		partition_disconnect(link);
 	if (ch->port)
@@ -1075,7 +1082,7 @@ static struct guest *guest_create(void)
 	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
 	pthread_cond_init(&guest->changed, &monotonic);
 	pthread_condattr_destroy(&monotonic);
-	messages_init(&guest->messages);
+	messages_init(&guest->messages, &guest->account);
 	guest->pages = nt_pages_allocate(GUEST_PAGES);
 	guest->client = client_create(&guest_ops, guest);
 	if (guest->pages && guest->client)
@@ -1281,7 +1288,7 @@ NTSTATUS kmcl_client_channel_set_target_vp(VMBCHANNEL channel, uint32_t vp)
 
 	if (!ch || ch->server)
 		return STATUS_INVALID_PARAMETER_1;
-	if (!nt_irql_at_most(PASSIVE_LEVEL, __func__, ch->config.name))
+	if (!nt_irql_at_most(PASSIVE_LEVEL, __func__, channel_name(ch)))
 		return STATUS_INVALID_DEVICE_STATE;
 	pthread_mutex_lock(&ch->lock);
 	ch->config.target_vp = vp;
@@ -1361,6 +1368,7 @@ NTSTATUS kmcl_guest_info(PDEVICE_OBJECT bus, struct kmcl_bus_info *info)
 	info->version = guest->version;
 	info->features = guest->version ? guest->features : 0;
 	info->other_process = partition_other_process(guest->partition);
+	info_of_account(&guest->account, false, info);
 	for (struct guest_offer *offer = guest->offers; offer; offer = offer->next)
 		info->channels += !offer->gone && !offer->rescinded;
 	guest_leave(guest);

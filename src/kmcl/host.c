@@ -9,6 +9,7 @@
 #include "kmcl/channel.h"
 #include "kmcl/interrupts.h"
 #include "kmcl/messages.h"
+#include "kmcl/monitor.h"
 
 #include <kmcl/options.h>
 #include <stdlib.h>
@@ -34,11 +35,9 @@ struct host_due {
 /* GPADLs that the guest called read-only and has not described yet. */
 #define HOST_READ_ONLY_MAX 64u
 
-_Atomic(size_t) host_items_max = (size_t)256 << 20;
-
 struct host {
-	_Atomic(size_t) held; /* in incoming packets */
-	void *object;         /* behind its handles */
+	void *object; /* behind its handles */
+	struct account account;
 	pthread_mutex_t lock;
 	struct partition *partition;
 	struct server *server;
@@ -59,6 +58,7 @@ struct host {
 	struct monitor_page *monitor_page;
 	struct interrupts *interrupts; /* guests before 2.4: all signals */
 	struct monitor *monitor;
+	bool said_unguarded;
 };
 
 /* ---- answers ---- */
@@ -77,7 +77,7 @@ static void gpadl_forget(struct host_gpadl *gpadl)
 		p = &(*p)->next;
 	*p = gpadl->next;
 	atomic_fetch_sub(&gpadl->channel->gpadl_count, 1);
-	free(gpadl);
+	account_free(&gpadl->channel->host->account, ACCOUNT_GPADLS, gpadl, sizeof(*gpadl));
 }
 
 static void host_answer_gpadl(struct host *host, struct host_gpadl *gpadl)
@@ -125,19 +125,9 @@ static bool host_answer_one(struct host *host)
 	return true;
 }
 
-bool host_may_hold(struct host *host, size_t bytes)
+struct account *host_account(struct host *host)
 {
-	return atomic_load_explicit(&host->held, memory_order_relaxed) + bytes <= host_items_max;
-}
-
-void host_hold(struct host *host, size_t bytes)
-{
-	atomic_fetch_add_explicit(&host->held, bytes, memory_order_relaxed);
-}
-
-void host_let_go(struct host *host, size_t bytes)
-{
-	atomic_fetch_sub_explicit(&host->held, bytes, memory_order_relaxed);
+	return &host->account;
 }
 
 void host_enter(struct host *host)
@@ -162,6 +152,20 @@ static void *host_allocate(void *context, size_t size)
 static void host_release(void *context, void *memory, size_t size)
 {
 	free(memory);
+}
+
+static void *host_allocate_gpadl(void *context, size_t size)
+{
+	struct host *host = context;
+
+	return account_allocate(&host->account, ACCOUNT_GPADLS, size);
+}
+
+static void host_release_gpadl(void *context, void *memory, size_t size)
+{
+	struct host *host = context;
+
+	account_free(&host->account, ACCOUNT_GPADLS, memory, size);
 }
 
 static void host_send(void *context, const void *message, size_t size, uint32_t vp, uint8_t sint)
@@ -196,6 +200,19 @@ static void host_raised_monitor(void *context, uint32_t monitor_id)
 	pthread_mutex_unlock(&host->channels_lock);
 }
 
+/* Of a kind of partition that never has guards the documents say so. */
+static void host_unguarded(void *context, const char *why)
+{
+	struct host *host = context;
+
+	if (!why || host->said_unguarded)
+		return;
+	host->said_unguarded = true;
+	nt_log_limited(&host->log, NT_LOG_OPERATOR, NT_LOG_WARNING, "bus",
+	               "monitored channels cost looks at their page also while nothing moves: %s",
+	               why);
+}
+
 /* A page that the guest shares, by its address, which may be 0 for none. */
 static bool host_shared_page(struct host *host, uint64_t gpa, void **page)
 {
@@ -216,6 +233,7 @@ static bool host_lacks_thread(struct host *host, const char *what)
 
 static bool host_take_over_pages(struct host *host, const struct server_contact *contact)
 {
+	static const struct monitor_calls calls = { host_raised_monitor, host_unguarded };
 	void *interrupt = NULL, *monitor = NULL;
 
 	if (!host_shared_page(host, contact->interrupt_page, &interrupt) ||
@@ -234,7 +252,7 @@ static bool host_take_over_pages(struct host *host, const struct server_contact 
 			return host_lacks_thread(host, "interrupts");
 	}
 	if (monitor)
-		host->monitor = monitor_open(host->monitor_page, host_raised_monitor, host);
+		host->monitor = monitor_open(host->monitor_page, host->pin, &calls, host);
 	return !monitor || host->monitor || host_lacks_thread(host, "monitor page");
 }
 
@@ -320,7 +338,7 @@ static void host_set_link(struct channel *ch, struct partition_link *link)
 	old = ch->out.link;
 	ch->out.link = link;
 	spin_unlock(&ch->out.lock);
-	outgoing_wait_signalled(ch);
+	outgoing_wait_left(ch);
 	if (old)
 		partition_disconnect(old);
 }
@@ -368,7 +386,7 @@ static void host_gpadl(void *context, void *owner, uint32_t id, const struct bus
 {
 	struct host *host = context;
 	struct channel *ch = owner;
-	struct host_gpadl *gpadl = calloc(1, sizeof(*gpadl));
+	struct host_gpadl *gpadl = account_allocate(&host->account, ACCOUNT_GPADLS, sizeof(*gpadl));
 
 	if (!gpadl) {
 		host->due.refuse_on = ch;
@@ -432,6 +450,7 @@ static void host_fault(void *context, const struct bus_fault *fault)
 
 static const struct server_ops host_ops = {
 	.memory = { host_allocate, host_release },
+	.gpadl_memory = { host_allocate_gpadl, host_release_gpadl },
 	.send = host_send,
 	.contact = host_contact,
 	.disconnected = host_disconnected,
@@ -563,7 +582,7 @@ NTSTATUS kmcl_host_open_ex(const char *partition, const struct kmcl_host_options
 		return STATUS_INSUFFICIENT_RESOURCES;
 	pthread_mutex_init(&host->lock, NULL);
 	pthread_mutex_init(&host->channels_lock, NULL);
-	messages_init(&host->messages);
+	messages_init(&host->messages, &host->account);
 	host->server = server_create(&host_ops, host, &server_limits_default, own.version_max);
 	status = STATUS_INSUFFICIENT_RESOURCES;
 	if (host->server)
@@ -781,7 +800,7 @@ static NTSTATUS host_attach_rings(struct channel *ch)
 	status = host_ring_pages(ch, &pfns, &pages);
 	host_leave(ch->host);
 	if (!NT_SUCCESS(status)) {
-		nt_log_limited(&ch->host->log, NT_LOG_RINGS, NT_LOG_ERROR, ch->config.name,
+		nt_log_limited(&ch->host->log, NT_LOG_RINGS, NT_LOG_ERROR, channel_name(ch),
 		               "the rings that the guest names are not in its memory");
 		return status;
 	}
@@ -923,6 +942,7 @@ NTSTATUS kmcl_host_info(HANDLE vmbus, struct kmcl_bus_info *info)
 	info->visitors = visitors.came;
 	info->visitors_refused = visitors.refused;
 	info->visitors_stuck = visitors.stuck;
+	info_of_account(&host->account, true, info);
 	host_enter(host);
 	info->version = server_version(host->server);
 	info->features = info->version ? host->contact.feature_flags : 0;

@@ -79,6 +79,11 @@ static struct incoming_layout incoming_layout(const struct channel *ch)
 	return l;
 }
 
+static struct account *incoming_account(const struct channel *ch)
+{
+	return ch->server ? host_account(ch->host) : guest_account(ch->guest);
+}
+
 static struct incoming_packet *incoming_allocate(struct channel *ch)
 {
 	struct incoming_layout l = incoming_layout(ch);
@@ -96,8 +101,7 @@ static struct incoming_packet *incoming_allocate(struct channel *ch)
 	packet->header = p + l.header;
 	packet->mdls = p + l.mdls;
 	ch->in.items++;
-	if (ch->server)
-		host_hold(ch->host, packet->size);
+	account_add(incoming_account(ch), ACCOUNT_PACKETS, packet->size);
 	return packet;
 }
 
@@ -111,7 +115,7 @@ static bool incoming_has_item(struct channel *ch)
 		in->free_local =
 			atomic_exchange_explicit(&in->free_remote, NULL, memory_order_acquire);
 	return in->free_local || !ch->server || in->items < INCOMING_ITEMS_LEAST ||
-	       host_may_hold(ch->host, incoming_layout(ch).end);
+	       account_has_room(host_account(ch->host), ACCOUNT_PACKETS, incoming_layout(ch).end);
 }
 
 static struct incoming_packet *incoming_take(struct channel *ch)
@@ -152,10 +156,9 @@ static void incoming_free_list(struct incoming_packet *packet)
 	while (packet) {
 		struct incoming_packet *next = packet->next;
 
-		if (packet->channel->server)
-			host_let_go(packet->channel->host, packet->size);
 		packet->magic = 0;
-		free(packet);
+		account_free(incoming_account(packet->channel), ACCOUNT_PACKETS, packet,
+		             packet->size);
 		packet = next;
 	}
 }
@@ -195,10 +198,16 @@ void incoming_release(struct channel *ch)
 
 /* ---- one packet ---- */
 
-static void incoming_fault(struct channel *ch, const char *what, uint64_t expected, uint64_t actual)
+static void incoming_fault_setting(struct channel *ch, const char *what, uint64_t expected,
+                                   uint64_t actual, enum channel_setting setting)
 {
 	atomic_store(&ch->in.on, false);
-	channel_fault(ch, what, expected, actual);
+	channel_fault_setting(ch, what, expected, actual, setting);
+}
+
+static void incoming_fault(struct channel *ch, const char *what, uint64_t expected, uint64_t actual)
+{
+	incoming_fault_setting(ch, what, expected, actual, CHANNEL_SETTING_NONE);
 }
 
 /* A transaction counts until its answer is in the ring: an other end that does not read its answers
@@ -249,7 +258,7 @@ void incoming_sent(struct incoming_packet *packet)
 	struct channel *ch = packet->channel;
 
 	incoming_free(packet);
-	if (!ch->server) /* see outgoing_too_many_answers() */
+	if (!ch->server) /* see outgoing_check_answers() */
 		return;
 	incoming_unblock(ch,
 	                 atomic_fetch_sub(&ch->in.owed, INCOMING_UNSENT_ONE) - INCOMING_UNSENT_ONE);
@@ -266,8 +275,9 @@ static uint32_t incoming_cut(struct channel *ch, const char *whose, uint32_t siz
 		return size;
 	if (size > limit + padding && !atomic_exchange(&ch->in.cut, true))
 		nt_log_limited(
-			bus_log_account(ch), NT_LOG_PACKETS, NT_LOG_WARNING, ch->config.name,
-			"%s completion is cut: expected at most %u bytes, got %u; not said again",
+			bus_log_account(ch), NT_LOG_PACKETS, NT_LOG_WARNING, channel_name(ch),
+			"%s completion is cut: expected at most %u bytes, as "
+			"VmbChannelInitSetMaximumPacketSize has it here, got %u; not said again",
 			whose, limit, size);
 	return limit;
 }
@@ -304,7 +314,8 @@ static bool incoming_pipe_header(struct channel *ch, const struct ring_packet *r
 
 	ring_read_copy(&ch->in.ring, ring, *offset, &pipe, head);
 	if (!wire_pipe_check(&pipe, *size, size, &fault)) {
-		incoming_fault(ch, fault.what, fault.expected, fault.actual);
+		incoming_fault_setting(ch, fault.what, fault.expected, fault.actual,
+		                       CHANNEL_SETTING_PIPE);
 		return false;
 	}
 	*offset += sizeof(pipe);
@@ -318,15 +329,17 @@ static bool incoming_external_header(struct channel *ch, const struct ring_packe
 	struct wire_packet_fault fault;
 
 	if (size > extdata_header_max(&ch->config)) {
-		incoming_fault(ch, "external data header size", extdata_header_max(&ch->config),
-		               size);
+		incoming_fault_setting(ch, "external data header size",
+		                       extdata_header_max(&ch->config), size,
+		                       CHANNEL_SETTING_EXTERNAL);
 		return false;
 	}
 	ring_read_copy(&ch->in.ring, ring, sizeof(struct wire_packet), packet->header, size);
 	packet->header_size = size;
 	packet->flags = VMBUS_CHANNEL_PROCESS_PACKET_FLAG_EXTERNAL_DATA;
 	if (!extdata_check(&ch->config, packet->header, size, &packet->ranges, &fault)) {
-		incoming_fault(ch, fault.what, fault.expected, fault.actual);
+		incoming_fault_setting(ch, fault.what, fault.expected, fault.actual,
+		                       CHANNEL_SETTING_EXTERNAL);
 		return false;
 	}
 	return true;
@@ -341,14 +354,16 @@ static bool incoming_transfer_header(struct channel *ch, const struct ring_packe
 	struct wire_packet_fault fault;
 
 	if (size > limit) {
-		incoming_fault(ch, "transfer page header size", limit, size);
+		incoming_fault_setting(ch, "transfer page header size", limit, size,
+		                       CHANNEL_SETTING_EXTERNAL);
 		return false;
 	}
 	ring_read_copy(&ch->in.ring, ring, sizeof(struct wire_packet), packet->header, size);
 	packet->header_size = size;
 	if (!wire_transfer_check(&packet->transfer, packet->header, size, ch->config.chain_max,
 	                         UINT32_MAX, &fault)) {
-		incoming_fault(ch, fault.what, fault.expected, fault.actual);
+		incoming_fault_setting(ch, fault.what, fault.expected, fault.actual,
+		                       CHANNEL_SETTING_EXTERNAL);
 		return false;
 	}
 	return true;
@@ -382,7 +397,8 @@ static bool incoming_fill(struct channel *ch, const struct ring_packet *ring,
 	if (pipe && !incoming_pipe_header(ch, ring, &offset, &size))
 		return false;
 	if (size > limit) {
-		incoming_fault(ch, "packet size", ch->config.packet_max, size);
+		incoming_fault_setting(ch, "packet size", ch->config.packet_max, size,
+		                       CHANNEL_SETTING_PACKET);
 		return false;
 	}
 	if (size > ch->config.packet_max)
@@ -416,7 +432,7 @@ static bool incoming_data(struct channel *ch, const struct ring_packet *ring)
 		return false;
 	packet = incoming_take(ch);
 	if (!packet) {
-		nt_log_limited(bus_log_account(ch), NT_LOG_PACKETS, NT_LOG_ERROR, ch->config.name,
+		nt_log_limited(bus_log_account(ch), NT_LOG_PACKETS, NT_LOG_ERROR, channel_name(ch),
 		               "no memory for an incoming packet");
 		atomic_store(&in->on, false);
 		channel_stop(ch);
@@ -682,7 +698,7 @@ static bool incoming_retire(struct incoming_packet *packet, const char *function
 {
 	if (packet && atomic_exchange_explicit(&packet->delivered, false, memory_order_acq_rel))
 		return true;
-	nt_misuse(function, packet ? packet->channel->config.name : "(unknown)",
+	nt_misuse(function, packet ? channel_name(packet->channel) : "(unknown)",
 	          "a packet is completed exactly once");
 	return false;
 }
@@ -738,7 +754,7 @@ VOID VmbChannelPacketDeferToPassive(VMBPACKETCOMPLETION PacketCompletionContext)
 	struct incoming_packet *packet = incoming_of(PacketCompletionContext);
 
 	if (packet && delivering != packet->channel) {
-		nt_misuse(__func__, packet->channel->config.name, "inside ProcessPacket only");
+		nt_misuse(__func__, channel_name(packet->channel), "inside ProcessPacket only");
 		return;
 	}
 	if (!incoming_retire(packet, __func__))
@@ -757,12 +773,12 @@ VOID VmbChannelPacketFail(VMBPACKETCOMPLETION PacketCompletionContext)
 	if (!incoming_retire(packet, __func__))
 		return;
 	ch = packet->channel;
-	nt_log_limited(bus_log_account(ch), NT_LOG_PACKETS, NT_LOG_ERROR, ch->config.name,
+	nt_log_limited(bus_log_account(ch), NT_LOG_PACKETS, NT_LOG_ERROR, channel_name(ch),
 	               "the driver failed a packet; channel stopped");
 	atomic_store(&ch->in.on, false);
+	channel_stop(ch); /* while the packet, which is owed, keeps this opening from ending */
 	incoming_free(packet);
 	incoming_one_less(ch);
-	channel_stop(ch);
 }
 
 NTSTATUS VmbChannelPacketGetExternalData(VMBPACKETCOMPLETION PacketCompletionContext, UINT32 Flags,

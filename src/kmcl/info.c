@@ -100,6 +100,17 @@ void kmcl_channel_info(VMBCHANNEL channel, struct kmcl_channel_info *info)
 	info->outstanding_out = info_outstanding_out(ch);
 }
 
+void info_of_account(const struct account *account, bool host, struct kmcl_bus_info *info)
+{
+	info->held_packets = atomic_load(&account->held[ACCOUNT_PACKETS]);
+	info->held_gpadls = atomic_load(&account->held[ACCOUNT_GPADLS]);
+	info->held_messages = atomic_load(&account->held[ACCOUNT_MESSAGES]);
+	info->held = info->held_packets + info->held_gpadls + info->held_messages;
+	if (host)
+		info->held_max = account_max[ACCOUNT_PACKETS] + account_max[ACCOUNT_GPADLS] +
+		                 account_max[ACCOUNT_MESSAGES];
+}
+
 /* ---- the log ---- */
 
 static struct info_log {

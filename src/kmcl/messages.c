@@ -3,35 +3,26 @@
 #include "kmcl/messages.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
-_Atomic(size_t) messages_max = (size_t)16 << 20;
-
-void messages_init(struct messages *m)
+void messages_init(struct messages *m, struct account *account)
 {
 	m->first = NULL;
 	m->last = &m->first;
-	m->bytes = 0;
-}
-
-/* With what malloc adds. */
-static size_t message_cost(size_t size)
-{
-	return sizeof(struct message) + size + 16;
+	m->account = account;
 }
 
 static int messages_keep(struct messages *m, struct partition_address to, const void *payload,
                          size_t size)
 {
+	size_t whole = sizeof(struct message) + size;
 	struct message *message;
 
-	if (m->bytes + message_cost(size) > messages_max)
+	if (!account_has_room(m->account, ACCOUNT_MESSAGES, whole))
 		return -ENOBUFS;
-	message = malloc(sizeof(*message) + size);
+	message = account_allocate(m->account, ACCOUNT_MESSAGES, whole);
 	if (!message)
 		return -ENOMEM;
-	m->bytes += message_cost(size);
 	message->next = NULL;
 	message->to = to;
 	message->size = size;
@@ -53,11 +44,10 @@ static void messages_remove_first(struct messages *m)
 {
 	struct message *message = m->first;
 
-	m->bytes -= message_cost(message->size);
 	m->first = message->next;
 	if (!m->first)
 		m->last = &m->first;
-	free(message);
+	account_free(m->account, ACCOUNT_MESSAGES, message, sizeof(*message) + message->size);
 }
 
 void messages_flush(struct messages *m, struct partition *p)

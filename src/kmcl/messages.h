@@ -4,6 +4,7 @@
 
 /* Messages that the partition could not take yet, in order. The bus's lock guards them. */
 
+#include "kmcl/account.h"
 #include "partition/partition.h"
 
 /*
@@ -17,10 +18,6 @@ struct message_read_only {
 	uint32_t gpadl;
 };
 
-/* What is kept for an end that does not read, in bytes: 16 MiB, or less in tests. The largest burst
- * that makes sense, GPADLs of 2^20 pages, is some 11 MiB. */
-extern _Atomic(size_t) messages_max;
-
 struct message {
 	struct message *next;
 	struct partition_address to;
@@ -31,12 +28,13 @@ struct message {
 struct messages {
 	struct message *first;
 	struct message **last;
-	size_t bytes; /* that they take */
+	struct account *account;
 };
 
-void messages_init(struct messages *m);
-/* Posts it, or keeps it for messages_flush(). -ENOMEM; -ENOBUFS: messages_max. It is lost then, and
- * so the other end is as good as gone. */
+/* What is kept is charged to the account. */
+void messages_init(struct messages *m, struct account *account);
+/* Posts it, or keeps it for messages_flush(). -ENOMEM; -ENOBUFS: the account is full. It is lost
+ * then, and so the other end is as good as gone. */
 int messages_post(struct messages *m, struct partition *p, struct partition_address to,
                   const void *payload, size_t size);
 void messages_flush(struct messages *m, struct partition *p);

@@ -11,8 +11,6 @@
 #include <sched.h>
 #include <string.h>
 
-#define OUTGOING_ANSWERS_MAX (64u << 20)
-
 static void outgoing_flush(struct nt_deferred *deferred);
 static void packet_item_done(struct outgoing_item *item, NTSTATUS status);
 
@@ -25,8 +23,30 @@ void outgoing_init(struct channel *ch)
 }
 
 /*
+ * What has to be done without the lock, but while the opening that it is about lasts: `leaving`
+ * counts those who are at it, and closing waits for them. They call nobody who could wait for the
+ * close.
+ */
+static void outgoing_leave_locked(struct outgoing *out)
+{
+	atomic_fetch_add_explicit(&out->leaving, 1, memory_order_relaxed);
+}
+
+/* Afterwards the channel may be gone, if nothing else keeps it. */
+static void outgoing_left(struct outgoing *out)
+{
+	atomic_fetch_sub_explicit(&out->leaving, 1, memory_order_release);
+}
+
+void outgoing_wait_left(struct channel *ch)
+{
+	while (atomic_load_explicit(&ch->out.leaving, memory_order_acquire))
+		sched_yield();
+}
+
+/*
  * A signal is a system call, and the other end may have answered before it returns: it is sent
- * without the lock, to where the lock's holder saw that it goes. `signalling` keeps that in being.
+ * without the lock, to where the lock's holder saw that it goes.
  */
 struct signal_target {
 	struct partition_link *link;
@@ -37,11 +57,10 @@ struct signal_target {
 
 static struct signal_target outgoing_signal_begin_locked(struct outgoing *out)
 {
-	atomic_fetch_add_explicit(&out->signalling, 1, memory_order_relaxed);
+	outgoing_leave_locked(out);
 	return (struct signal_target){ out->link, out->interrupt_bits, out->monitor_pending, true };
 }
 
-/* Afterwards the channel may be gone, if nothing else keeps it. */
 static void outgoing_signal_end(struct channel *ch, const struct signal_target *target)
 {
 	uint32_t id;
@@ -56,7 +75,7 @@ static void outgoing_signal_end(struct channel *ch, const struct signal_target *
 		atomic_fetch_or(target->monitor_pending, 1u << ch->bus_offer.monitor_id % 32);
 	else if (target->link)
 		partition_signal(target->link);
-	atomic_fetch_sub_explicit(&ch->out.signalling, 1, memory_order_release);
+	outgoing_left(&ch->out);
 }
 
 void outgoing_signal(struct channel *ch)
@@ -67,12 +86,6 @@ void outgoing_signal(struct channel *ch)
 	target = outgoing_signal_begin_locked(&ch->out);
 	spin_unlock(&ch->out.lock);
 	outgoing_signal_end(ch, &target);
-}
-
-void outgoing_wait_signalled(struct channel *ch)
-{
-	while (atomic_load_explicit(&ch->out.signalling, memory_order_acquire))
-		sched_yield();
 }
 
 static void outgoing_publish_locked(struct channel *ch, struct signal_target *target)
@@ -125,11 +138,25 @@ static bool outgoing_is_packet(const struct outgoing_item *item)
 }
 
 /* What a queued completion keeps: the incoming packet that it answers. */
-static uint64_t outgoing_answer_size(struct outgoing_item *item)
+static uint32_t outgoing_answer_size(struct outgoing_item *item)
 {
 	return outgoing_is_packet(item)
 	               ? 0
 	               : CONTAINING_RECORD(item, struct incoming_packet, item)->size;
+}
+
+static void outgoing_charge(struct channel *ch, struct outgoing_item *item)
+{
+	uint32_t size = outgoing_answer_size(item);
+
+	if (size && !ch->server)
+		account_add(guest_account(ch->guest), ACCOUNT_ANSWERS, size);
+}
+
+static void outgoing_refund(struct channel *ch, uint32_t size)
+{
+	if (size && !ch->server)
+		account_subtract(guest_account(ch->guest), ACCOUNT_ANSWERS, size);
 }
 
 /*
@@ -137,14 +164,22 @@ static uint64_t outgoing_answer_size(struct outgoing_item *item)
  * other's reading): so a host that sends requests and reads no answers makes it queue them. There
  * is an end to that.
  */
-static bool outgoing_too_many_answers(const struct channel *ch, uint64_t before, uint64_t answers)
+static void outgoing_check_answers(struct channel *ch)
 {
-	return !ch->server && before <= OUTGOING_ANSWERS_MAX && answers > OUTGOING_ANSWERS_MAX;
+	uint64_t answers;
+
+	if (ch->server || atomic_load(&ch->in.failed))
+		return;
+	answers = atomic_load(&guest_account(ch->guest)->held[ACCOUNT_ANSWERS]);
+	if (answers <= account_max[ACCOUNT_ANSWERS])
+		return;
+	atomic_store(&ch->in.on, false);
+	channel_fault(ch, "unread answers (bytes)", account_max[ACCOUNT_ANSWERS], answers);
 }
 
 static void outgoing_append_locked(struct channel *ch, struct outgoing_item *item)
 {
-	ch->out.answers += outgoing_answer_size(item);
+	outgoing_charge(ch, item);
 	item->next = NULL;
 	*ch->out.tail = item;
 	ch->out.tail = &item->next;
@@ -211,11 +246,17 @@ static enum ring_status outgoing_write_locked(struct channel *ch, struct outgoin
 	return status;
 }
 
-static void outgoing_fault(struct channel *ch)
+/* The ring is malformed: outgoing_fault() follows, without the lock. */
+static struct ring_fault outgoing_fault_locked(struct outgoing *out)
 {
-	const struct ring_fault *fault = &ch->out.ring.fault;
+	outgoing_leave_locked(out);
+	return out->ring.fault;
+}
 
+static void outgoing_fault(struct channel *ch, const struct ring_fault *fault)
+{
 	channel_fault(ch, fault->what, fault->expected, fault->actual);
+	outgoing_left(&ch->out);
 }
 
 /* ---- sending ---- */
@@ -241,6 +282,7 @@ NTSTATUS outgoing_send(struct channel *ch, struct packet *packet, bool now_only)
 	enum ring_status ring = RING_FULL;
 	bool waits = packet->waits, done = false, open;
 	struct signal_target target = { 0 };
+	struct ring_fault fault = { 0 };
 
 	packet->item.done = packet_item_done;
 	spin_lock(&out->lock);
@@ -264,6 +306,8 @@ NTSTATUS outgoing_send(struct channel *ch, struct packet *packet, bool now_only)
 	} else {
 		packet_unreserve_flight_locked(packet);
 	}
+	if (ring == RING_MALFORMED)
+		fault = outgoing_fault_locked(out);
 	spin_unlock(&out->lock);
 	outgoing_signal_end(ch, &target);
 
@@ -273,7 +317,7 @@ NTSTATUS outgoing_send(struct channel *ch, struct packet *packet, bool now_only)
 		return STATUS_SUCCESS;
 	}
 	if (ring == RING_MALFORMED)
-		outgoing_fault(ch);
+		outgoing_fault(ch, &fault);
 	if (ring == RING_TOO_BIG)
 		return STATUS_INVALID_BUFFER_SIZE;
 	if (now_only)
@@ -295,8 +339,8 @@ void outgoing_answer(struct incoming_packet *packet, const void *buffer, uint32_
 	struct outgoing_item *item = &packet->item;
 	enum ring_status ring = RING_FULL;
 	struct signal_target target = { 0 };
+	struct ring_fault fault = { 0 };
 	bool queued = false;
-	uint64_t before = 0, answers = 0;
 
 	item->done = outgoing_answer_done;
 	item->wire = (struct wire_packet){
@@ -315,23 +359,23 @@ void outgoing_answer(struct incoming_packet *packet, const void *buffer, uint32_
 		if (size)
 			memmove(packet->payload, buffer, size);
 		item->spans[0].base = packet->payload;
-		before = out->answers;
 		if (ch->server)
 			incoming_unsent_locked(packet);
 		outgoing_append_locked(ch, item);
 		queued = true;
-		answers = out->answers;
+	} else if (ring == RING_MALFORMED) {
+		fault = outgoing_fault_locked(out);
 	}
 	spin_unlock(&out->lock);
 	outgoing_signal_end(ch, &target);
 	if (ring == RING_MALFORMED)
-		outgoing_fault(ch);
-	if (outgoing_too_many_answers(ch, before, answers))
-		channel_fault(ch, "unread answers (bytes)", OUTGOING_ANSWERS_MAX, answers);
-	if (queued)
-		outgoing_drain(ch);
-	else
+		outgoing_fault(ch, &fault);
+	if (!queued) {
 		incoming_free(packet);
+		return;
+	}
+	outgoing_check_answers(ch);
+	outgoing_drain(ch);
 }
 
 struct outgoing_list {
@@ -360,12 +404,14 @@ uint32_t outgoing_drain(struct channel *ch)
 {
 	struct outgoing *out = &ch->out;
 	struct outgoing_list done = { .last = &done.first }, refused = { .last = &refused.first };
+	struct outgoing_list answers = { .last = &answers.first };
 	struct outgoing_item *item, *next;
 	struct signal_target target = { 0 };
+	struct ring_fault fault = { 0 };
 	enum ring_status ring = RING_OK;
 	uint32_t count = 0;
 	bool signal = false, ends;
-	uint64_t answer;
+	uint32_t answer;
 
 	spin_lock(&out->lock);
 	while (outgoing_may_write_locked(out) && out->head) {
@@ -382,9 +428,11 @@ uint32_t outgoing_drain(struct channel *ch)
 		if (ring == RING_MALFORMED)
 			break;
 		outgoing_pop_locked(ch, next);
-		out->answers -= answer;
+		outgoing_refund(ch, answer);
 		count++;
-		if (ring == RING_TOO_BIG)
+		if (answer)
+			outgoing_list_add(&answers, item);
+		else if (ring == RING_TOO_BIG)
 			outgoing_list_add(&refused, item);
 		else if (ends)
 			outgoing_list_add(&done, item);
@@ -395,11 +443,19 @@ uint32_t outgoing_drain(struct channel *ch)
 		outgoing_commit_locked(ch, &target);
 	if (signal && !target.wanted)
 		target = outgoing_signal_begin_locked(out);
+	if (answers.first)
+		outgoing_leave_locked(out);
+	if (ring == RING_MALFORMED)
+		fault = outgoing_fault_locked(out);
 	spin_unlock(&out->lock);
 	outgoing_signal_end(ch, &target);
 
+	if (answers.first) {
+		outgoing_end_queued(answers.first, STATUS_SUCCESS);
+		outgoing_left(out);
+	}
 	if (ring == RING_MALFORMED)
-		outgoing_fault(ch);
+		outgoing_fault(ch, &fault);
 	outgoing_end_queued(done.first, STATUS_SUCCESS);
 	outgoing_end_queued(refused.first, STATUS_INVALID_BUFFER_SIZE);
 	return count;
@@ -487,9 +543,10 @@ struct outgoing_item *outgoing_take_queued(struct channel *ch)
 	list = out->head;
 	out->head = NULL;
 	out->tail = &out->head;
-	out->answers = 0;
 	atomic_store(&out->waiting, false);
 	spin_unlock(&out->lock);
+	for (struct outgoing_item *item = list; item; item = item->next)
+		outgoing_refund(ch, outgoing_answer_size(item));
 	return list;
 }
 

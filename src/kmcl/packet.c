@@ -421,7 +421,7 @@ VOID VmbPacketFree(VMBPACKET VmbPacket)
 		return;
 	ch = packet->channel;
 	if (atomic_load(&packet->state) != PACKET_IDLE) {
-		nt_misuse(__func__, ch->config.name, "the packet is free already, or being sent");
+		nt_misuse(__func__, channel_name(ch), "the packet is free already, or being sent");
 		return;
 	}
 	spin_lock(&ch->out.lock);
@@ -477,7 +477,7 @@ VOID VmbPacketSetCompletionRoutine(VMBPACKET PacketObject,
 	if (!packet)
 		return;
 	if (atomic_load(&packet->state) != PACKET_IDLE) {
-		nt_misuse(__func__, packet->channel->config.name, "the packet is being sent");
+		nt_misuse(__func__, channel_name(packet->channel), "the packet is being sent");
 		return;
 	}
 	packet->completion = CompletionRoutine;

@@ -3,6 +3,7 @@
 /* The door in plain C: kmcl/host.h, in terms of kmcl/kmcl.h. */
 
 #include "kmcl/channel.h"
+#include "wire/message.h"
 
 #include <errno.h>
 #include <kmcl/options.h>
@@ -50,6 +51,11 @@ int kmcl_errno(NTSTATUS status)
 		if (table[i].status == status)
 			return -table[i].error;
 	return -EIO;
+}
+
+bool kmcl_bus_version_known(uint32_t version)
+{
+	return wire_version_known(version);
 }
 
 /* ---- becoming one end ---- */

@@ -63,7 +63,7 @@ static NTSTATUS request_check(struct channel *ch, const void *buffer, uint32_t s
 	if (answer_size && *answer_size % 8 != 0)
 		return STATUS_INVALID_PARAMETER_7;
 	if (!nt_irql_at_most(now_only && !waits ? DISPATCH_LEVEL : PASSIVE_LEVEL,
-	                     "VmbChannelSendSynchronousRequest", ch->config.name))
+	                     "VmbChannelSendSynchronousRequest", channel_name(ch)))
 		return STATUS_INVALID_DEVICE_STATE;
 	return STATUS_SUCCESS;
 }

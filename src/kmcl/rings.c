@@ -73,7 +73,7 @@ static void ring_unmap(struct ring_map *map)
 
 static NTSTATUS rings_fault(struct channel *ch, const char *which, const struct ring_fault *fault)
 {
-	nt_log_limited(bus_log_account(ch), NT_LOG_RINGS, NT_LOG_ERROR, ch->config.name,
+	nt_log_limited(bus_log_account(ch), NT_LOG_RINGS, NT_LOG_ERROR, channel_name(ch),
 	               "malformed %s ring: %s, expected at most %#llx, got %#llx", which,
 	               fault->what, (unsigned long long)fault->expected,
 	               (unsigned long long)fault->actual);

@@ -277,7 +277,9 @@ NTSTATUS VmbChannelSaveBegin(VMBCHANNEL Channel)
 
 	if (!ch || !ch->server)
 		return STATUS_INVALID_PARAMETER_1;
-	if (!nt_irql_at_most(PASSIVE_LEVEL, __func__, ch->config.name))
+	if (!nt_irql_at_most(PASSIVE_LEVEL, __func__, channel_name(ch)))
+		return STATUS_INVALID_DEVICE_STATE;
+	if (!channel_may_hold(ch, __func__))
 		return STATUS_INVALID_DEVICE_STATE;
 	save = calloc(1, sizeof(*save));
 	if (!save)
@@ -318,6 +320,7 @@ NTSTATUS VmbChannelSaveContinue(VMBCHANNEL Channel, PVOID SaveBuffer, ULONG Save
                                 PULONG BytesFilled, PULONG BytesRequired)
 {
 	struct channel *ch = channel_of(Channel);
+	struct channel_held held;
 	NTSTATUS status;
 
 	if (!ch || !ch->server)
@@ -328,13 +331,13 @@ NTSTATUS VmbChannelSaveContinue(VMBCHANNEL Channel, PVOID SaveBuffer, ULONG Save
 		return !BytesFilled ? STATUS_INVALID_PARAMETER_4 : STATUS_INVALID_PARAMETER_5;
 	*BytesFilled = 0;
 	*BytesRequired = 0;
-	if (!nt_irql_at_most(PASSIVE_LEVEL, __func__, ch->config.name))
+	if (!nt_irql_at_most(PASSIVE_LEVEL, __func__, channel_name(ch)))
 		return STATUS_INVALID_DEVICE_STATE;
-	if (!channel_hold(ch, true))
+	if (!channel_may_hold(ch, __func__) || !channel_hold(ch, true, &held))
 		return STATUS_INVALID_DEVICE_STATE;
 	status =
 		save_continue(ch, ch->save, SaveBuffer, SaveBufferSize, BytesFilled, BytesRequired);
-	channel_unhold(ch);
+	channel_unhold(&held);
 	return status;
 }
 
@@ -343,7 +346,8 @@ VOID VmbChannelSaveEnd(VMBCHANNEL Channel)
 	struct channel *ch = channel_of(Channel);
 	struct save *save;
 
-	if (!ch || !nt_irql_at_most(PASSIVE_LEVEL, __func__, ch->config.name))
+	if (!ch || !nt_irql_at_most(PASSIVE_LEVEL, __func__, channel_name(ch)) ||
+	    !channel_may_hold(ch, __func__))
 		return;
 	save = channel_save_end(ch);
 	if (!save)
@@ -558,6 +562,7 @@ static NTSTATUS restore_apply(struct channel *ch, uint8_t *bytes, size_t size)
 NTSTATUS VmbChannelRestoreFromBuffer(VMBCHANNEL Channel, PVOID Buffer, ULONG BufferSize)
 {
 	struct channel *ch = channel_of(Channel);
+	struct channel_held held;
 	uint8_t *copy;
 	NTSTATUS status;
 	bool ended;
@@ -566,20 +571,22 @@ NTSTATUS VmbChannelRestoreFromBuffer(VMBCHANNEL Channel, PVOID Buffer, ULONG Buf
 		return STATUS_INVALID_PARAMETER_1;
 	if (!Buffer)
 		return STATUS_INVALID_PARAMETER_2;
-	if (!nt_irql_at_most(PASSIVE_LEVEL, __func__, ch->config.name))
+	if (!nt_irql_at_most(PASSIVE_LEVEL, __func__, channel_name(ch)))
+		return STATUS_INVALID_DEVICE_STATE;
+	if (!channel_may_hold(ch, __func__))
 		return STATUS_INVALID_DEVICE_STATE;
 	copy = malloc(BufferSize ? BufferSize : 1); /* aligned, and out of reach while it is used */
 	if (!copy)
 		return STATUS_INSUFFICIENT_RESOURCES;
 	memcpy(copy, Buffer, BufferSize);
-	if (!channel_hold(ch, false)) {
+	if (!channel_hold(ch, false, &held)) {
 		free(copy);
 		return STATUS_INVALID_DEVICE_STATE;
 	}
 	status = restore_check(ch, copy, BufferSize, &ended);
 	if (NT_SUCCESS(status))
 		status = restore_apply(ch, copy, BufferSize);
-	channel_unhold(ch);
+	channel_unhold(&held);
 	free(copy);
 	if (!NT_SUCCESS(status))
 		return status;
@@ -613,7 +620,7 @@ NTSTATUS VmbPacketRestore(VMBPACKET PacketObject, PVOID Buffer, ULONG BufferSize
 		return STATUS_INVALID_PARAMETER_1;
 	if (!Buffer)
 		return STATUS_INVALID_PARAMETER_2;
-	if (!nt_irql_at_most(PASSIVE_LEVEL, __func__, packet->channel->config.name))
+	if (!nt_irql_at_most(PASSIVE_LEVEL, __func__, channel_name(packet->channel)))
 		return STATUS_INVALID_DEVICE_STATE;
 	status = restore_check_library(packet->channel, Buffer, BufferSize);
 	if (!NT_SUCCESS(status))

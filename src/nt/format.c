@@ -12,6 +12,7 @@ struct sink {
 	char *narrow;
 	WCHAR *wide; /* one of them */
 	size_t size;
+	size_t room;   /* of that, for characters */
 	size_t used;   /* written */
 	size_t needed; /* to be written, if there were room */
 	bool full;
@@ -31,7 +32,7 @@ static void put_units(struct sink *s, const uint8_t *bytes, const WCHAR *units, 
 	size_t i;
 
 	s->needed += n;
-	if (s->full || s->used + n >= s->size) {
+	if (s->full || n > s->room - s->used) {
 		s->full = true;
 		return;
 	}
@@ -419,34 +420,51 @@ static void run(struct sink *s, struct text f, va_list *arguments)
 
 static size_t finish(struct sink *s, size_t *needed)
 {
-	if (s->size && s->wide)
+	if (s->used < s->size && s->wide)
 		s->wide[s->used] = 0;
-	else if (s->size)
+	else if (s->used < s->size)
 		s->narrow[s->used] = '\0';
 	if (needed)
 		*needed = s->needed;
 	return s->used;
 }
 
-size_t nt_format(char *to, size_t size, size_t *needed, const char *format, va_list arguments)
+static size_t format_into(struct sink *s, struct text format, size_t *needed, va_list arguments)
 {
-	struct sink s = { .narrow = to, .size = size };
 	va_list copy;
 
 	va_copy(copy, arguments);
-	run(&s, text_ending_in_nul(format, false, -1), &copy);
+	run(s, format, &copy);
 	va_end(copy);
-	return finish(&s, needed);
+	return finish(s, needed);
+}
+
+size_t nt_format(char *to, size_t size, size_t *needed, const char *format, va_list arguments)
+{
+	struct sink s = { .narrow = to, .size = size, .room = size ? size - 1 : 0 };
+
+	return format_into(&s, text_ending_in_nul(format, false, -1), needed, arguments);
+}
+
+size_t nt_format_cut(char *to, size_t size, size_t *needed, const char *format, va_list arguments)
+{
+	struct sink s = { .narrow = to, .size = size, .room = size };
+
+	return format_into(&s, text_ending_in_nul(format, false, -1), needed, arguments);
 }
 
 size_t nt_format_wide(WCHAR *to, size_t size, size_t *needed, const WCHAR *format,
                       va_list arguments)
 {
-	struct sink s = { .wide = to, .size = size };
-	va_list copy;
+	struct sink s = { .wide = to, .size = size, .room = size ? size - 1 : 0 };
 
-	va_copy(copy, arguments);
-	run(&s, text_ending_in_nul(format, true, -1), &copy);
-	va_end(copy);
-	return finish(&s, needed);
+	return format_into(&s, text_ending_in_nul(format, true, -1), needed, arguments);
+}
+
+size_t nt_format_wide_cut(WCHAR *to, size_t size, size_t *needed, const WCHAR *format,
+                          va_list arguments)
+{
+	struct sink s = { .wide = to, .size = size, .room = size };
+
+	return format_into(&s, text_ending_in_nul(format, true, -1), needed, arguments);
 }

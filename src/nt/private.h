@@ -182,6 +182,10 @@ size_t nt_utf16_put(WCHAR *to, uint32_t c);
 size_t nt_format(char *to, size_t size, size_t *needed, const char *format, va_list arguments);
 size_t nt_format_wide(WCHAR *to, size_t size, size_t *needed, const WCHAR *format,
                       va_list arguments);
+/* The same, but what fills all of it has no NUL. */
+size_t nt_format_cut(char *to, size_t size, size_t *needed, const char *format, va_list arguments);
+size_t nt_format_wide_cut(WCHAR *to, size_t size, size_t *needed, const WCHAR *format,
+                          va_list arguments);
 
 /* Logs one line and aborts. */
 void nt_die(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));

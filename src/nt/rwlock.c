@@ -2,8 +2,9 @@
 #include "private.h"
 
 /*
- * An EX_SPIN_LOCK: how many readers, whether there is a writer, whether one waits (which keeps new
- * readers out), and whether anybody sleeps on it. Who frees it clears the last two and wakes all.
+ * An EX_SPIN_LOCK or EX_PUSH_LOCK: how many readers, whether there is a writer, whether one waits
+ * (which keeps new readers out), and whether anybody sleeps on it. Who frees it clears the last two
+ * and wakes all.
  */
 #define WRITER   0x80000000u
 #define SLEEPERS 0x40000000u
@@ -50,9 +51,8 @@ static void sleep_on(uint32_t *word, uint32_t marks)
 		nt_futex_wait(word, now | marks, NT_CLOCK_MONOTONIC, NT_FOREVER);
 }
 
-static void acquire(PEX_SPIN_LOCK lock, bool (*try_it)(uint32_t *word), uint32_t marks)
+static void acquire(uint32_t *word, bool (*try_it)(uint32_t *word), uint32_t marks)
 {
-	uint32_t *word = word_of(lock);
 	unsigned i;
 
 	for (i = 0; i < nt_spin_limit; i++) {
@@ -64,9 +64,8 @@ static void acquire(PEX_SPIN_LOCK lock, bool (*try_it)(uint32_t *word), uint32_t
 		sleep_on(word, marks);
 }
 
-static void release(PEX_SPIN_LOCK lock, uint32_t part, const char *function)
+static void release(uint32_t *word, uint32_t part, const char *function)
 {
-	uint32_t *word = word_of(lock);
 	uint32_t now = __atomic_load_n(word, __ATOMIC_RELAXED), next;
 
 	do {
@@ -87,48 +86,48 @@ KIRQL ExAcquireSpinLockShared(PEX_SPIN_LOCK lock)
 {
 	KIRQL old = KeRaiseIrqlToDpcLevel();
 
-	acquire(lock, try_shared, SLEEPERS);
+	acquire(word_of(lock), try_shared, SLEEPERS);
 	return old;
 }
 
 void ExReleaseSpinLockShared(PEX_SPIN_LOCK lock, KIRQL old_irql)
 {
-	release(lock, 1, __func__);
+	release(word_of(lock), 1, __func__);
 	KeLowerIrql(old_irql);
 }
 
 void ExAcquireSpinLockSharedAtDpcLevel(PEX_SPIN_LOCK lock)
 {
-	acquire(lock, try_shared, SLEEPERS);
+	acquire(word_of(lock), try_shared, SLEEPERS);
 }
 
 void ExReleaseSpinLockSharedFromDpcLevel(PEX_SPIN_LOCK lock)
 {
-	release(lock, 1, __func__);
+	release(word_of(lock), 1, __func__);
 }
 
 KIRQL ExAcquireSpinLockExclusive(PEX_SPIN_LOCK lock)
 {
 	KIRQL old = KeRaiseIrqlToDpcLevel();
 
-	acquire(lock, try_exclusive, SLEEPERS | WANTED);
+	acquire(word_of(lock), try_exclusive, SLEEPERS | WANTED);
 	return old;
 }
 
 void ExReleaseSpinLockExclusive(PEX_SPIN_LOCK lock, KIRQL old_irql)
 {
-	release(lock, WRITER, __func__);
+	release(word_of(lock), WRITER, __func__);
 	KeLowerIrql(old_irql);
 }
 
 void ExAcquireSpinLockExclusiveAtDpcLevel(PEX_SPIN_LOCK lock)
 {
-	acquire(lock, try_exclusive, SLEEPERS | WANTED);
+	acquire(word_of(lock), try_exclusive, SLEEPERS | WANTED);
 }
 
 void ExReleaseSpinLockExclusiveFromDpcLevel(PEX_SPIN_LOCK lock)
 {
-	release(lock, WRITER, __func__);
+	release(word_of(lock), WRITER, __func__);
 }
 
 LOGICAL ExTryConvertSharedSpinLockExclusive(PEX_SPIN_LOCK lock)
@@ -141,4 +140,43 @@ LOGICAL ExTryConvertSharedSpinLockExclusive(PEX_SPIN_LOCK lock)
 		                                __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
 			return TRUE;
 	return FALSE;
+}
+
+/* ---- push locks: the same in the low half of a word, without the IRQL ---- */
+
+static uint32_t *low_half(PEX_PUSH_LOCK lock)
+{
+	return (uint32_t *)lock + (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? 0 : 1);
+}
+
+void ExAcquirePushLockExclusiveEx(PEX_PUSH_LOCK lock, ULONG flags)
+{
+	if (nt_irql_at_most(APC_LEVEL, __func__, NULL))
+		acquire(low_half(lock), try_exclusive, SLEEPERS | WANTED);
+}
+
+void ExAcquirePushLockSharedEx(PEX_PUSH_LOCK lock, ULONG flags)
+{
+	if (nt_irql_at_most(APC_LEVEL, __func__, NULL))
+		acquire(low_half(lock), try_shared, SLEEPERS);
+}
+
+BOOLEAN ExTryAcquirePushLockExclusiveEx(PEX_PUSH_LOCK lock, ULONG flags)
+{
+	return nt_irql_at_most(APC_LEVEL, __func__, NULL) && try_exclusive(low_half(lock));
+}
+
+BOOLEAN ExTryAcquirePushLockSharedEx(PEX_PUSH_LOCK lock, ULONG flags)
+{
+	return nt_irql_at_most(APC_LEVEL, __func__, NULL) && try_shared(low_half(lock));
+}
+
+void ExReleasePushLockExclusiveEx(PEX_PUSH_LOCK lock, ULONG flags)
+{
+	release(low_half(lock), WRITER, __func__);
+}
+
+void ExReleasePushLockSharedEx(PEX_PUSH_LOCK lock, ULONG flags)
+{
+	release(low_half(lock), 1, __func__);
 }

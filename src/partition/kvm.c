@@ -516,6 +516,7 @@ const struct partition_ops kvm_partition = {
 	.unpin = kvm_unpin,
 	.page = kvm_page,
 	.pin_memory = kvm_pin_memory,
+	.guard = partition_guard_page,
 	.gpn = kvm_gpn,
 	.other_process = kvm_other_process,
 };

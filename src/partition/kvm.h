@@ -84,7 +84,17 @@ struct kmcl_kvm {
 	struct kvm_line *lines;
 	uint32_t line_count;
 	unsigned int queued; /* messages that wait in lines */
+	uint32_t said;       /* a bit for each enum kvm_lack */
 	struct kmcl_kvm_statistics statistics;
+	_Atomic(uint64_t) events_out; /* of the statistics; without the lock */
+};
+
+/* What a monitor may have forgotten, as a guest's calls show it. */
+enum kvm_lack {
+	KVM_LACKS_START,
+	KVM_LACKS_HOST,
+	KVM_LACKS_MEMORY,
+	KVM_LACKS_ROUTE,
 };
 
 struct kvm_port {
@@ -141,6 +151,14 @@ struct kvm_host *kvm_host_of(const struct partition *p);
 void kvm_host_wake(struct kvm_host *host);
 void kvm_host_log(struct kvm_host *host, int level, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
+
+/* kvm_check.c: what a monitor has not done */
+
+/* Says so once, in the host's log or on standard error. Under the bus's lock. */
+void kvm_lacks(struct kmcl_kvm *kvm, enum kvm_lack what, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+/* A call of the guest's came without a session. Under the bus's lock. */
+void kvm_lacks_session(struct kmcl_kvm *kvm);
 
 /* kvm_bus.c: names, sessions, memory */
 

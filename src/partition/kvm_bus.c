@@ -4,6 +4,8 @@
 
 #include "partition/kvm.h"
 
+#include <kmcl/options.h>
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -166,10 +168,32 @@ static bool kvm_has(int vm, long capability)
 	return ioctl(vm, KVM_CHECK_EXTENSION, capability) > 0;
 }
 
-static bool options_good(const struct kmcl_kvm_options *options)
+/* What is left of KVM's interrupt numbers behind the IOAPIC's, if each processor has a route for
+ * each of its synthetic interrupts. */
+#define IOAPIC_PINS 24u
+#define ROUTES_MAX  4096u /* KVM_MAX_IRQ_ROUTES */
+#define LAST_GSI    (ROUTES_MAX - KMCL_KVM_PROCESSORS_MAX * KVM_SINTS)
+
+/* The caller's options, as far as he knows them, in `own`. */
+static int options_take(struct kmcl_kvm_options *own, const struct kmcl_kvm_options *theirs)
 {
-	return options && options->size == sizeof(*options) && options->vm >= 0 && options->name &&
-	       *options->name;
+	int error = theirs ? kmcl_options_take(own, sizeof(*own), theirs) : -EINVAL;
+
+	if (error)
+		return error;
+	if (own->vm < 0 || !own->name || !*own->name || own->first_gsi < IOAPIC_PINS ||
+	    own->first_gsi > LAST_GSI)
+		return -EINVAL;
+	return 0;
+}
+
+/* Resample irqfds need all of them in the kernel (Linux arch/x86/kvm/irq.c,
+ * kvm_arch_irqfd_allowed), which is where KVM_GET_IRQCHIP works. */
+static bool has_irqchip(int vm)
+{
+	struct kvm_irqchip chip = { .chip_id = KVM_IRQCHIP_IOAPIC };
+
+	return ioctl(vm, KVM_GET_IRQCHIP, &chip) == 0;
 }
 
 static int machine_join(struct kmcl_kvm *kvm)
@@ -186,27 +210,34 @@ static int machine_join(struct kmcl_kvm *kvm)
 	return error;
 }
 
-int kmcl_kvm_create(const struct kmcl_kvm_options *options, struct kmcl_kvm **result)
+int kmcl_kvm_create(const struct kmcl_kvm_options *theirs, struct kmcl_kvm **result)
 {
+	struct kmcl_kvm_options options;
 	struct kmcl_kvm *kvm;
-	int error = -ENOMEM;
+	int error;
 
-	*result = NULL;
-	if (!options_good(options))
+	if (!result)
 		return -EINVAL;
-	if (!kvm_has(options->vm, KVM_CAP_HYPERV_SYNIC2) ||
-	    !kvm_has(options->vm, KVM_CAP_HYPERV_EVENTFD) ||
-	    !kvm_has(options->vm, KVM_CAP_IRQFD_RESAMPLE))
+	*result = NULL;
+	error = options_take(&options, theirs);
+	if (error)
+		return error;
+	if (!kvm_has(options.vm, KVM_CAP_HYPERV_SYNIC2) ||
+	    !kvm_has(options.vm, KVM_CAP_HYPERV_EVENTFD) ||
+	    !kvm_has(options.vm, KVM_CAP_IRQFD_RESAMPLE))
 		return -ENOTSUP;
+	if (!has_irqchip(options.vm))
+		return -ENXIO;
+	error = -ENOMEM;
 	kvm = calloc(1, sizeof(*kvm));
 	if (!kvm)
 		return -ENOMEM;
-	kvm->options = *options;
+	kvm->options = options;
 	kvm->options.name = NULL; /* the bus has it */
 	for (uint32_t vp = 0; vp < KMCL_KVM_PROCESSORS_MAX; vp++)
 		kvm->processors[vp].fd = -1;
 	atomic_init(&kvm->refs, 1);
-	kvm->bus = kvm_bus_get(options->name);
+	kvm->bus = kvm_bus_get(options.name);
 	if (kvm->bus)
 		error = machine_join(kvm);
 	if (error) {
@@ -262,8 +293,10 @@ void kmcl_kvm_reset(struct kmcl_kvm *kvm)
 
 void kmcl_kvm_destroy(struct kmcl_kvm *kvm)
 {
-	struct kvm_bus *bus = kvm->bus;
+	struct kvm_bus *bus = kvm ? kvm->bus : NULL;
 
+	if (!bus)
+		return;
 	pthread_mutex_lock(&bus->lock);
 	machine_leave_locked(kvm);
 	bus->kvm = NULL;
@@ -275,21 +308,60 @@ void kmcl_kvm_get_statistics(struct kmcl_kvm *kvm, struct kmcl_kvm_statistics *s
 {
 	pthread_mutex_lock(&kvm->bus->lock);
 	*statistics = kvm->statistics;
+	statistics->events_out = atomic_load(&kvm->events_out);
 	pthread_mutex_unlock(&kvm->bus->lock);
 }
 
-int kmcl_kvm_add_processor(struct kmcl_kvm *kvm, uint32_t vp, int vcpu)
+#define HV_MSR_VP_INDEX 0x40000002u
+
+/* Which one it is to the hypervisor; messages and interrupts go by that. */
+static int processor_index(int vcpu, uint32_t *index)
+{
+	union {
+		struct kvm_msrs table;
+		uint8_t room[sizeof(struct kvm_msrs) + sizeof(struct kvm_msr_entry)];
+	} msrs = { .table.nmsrs = 1 };
+	int n;
+
+	msrs.table.entries[0].index = HV_MSR_VP_INDEX;
+	n = ioctl(vcpu, KVM_GET_MSRS, &msrs);
+	if (n != 1)
+		return n < 0 ? -errno : -EINVAL;
+	*index = (uint32_t)msrs.table.entries[0].data;
+	return 0;
+}
+
+static int add_processor_locked(struct kmcl_kvm *kvm, uint32_t vp, int vcpu)
 {
 	struct kvm_enable_cap synic = { .cap = KVM_CAP_HYPERV_SYNIC2 };
+	uint32_t index = 0;
+	int error;
 
-	if (vp >= KMCL_KVM_PROCESSORS_MAX || vcpu < 0)
-		return -EINVAL;
+	if (kvm->running)
+		return -EBUSY;
 	if (kvm->processors[vp].fd >= 0)
 		return -EEXIST;
 	if (ioctl(vcpu, KVM_ENABLE_CAP, &synic))
 		return -errno;
+	error = processor_index(vcpu, &index);
+	if (error)
+		return error;
+	if (index != vp)
+		return -EINVAL;
 	kvm->processors[vp].fd = vcpu;
 	return 0;
+}
+
+int kmcl_kvm_add_processor(struct kmcl_kvm *kvm, uint32_t vp, int vcpu)
+{
+	int error;
+
+	if (vp >= KMCL_KVM_PROCESSORS_MAX || vcpu < 0)
+		return -EINVAL;
+	pthread_mutex_lock(&kvm->bus->lock);
+	error = add_processor_locked(kvm, vp, vcpu);
+	pthread_mutex_unlock(&kvm->bus->lock);
+	return error;
 }
 
 /* ---- memory ---- */
@@ -312,26 +384,40 @@ static void machine_note_ram(struct kmcl_kvm *kvm)
 	kvm->ram = (struct partition_ram){ .fd = first->fd, .base = first->address, .size = size };
 }
 
-int kmcl_kvm_add_memory(struct kmcl_kvm *kvm, uint64_t gpa, uint64_t size, void *address, int fd,
-                        uint64_t offset)
+static int add_memory_locked(struct kmcl_kvm *kvm, const struct kvm_range *new)
 {
 	struct kvm_range *range = kvm->ranges;
 	unsigned int at = 0;
 
-	if ((gpa | size | (uintptr_t)address | offset) % PAGE || !size || size - 1 > ~gpa)
-		return -EINVAL;
-	while (at < kvm->range_count && range[at].gpa < gpa)
+	if (kvm->running)
+		return -EBUSY;
+	while (at < kvm->range_count && range[at].gpa < new->gpa)
 		at++;
-	if ((at && gpa - range[at - 1].gpa < range[at - 1].size) ||
-	    (at < kvm->range_count && range[at].gpa - gpa < size))
+	if ((at && new->gpa - range[at - 1].gpa < range[at - 1].size) ||
+	    (at < kvm->range_count && range[at].gpa - new->gpa < new->size))
 		return -EEXIST;
 	if (kvm->range_count == KVM_RANGES_MAX)
 		return -ENOMEM;
 	memmove(&range[at + 1], &range[at], (kvm->range_count - at) * sizeof(*range));
-	range[at] = (struct kvm_range){ gpa, size, address, fd, offset };
+	range[at] = *new;
 	kvm->range_count++;
 	machine_note_ram(kvm);
 	return 0;
+}
+
+int kmcl_kvm_add_memory(struct kmcl_kvm *kvm, uint64_t gpa, uint64_t size, void *address, int fd,
+                        uint64_t offset)
+{
+	struct kvm_range range = { gpa, size, address, fd, offset };
+	int error;
+
+	if ((gpa | size | (uintptr_t)address | offset) % PAGE || !size || size - 1 > ~gpa ||
+	    !address || size - 1 > ~(uint64_t)(uintptr_t)address)
+		return -EINVAL;
+	pthread_mutex_lock(&kvm->bus->lock);
+	error = add_memory_locked(kvm, &range);
+	pthread_mutex_unlock(&kvm->bus->lock);
+	return error;
 }
 
 void *kvm_machine_address(const struct kmcl_kvm *kvm, uint64_t gpa, uint64_t size)

@@ -60,9 +60,12 @@ static void name_leaf(struct kvm_cpuid_entry2 *leaf)
 
 int kmcl_kvm_cpuid(int vcpu, struct kvm_cpuid2 *cpuid, uint32_t capacity)
 {
+	struct kvm_cpuid2 *leaves;
 	int error;
-	struct kvm_cpuid2 *leaves = supported(vcpu, &error);
 
+	if (!cpuid || cpuid->nent > capacity)
+		return -EINVAL;
+	leaves = supported(vcpu, &error);
 	if (!leaves)
 		return error;
 	error = 0;

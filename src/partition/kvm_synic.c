@@ -197,6 +197,23 @@ static struct kvm_line *line_new(struct kmcl_kvm *kvm, uint32_t vp, uint8_t sint
 	return line;
 }
 
+/*
+ * A monitor that sets its own routes may have set none, which nothing but an interrupt shows. Here
+ * is one before the first: a guest looks why it came, and finds nothing or what comes next.
+ */
+static void line_try(const struct kvm_line *line)
+{
+	struct kvm_irq_level level = { .irq = line->gsi, .level = 1 };
+
+	if (!line->kvm->options.set_routes)
+		return;
+	if (ioctl(line->kvm->options.vm, KVM_IRQ_LINE_STATUS, &level) == 0 && level.status < 0)
+		kvm_lacks(line->kvm, KVM_LACKS_ROUTE,
+		          "no interrupt reaches SINT %u of processor %u: set_routes() has set no "
+		          "route from %u to it, or the guest has it off",
+		          line->sint, line->vp, line->gsi);
+}
+
 /* 0: the guest can be interrupted through it. */
 static int line_open(struct kvm_line *line)
 {
@@ -209,8 +226,10 @@ static int line_open(struct kvm_line *line)
 	error = lines_route(kvm);
 	if (!error)
 		error = irqfd_set(line, line->irqfd, -1, true);
-	if (!error)
+	if (!error) {
+		line_try(line);
 		return 0;
+	}
 	kvm->lines = line->next;
 	kvm->line_count--;
 	close(line->irqfd);
@@ -224,8 +243,9 @@ struct kvm_line *kvm_line_get(struct kmcl_kvm *kvm, uint32_t vp, uint8_t sint)
 
 	if (vp >= KMCL_KVM_PROCESSORS_MAX || kvm->processors[vp].fd < 0 || sint >= KVM_SINTS) {
 		kvm_host_log(kvm->bus->host, PARTITION_LOG_WARNING,
-		             "the guest names processor %u and SINT %u, which it does not have", vp,
-		             sint);
+		             "the guest names processor %u and SINT %u, which "
+		             "kmcl_kvm_add_processor() did not",
+		             vp, sint);
 		return NULL;
 	}
 	for (line = kvm->lines; line; line = line->next)
@@ -403,8 +423,10 @@ void kvm_line_raise(struct kvm_line *line, uint32_t flag)
 		uint64_t bit = 1ull << flag % 64;
 
 		/* As long as it is set the guest has yet to look, after an interrupt it has got. */
-		if (!(atomic_fetch_or(&flags[flag / 64], bit) & bit))
+		if (!(atomic_fetch_or(&flags[flag / 64], bit) & bit)) {
 			kvm_event_set(line->irqfd);
+			atomic_fetch_add_explicit(&line->kvm->events_out, 1, memory_order_relaxed);
+		}
 	}
 	pthread_mutex_unlock(&line->lock);
 }
@@ -422,11 +444,24 @@ int kvm_port_assign(const struct kmcl_kvm *kvm, const struct partition_port *por
 
 /* ---- exits ---- */
 
-static uint8_t *synic_page(const struct kmcl_kvm *kvm, uint64_t value)
+/* Where a guest's call points to. A monitor may have kept that memory to itself. */
+static void *guest_memory(struct kmcl_kvm *kvm, uint64_t gpa, uint64_t size)
+{
+	void *there = kvm_machine_address(kvm, gpa, size);
+
+	if (!there)
+		kvm_lacks(
+			kvm, KVM_LACKS_MEMORY,
+			"the guest points to %#llx, where kmcl_kvm_add_memory() has put no memory",
+			(unsigned long long)gpa);
+	return there;
+}
+
+static uint8_t *synic_page(struct kmcl_kvm *kvm, uint64_t value)
 {
 	if (!(value & HV_PAGE_ENABLE))
 		return NULL;
-	return kvm_machine_address(kvm, value & ~(uint64_t)(HV_PAGE_SIZE - 1), HV_PAGE_SIZE);
+	return guest_memory(kvm, value & ~(uint64_t)(HV_PAGE_SIZE - 1), HV_PAGE_SIZE);
 }
 
 static void on_synic(struct kmcl_kvm *kvm, uint32_t vp, const struct kvm_hyperv_exit *exit)
@@ -442,7 +477,7 @@ static void on_synic(struct kmcl_kvm *kvm, uint32_t vp, const struct kvm_hyperv_
 }
 
 /* The guest's input, in a copy. */
-static enum hv_status read_post(const struct kmcl_kvm *kvm, const struct kvm_hyperv_exit *exit,
+static enum hv_status read_post(struct kmcl_kvm *kvm, const struct kvm_hyperv_exit *exit,
                                 struct hv_post_message *post)
 {
 	uint64_t gpa = exit->u.hcall.params[0];
@@ -452,7 +487,7 @@ static enum hv_status read_post(const struct kmcl_kvm *kvm, const struct kvm_hyp
 		return HV_STATUS_INVALID_HYPERCALL_INPUT;
 	if (gpa % 8 || gpa % HV_PAGE_SIZE + sizeof(*post) > HV_PAGE_SIZE)
 		return HV_STATUS_INVALID_ALIGNMENT;
-	there = kvm_machine_address(kvm, gpa, sizeof(*post));
+	there = guest_memory(kvm, gpa, sizeof(*post));
 	if (!there)
 		return HV_STATUS_INVALID_PARAMETER;
 	memcpy(post, there, sizeof(*post));
@@ -494,8 +529,7 @@ static enum hv_status on_signal(struct kmcl_kvm *kvm, const struct kvm_hyperv_ex
 	uint32_t id;
 
 	if (!(exit->u.hcall.input & HV_CALL_FAST)) {
-		const void *there =
-			input % 8 ? NULL : kvm_machine_address(kvm, input, sizeof(input));
+		const void *there = input % 8 ? NULL : guest_memory(kvm, input, sizeof(input));
 
 		if (!there)
 			return HV_STATUS_INVALID_ALIGNMENT;
@@ -524,6 +558,8 @@ static enum hv_status on_signal(struct kmcl_kvm *kvm, const struct kvm_hyperv_ex
 
 static enum hv_status on_hypercall(struct kmcl_kvm *kvm, const struct kvm_hyperv_exit *exit)
 {
+	if (!kvm->bus->session)
+		kvm_lacks_session(kvm);
 	switch (exit->u.hcall.input & HV_CALL_CODE) {
 	case HV_POST_MESSAGE:
 		return on_post(kvm, exit);

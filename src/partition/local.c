@@ -742,6 +742,7 @@ const struct partition_ops local_partition = {
 	.unpin = local_unpin,
 	.page = local_page,
 	.pin_memory = local_pin_memory,
+	.guard = partition_guard_page,
 	.gpn = local_gpn,
 	.other_process = local_other_process,
 };

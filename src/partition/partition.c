@@ -172,6 +172,13 @@ struct partition_ram partition_pin_memory(const struct partition_pin *pin)
 	return pin->partition->ops->pin_memory(pin);
 }
 
+int partition_guard(const struct partition_pin *pin, void *page, struct partition_guard **guard)
+{
+	const struct partition_ops *ops = pin->partition->ops;
+
+	return ops->guard ? ops->guard(page, guard) : -ENOTSUP;
+}
+
 uint64_t partition_gpn(const struct partition *p, const void *address)
 {
 	return p->ops->gpn(p, address);

@@ -153,6 +153,25 @@ void *partition_page(const struct partition_pin *pin, uint64_t gpn);
  * memory its size is 0. */
 struct partition_ram partition_pin_memory(const struct partition_pin *pin);
 
+/*
+ * A guard on a page of guest memory, host end: as long as it is armed, the first write there, by
+ * whomever, waits for a moment; then the guard is no longer armed, the write goes on, and
+ * partition_guard_fd() is readable until it is armed again. Made by one who then arms and disarms
+ * it himself. Released before the pin.
+ *
+ * 0; -ENOTSUP: this kind of partition cannot; otherwise it is this page or this process that
+ * cannot.
+ */
+struct partition_guard;
+int partition_guard(const struct partition_pin *pin, void *page, struct partition_guard **guard);
+/* Whoever waits goes on. */
+void partition_unguard(struct partition_guard *guard);
+int partition_guard_fd(const struct partition_guard *guard);
+/* What was written before this returns may have gone unseen. 0, or -errno: not armed. */
+int partition_guard_arm(struct partition_guard *guard);
+void partition_guard_disarm(struct partition_guard *guard);
+bool partition_guard_armed(struct partition_guard *guard);
+
 /* Memory, guest end: the guest page number of an address, or PARTITION_NO_PAGE where the host
  * could not see it. */
 #define PARTITION_NO_PAGE UINT64_MAX
@@ -190,6 +209,8 @@ struct partition_ops {
 	void (*unpin)(struct partition_pin *pin);
 	void *(*page)(const struct partition_pin *pin, uint64_t gpn);
 	struct partition_ram (*pin_memory)(const struct partition_pin *pin);
+	/* or NULL; partition_guard_page() where the guest writes through this process's mapping */
+	int (*guard)(void *page, struct partition_guard **guard);
 	uint64_t (*gpn)(const struct partition *p, const void *address);
 	pid_t (*other_process)(const struct partition *p);
 	struct partition_visitors (*visitors)(struct partition *p); /* or NULL */
@@ -223,6 +244,8 @@ struct partition_pin {
 int partition_init(struct partition *p, const struct partition_ops *ops, const char *rest,
                    const struct partition_settings *settings);
 void partition_fini(struct partition *p);
+/* guard.c: a guard on a page that is written through this process's mapping. */
+int partition_guard_page(void *page, struct partition_guard **guard);
 /* Starts the thread that makes a partition's upcalls. All signals are blocked in it: they are the
  * application's own threads' business. 0, -errno. */
 int partition_start_thread(pthread_t *thread, const char *name, void *(*routine)(void *),

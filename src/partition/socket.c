@@ -68,14 +68,27 @@ void socket_log(struct socket_end *end, enum partition_log level, const char *fo
 
 void socket_discard(struct socket_end *end, int fd)
 {
-	if (!socket_is_host(end) || !end->host.door.board) {
+	struct socket_door *door = socket_is_host(end) ? &end->host.door : &end->guest.door;
+
+	if (socket_is_host(end) && !door->board) {
 		close(fd);
 		return;
 	}
 	/* Else epoll would go on taking references to it, any of which could be the last. */
 	epoll_ctl(end->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
-	door_dispose(&end->host.door, fd);
+	door_dispose(door, fd);
 	socket_wake(end);
+}
+
+void socket_discard_received(struct socket_end *end, struct socket_received *received)
+{
+	pthread_mutex_lock(&end->lock);
+	if (received->fd >= 0)
+		socket_discard(end, received->fd);
+	while (received->other_count)
+		socket_discard(end, received->others[--received->other_count]);
+	pthread_mutex_unlock(&end->lock);
+	received->fd = -1;
 }
 
 /* ---- the thread ---- */

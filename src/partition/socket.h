@@ -89,11 +89,12 @@ enum socket_outcome {
 };
 
 struct socket_guest {
-	int greeting_fd;      /* HELLO said on it, no answer yet; or -1 */
-	uint64_t deadline;    /* of the answer, or of the next attempt; 0: connected */
-	uint64_t patience;    /* with a host that does not answer, the first time */
-	unsigned int backoff; /* ms */
-	char complaint[256];  /* last logged, to say it once */
+	int greeting_fd;         /* HELLO said on it, no answer yet; or -1 */
+	uint64_t deadline;       /* of the answer, or of the next attempt; 0: connected */
+	uint64_t patience;       /* with a host that does not answer, the first time */
+	unsigned int backoff;    /* ms */
+	char complaint[256];     /* last logged, to say it once */
+	struct socket_door door; /* nobody's: what is to be disposed of; under the end's lock */
 	/* The first attempt, for partition_open(). Under the end's lock. */
 	pthread_cond_t decided;
 	enum socket_outcome outcome;
@@ -148,6 +149,8 @@ void socket_log(struct socket_end *end, enum partition_log level, const char *fo
 	__attribute__((format(printf, 3, 4)));
 /* Closes what the other end sent, or could send descriptors to. Under the lock. */
 void socket_discard(struct socket_end *end, int fd);
+/* All descriptors that came with a frame. */
+void socket_discard_received(struct socket_end *end, struct socket_received *received);
 
 /* ---- socket_session.c ---- */
 

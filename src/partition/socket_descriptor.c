@@ -26,43 +26,23 @@ union one_descriptor {
 	char bytes[CMSG_LEN(sizeof(int))];
 };
 
-static void take_descriptor(struct msghdr *msg, struct socket_received *received)
-{
-	struct cmsghdr *header = CMSG_FIRSTHDR(msg);
-	bool cut = msg->msg_flags & MSG_CTRUNC;
-
-	received->fd = -1;
-	if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS &&
-	    header->cmsg_len == CMSG_LEN(sizeof(int)))
-		memcpy(&received->fd, CMSG_DATA(header), sizeof(int));
-	received->descriptors = received->fd < 0 ? 0 : cut ? 2 : 1;
-	received->lost_descriptor = received->fd < 0 && cut;
-}
-
 int socket_receive(int fd, struct socket_received *received)
 {
-	union one_descriptor control = { 0 };
-	struct iovec part = { received->bytes, sizeof(received->bytes) };
-	struct msghdr msg = {
-		.msg_iov = &part,
-		.msg_iovlen = 1,
-		.msg_control = control.bytes,
-		.msg_controllen = sizeof(control.bytes),
-	};
-	ssize_t size;
+	int descriptors[DOOR_RIGHTS_MAX];
+	size_t count = 0;
+	bool lost = false;
+	ssize_t size = door_receive(fd, received->bytes, sizeof(received->bytes), descriptors,
+	                            &count, &lost, MSG_DONTWAIT);
 
-	/* With MSG_TRUNC the kernel returns the size that was sent. An ECONNRESET says that the
-	 * other end closed without reading all it was sent; what it sent itself still comes. */
-	do {
-		size = recvmsg(fd, &msg, MSG_DONTWAIT | MSG_TRUNC | MSG_CMSG_CLOEXEC);
-	} while (size < 0 && (errno == EINTR || errno == ECONNRESET));
 	if (size < 0)
-		return -errno;
-	take_descriptor(&msg, received);
+		return (int)size;
+	received->fd = count ? descriptors[0] : -1;
+	received->other_count = count ? count - 1 : 0;
+	memcpy(received->others, descriptors + 1, received->other_count * sizeof(int));
+	received->descriptors = count + lost < 2 ? (unsigned int)(count + lost) : 2;
+	received->lost_descriptor = lost && !count;
 	received->size = (size_t)size;
 	received->bad_port = false;
-	if (!size && received->fd >= 0)
-		close(received->fd);
 	return size ? 1 : 0;
 }
 

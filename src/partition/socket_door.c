@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -81,6 +82,37 @@ ssize_t door_receive(int fd, void *bytes, size_t size, int *descriptors, size_t 
 	*descriptor_count = take_rights(&msg, descriptors);
 	*lost = msg.msg_flags & MSG_CTRUNC;
 	return got;
+}
+
+int door_visitor(int connection)
+{
+	struct ucred peer;
+	socklen_t size = sizeof(peer);
+
+	return getsockopt(connection, SOL_SOCKET, SO_PEERCRED, &peer, &size) ? 0 : peer.pid;
+}
+
+static void send_refusal(int connection, enum socket_reason reason, const char *text)
+{
+	struct socket_frame frame = { .type = SOCKET_REFUSE, .reason = reason };
+	uint8_t bytes[SOCKET_FRAME_MAX];
+	struct iovec part = { bytes, 0 };
+
+	snprintf(frame.text, sizeof(frame.text), "%s", text);
+	part.iov_len = socket_frame_encode(&frame, bytes);
+	door_send(connection, &part, 1, NULL, 0, MSG_DONTWAIT);
+}
+
+void door_refuse(struct door_board *board, int door, int connection, enum socket_reason reason,
+                 const char *text)
+{
+	struct door_message note = { .kind = DOOR_NOTE, .process = door_visitor(connection) };
+	const struct iovec part = { &note, sizeof(note) };
+
+	snprintf(note.text, sizeof(note.text), "%s", text);
+	door_send(door, &part, 1, NULL, 0, MSG_DONTWAIT);
+	atomic_fetch_add(&board->refused, 1);
+	send_refusal(connection, reason, text);
 }
 
 pid_t door_fork(int signal)
@@ -180,8 +212,8 @@ void door_unman(struct socket_door *door)
 	reap(door->doorman);
 }
 
-/* Without a doorman: a process that has what this one is about to close, and exits after it. */
-static bool undertake(struct socket_door *door)
+/* A process that has what this one is about to close, and exits after it. */
+bool door_undertake(struct socket_door *door)
 {
 	int leash[2];
 	pid_t pid;
@@ -235,17 +267,19 @@ bool door_flush(struct socket_door *door)
 void door_dispose(struct socket_door *door, int fd)
 {
 	/* Where neither process can be had, what is left is to wait for whatever there is. */
-	if (door->rubbish_count == DOOR_RIGHTS_MAX && !door_flush(door) && !undertake(door))
+	if (door->rubbish_count == DOOR_RIGHTS_MAX && !door_flush(door) && !door_undertake(door))
 		close(door->rubbish[--door->rubbish_count]);
 	door->rubbish[door->rubbish_count++] = fd;
 }
 
 void door_send_off(struct socket_door *door, uint32_t child, pid_t porter)
 {
-	struct door_message message = { .kind = DOOR_SEND_OFF, .child = child, .porter = porter };
+	struct door_message message = { .kind = DOOR_LOOK };
 	const struct iovec part = { &message, sizeof(message) };
 
-	if (door->fd >= 0)
+	if (child < DOOR_CHILDREN_MAX)
+		atomic_store(&door->board->children[child].sent_off, porter);
+	if (door->fd >= 0) /* if there is no room, the doorman has enough that makes it look */
 		door_send(door->fd, &part, 1, NULL, 0, MSG_DONTWAIT);
 }
 
@@ -253,7 +287,7 @@ void door_close(struct socket_door *door)
 {
 	if (!door->board)
 		return;
-	if (!door_flush(door) && !undertake(door))
+	if (!door_flush(door) && !door_undertake(door))
 		while (door->rubbish_count)
 			close(door->rubbish[--door->rubbish_count]);
 	door_unman(door);

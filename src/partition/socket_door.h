@@ -10,10 +10,10 @@
  * that process waits.
  *
  * The doorman, one a host, accepts connections and makes the others; it never touches what they
- * sent.
+ * sent. Of those that say nothing it keeps a few, which costs a descriptor each.
  *
- * A porter, one a connection, hears its HELLO, checks what comes with it, announces it to the host,
- * and from then on passes on what the guest says, each frame checked.
+ * A porter, one a connection that has said something, hears its HELLO, checks what comes with it,
+ * announces it to the host, and from then on passes on what the guest says, each frame checked.
  *
  * An undertaker exits with descriptors that the host has done with.
  *
@@ -30,16 +30,19 @@
 #include <unistd.h>
 
 #define DOOR_CHILDREN_MAX 256u  /* porters and undertakers at a time */
-#define DOOR_VISITORS_MAX 16u   /* porters whose visitor has not said HELLO */
+#define DOOR_VISITORS_MAX 16u   /* connections that have said nothing */
 #define DOOR_HELLO_MS     2000u /* how long it may take */
 #define DOOR_AGAIN_MS     100u  /* to the next try, after a lack of something */
 #define DOOR_GRACE_MS     1000u /* for what should end at once */
 #define DOOR_TEXT_MAX     240u
 #define DOOR_RIGHTS_MAX   253u /* descriptors in one message, as the kernel has it (SCM_MAX_FD) */
 
+extern uint32_t door_children_max; /* DOOR_CHILDREN_MAX, or less in tests */
+
 enum door_state {
 	DOOR_FREE,
-	DOOR_VISITING, /* a porter: no HELLO yet */
+	DOOR_STARTING, /* a porter that has copies of all the doorman's descriptors */
+	DOOR_VISITING, /* a porter: HELLO is being looked at */
 	DOOR_GUEST,    /* a porter: its visitor was announced */
 	DOOR_ENDING,   /* it exits, or was told to */
 };
@@ -50,7 +53,8 @@ struct door_board {
 	_Atomic uint64_t refused;  /* of them, by a porter */
 	struct door_child {
 		_Atomic uint32_t state;
-		_Atomic uint64_t since; /* ms */
+		_Atomic uint64_t since;   /* ms */
+		_Atomic int32_t sent_off; /* the pid of the porter that has no more to do */
 	} children[DOOR_CHILDREN_MAX];
 	uint64_t memory_max; /* of a guest */
 };
@@ -61,9 +65,9 @@ enum door_kind {
 	DOOR_NOTE,    /* about a visitor, for the log */
 	DOOR_TROUBLE, /* for the operator */
 	/* to the doorman */
-	DOOR_TAKE,     /* the descriptors with it, to dispose of them */
-	DOOR_DISPOSE,  /* of what was taken: the host has closed its own */
-	DOOR_SEND_OFF, /* a porter has no more to do */
+	DOOR_TAKE,    /* the descriptors with it, to dispose of them */
+	DOOR_DISPOSE, /* of what was taken: the host has closed its own */
+	DOOR_LOOK,    /* at the board: a porter was sent off */
 };
 
 struct door_message {
@@ -99,7 +103,11 @@ int door_send(int fd, const struct iovec *parts, size_t count, const int *descri
 /* Receives all descriptors that come. The size as sent, 0: the end, -errno. */
 ssize_t door_receive(int fd, void *bytes, size_t size, int *descriptors, size_t *descriptor_count,
                      bool *lost, int flags);
-uint64_t door_now(void); /* ms */
+/* Tells the visitor and, over `door`, the host why it is not let in. */
+void door_refuse(struct door_board *board, int door, int connection, enum socket_reason reason,
+                 const char *text);
+int door_visitor(int connection); /* its process, or 0 */
+uint64_t door_now(void);          /* ms */
 /* How long it has been in its state. */
 uint64_t door_age(const struct door_board *board, uint32_t child);
 
@@ -111,7 +119,7 @@ _Noreturn void door_exit(void);
 
 /* The processes. Neither returns. `door` and the others are descriptors of the caller's. */
 _Noreturn void doorman_run(struct door_board *board, int door, int listener);
-/* `leash`: 'g' on it: nobody else has the connection any more, go; anything later: say good-bye. */
+/* `leash`: 'g' on it: nobody else has the connection any more, go. */
 _Noreturn void porter_run(struct door_board *board, uint32_t child, int connection, int leash);
 
 /* ---- the host's side of it ---- */
@@ -136,8 +144,12 @@ void door_close(struct socket_door *door);
 /* Closes a descriptor that a stranger sent, or a socket that one could send descriptors to; some
  * time after door_flush(). */
 void door_dispose(struct socket_door *door, int fd);
+/* Without a doorman: has a process of its own, that this one makes, exit with what waits. False:
+ * there is none to be had. */
+bool door_undertake(struct socket_door *door);
 /* False: there is more, and later is another time. */
 bool door_flush(struct socket_door *door);
+/* The porter has no more to do: it is not waited for longer than anything that ends. */
 void door_send_off(struct socket_door *door, uint32_t child, pid_t porter);
 /* Processes that should have ended a while ago. */
 unsigned int door_stuck(const struct door_board *board);

@@ -25,6 +25,7 @@ int socket_guest_open(struct socket_end *end, char *why, size_t why_size)
 		return error;
 	}
 	guest->greeting_fd = -1;
+	guest->door.fd = -1;
 	guest->backoff = SOCKET_RECONNECT_MIN_MS;
 	guest->deadline = 1; /* at once */
 	guest->patience = socket_now() + SOCKET_WELCOME_MS;
@@ -32,16 +33,44 @@ int socket_guest_open(struct socket_end *end, char *why, size_t why_size)
 	return 0;
 }
 
-static void drop_greeting(struct socket_guest *guest)
+static void drop_greeting(struct socket_end *end)
 {
+	struct socket_guest *guest = &end->guest;
+
+	pthread_mutex_lock(&end->lock);
 	if (guest->greeting_fd >= 0)
-		close(guest->greeting_fd);
+		socket_discard(end, guest->greeting_fd);
 	guest->greeting_fd = -1;
+	pthread_mutex_unlock(&end->lock);
+}
+
+/* What the host sent, and what it could send descriptors to, may wait in its last close: a process
+ * of its own exits with it (socket_door.h). It is made without the lock, which drivers wait for. */
+static bool bury(struct socket_end *end)
+{
+	struct socket_door *door = &end->guest.door, mine;
+
+	pthread_mutex_lock(&end->lock);
+	mine = *door;
+	door->rubbish_count = 0;
+	pthread_mutex_unlock(&end->lock);
+	if (!mine.rubbish_count || door_undertake(&mine))
+		return true;
+	pthread_mutex_lock(&end->lock); /* there is none to be had: later, with what comes then */
+	while (mine.rubbish_count)
+		door_dispose(door, mine.rubbish[--mine.rubbish_count]);
+	pthread_mutex_unlock(&end->lock);
+	return false;
 }
 
 void socket_guest_close(struct socket_end *end)
 {
-	drop_greeting(&end->guest);
+	struct socket_door *door = &end->guest.door;
+
+	drop_greeting(end);
+	if (!bury(end)) /* what is left is to wait for whatever there is */
+		while (door->rubbish_count)
+			close(door->rubbish[--door->rubbish_count]);
 	pthread_cond_destroy(&end->guest.decided);
 }
 
@@ -90,7 +119,7 @@ static void attempt_failed(struct socket_end *end, int error, const char *why)
 {
 	struct socket_guest *guest = &end->guest;
 
-	drop_greeting(guest);
+	drop_greeting(end);
 	if (decide(end, SOCKET_FAILED, error, why)) {
 		guest->deadline = 0;
 		return;
@@ -114,7 +143,7 @@ static void attempt_in_vain(struct socket_end *end, const char *why)
 		attempt_failed(end, -ECONNREFUSED, why);
 		return;
 	}
-	drop_greeting(guest);
+	drop_greeting(end);
 	attempt_later(guest);
 }
 
@@ -171,12 +200,14 @@ static void attempt(struct socket_end *end)
 		attempt_failed(end, -errno, strerror(errno));
 		return;
 	}
-	guest->greeting_fd = fd;
 	strncpy(address.sun_path, end->path, sizeof(address.sun_path) - 1);
 	if (connect(fd, (struct sockaddr *)&address, sizeof(address))) {
-		connect_failed(end, errno);
+		error = errno;
+		close(fd);
+		connect_failed(end, error);
 		return;
 	}
+	guest->greeting_fd = fd;
 	error = socket_send(fd, &hello, ram->size ? ram->fd : -1);
 	if (!error)
 		error = socket_watch(end, EPOLL_CTL_ADD, fd, EPOLLIN, SOCKET_GREETING, 0);
@@ -228,6 +259,8 @@ void socket_guest_answer(struct socket_end *end)
 	got = socket_receive(end->guest.greeting_fd, &received);
 	if (got == -EAGAIN)
 		return;
+	if (got >= 0)
+		socket_discard_received(end, &received); /* none belong there */
 	if (got <= 0) {
 		attempt_in_vain(end, "the host closed without an answer");
 		return;
@@ -240,8 +273,6 @@ void socket_guest_answer(struct socket_end *end)
 			on_refusal(end, &frame);
 		return;
 	}
-	if (received.fd >= 0)
-		close(received.fd);
 	socket_describe_fault(&fault, text, sizeof(text));
 	attempt_failed(end, -EPROTO, text);
 }
@@ -255,6 +286,7 @@ void socket_guest_tick(struct socket_end *end, uint64_t now)
 {
 	struct socket_guest *guest = &end->guest;
 
+	bury(end);
 	if (!guest->deadline || guest->deadline > now)
 		return;
 	if (guest->greeting_fd >= 0)

@@ -40,34 +40,9 @@ static _Noreturn void leave(struct porter *p)
 	door_exit();
 }
 
-static int visitor_process(void)
-{
-	struct ucred peer;
-	socklen_t size = sizeof(peer);
-
-	return getsockopt(CONNECTION, SOL_SOCKET, SO_PEERCRED, &peer, &size) ? 0 : peer.pid;
-}
-
-static void send_refusal(enum socket_reason reason, const char *text)
-{
-	struct socket_frame frame = { .type = SOCKET_REFUSE, .reason = reason };
-	uint8_t bytes[SOCKET_FRAME_MAX];
-	struct iovec part = { bytes, 0 };
-
-	snprintf(frame.text, sizeof(frame.text), "%s", text);
-	part.iov_len = socket_frame_encode(&frame, bytes);
-	door_send(CONNECTION, &part, 1, NULL, 0, MSG_DONTWAIT);
-}
-
 static _Noreturn void refuse(struct porter *p, enum socket_reason reason, const char *text)
 {
-	struct door_message note = { .kind = DOOR_NOTE, .process = visitor_process() };
-	const struct iovec part = { &note, sizeof(note) };
-
-	snprintf(note.text, sizeof(note.text), "%s", text);
-	door_send(DOOR, &part, 1, NULL, 0, MSG_DONTWAIT);
-	atomic_fetch_add(&p->board->refused, 1);
-	send_refusal(reason, text);
+	door_refuse(p->board, DOOR, CONNECTION, reason, text);
 	leave(p);
 }
 
@@ -88,30 +63,6 @@ static unsigned int descriptors_of(const struct porter *p)
 }
 
 /* ---- until it has said HELLO ---- */
-
-static void wait_for_hello(struct porter *p)
-{
-	struct pollfd fds[] = {
-		{ .fd = CONNECTION, .events = POLLIN },
-		{ .fd = LEASH, .events = POLLIN },
-	};
-	uint64_t deadline = door_now() + DOOR_HELLO_MS;
-
-	for (;;) {
-		uint64_t now = door_now(), left = deadline > now ? deadline - now : 0;
-		const struct timespec time = { .tv_sec = (time_t)(left / 1000),
-			                       .tv_nsec = (long)(left % 1000) * 1000000 };
-
-		door_call(ppoll, fds, 2L, &time, 0L, 0L);
-		if (fds[0].revents)
-			return;
-		if (fds[1].revents)
-			refuse(p, SOCKET_REASON_LIMIT,
-			       "too many connections that have not said HELLO");
-		if (!left)
-			refuse(p, SOCKET_REASON_PROTOCOL, "no HELLO within 2 seconds");
-	}
-}
 
 static void check_hello(struct porter *p, struct socket_frame *hello)
 {
@@ -179,7 +130,7 @@ static void announce_until_heard(struct porter *p, const struct socket_frame *he
 		.kind = DOOR_COMES,
 		.child = p->child,
 		.porter = (int32_t)door_call(getpid, 0L),
-		.process = visitor_process(),
+		.process = door_visitor(CONNECTION),
 		.ram_size = hello->ram_size,
 	};
 
@@ -272,9 +223,9 @@ void porter_run(struct door_board *board, uint32_t child, int connection, int le
 
 	prctl(PR_SET_NAME, "kmcl-porter");
 	arrange(connection, leash);
+	set_state(&p, DOOR_VISITING);
 	door_call(read, LEASH, &byte, 1L); /* nobody else has the connection now */
-	wait_for_hello(&p);
-	if (!receive(&p))
+	if (!receive(&p))                  /* which has something to be received */
 		leave(&p);
 	check_hello(&p, &hello);
 	check_memory(&p, &hello);

@@ -102,8 +102,10 @@ static void close_connection(struct socket_end *end)
 {
 	shutdown(end->fd, SHUT_RDWR);
 	epoll_ctl(end->epoll_fd, EPOLL_CTL_DEL, end->fd, NULL); /* it has references of its own */
-	close(end->fd);
-	if (socket_is_host(end)) {
+	if (!socket_is_host(end)) {
+		socket_discard(end, end->fd); /* with what the host sent and nobody read */
+	} else {
+		close(end->fd);
 		close(end->relay);
 		door_send_off(&end->host.door, end->host.child, end->host.porter);
 		end->host.leave = 0;
@@ -202,12 +204,10 @@ void socket_session_hang_up(struct socket_end *end, enum socket_reason reason, c
 }
 
 /* At the host, the porter has checked it. */
-static bool is_good_port(struct socket_end *end, const struct socket_received *received)
+static bool is_good_port(struct socket_end *end, struct socket_received *received)
 {
 	if (socket_is_host(end) ? !received->bad_port : socket_check_port(received->fd))
 		return true;
-	if (received->fd >= 0)
-		close(received->fd);
 	socket_session_hang_up(end, SOCKET_REASON_PROTOCOL, SOCKET_BAD_PORT);
 	return false;
 }
@@ -228,7 +228,7 @@ static void on_port(struct socket_end *end, uint32_t id, int fd)
 }
 
 static void on_frame(struct socket_end *end, const struct socket_frame *frame,
-                     const struct socket_received *received)
+                     struct socket_received *received)
 {
 	const struct partition_upcalls *up = &end->head.settings.upcalls;
 
@@ -237,8 +237,10 @@ static void on_frame(struct socket_end *end, const struct socket_frame *frame,
 		up->message(end->head.settings.context, frame->id, frame->payload, frame->size);
 		break;
 	case SOCKET_PORT:
-		if (is_good_port(end, received))
+		if (is_good_port(end, received)) {
 			on_port(end, frame->id, received->fd);
+			received->fd = -1;
+		}
 		break;
 	default: /* REFUSE: the decoder lets nothing else through */
 		socket_log(end, PARTITION_LOG_WARNING, "process %d hung up: %s",
@@ -265,8 +267,6 @@ static bool on_received(struct socket_end *end, struct socket_received *received
 		/* Hang-ups of earlier ports come first, so that they do not count as open. */
 		return frame.type != SOCKET_PORT;
 	}
-	if (received->fd >= 0)
-		close(received->fd);
 	socket_describe_fault(&fault, text, sizeof(text));
 	socket_session_hang_up(end, SOCKET_REASON_PROTOCOL, text);
 	return false;
@@ -294,6 +294,8 @@ static int receive_relayed(struct socket_end *end, struct socket_received *recei
 	ssize_t got = door_receive(end->relay, bytes, sizeof(bytes), descriptors, &count,
 	                           &received->lost_descriptor, MSG_DONTWAIT);
 
+	received->fd = -1;
+	received->other_count = 0;
 	if (got < (ssize_t)sizeof(head))
 		return got < 0 ? (int)got : 0;
 	memcpy(&head, bytes, sizeof(head));
@@ -313,8 +315,9 @@ static int receive_relayed(struct socket_end *end, struct socket_received *recei
 static bool read_frames(struct socket_end *end, bool last_words)
 {
 	struct socket_received received;
+	bool more = true;
 
-	for (unsigned int i = 0; i < SOCKET_ROUND_MAX && end->fd >= 0; i++) {
+	for (unsigned int i = 0; more && i < SOCKET_ROUND_MAX && end->fd >= 0; i++) {
 		int got;
 
 		if (atomic_load(&end->closing) || (!last_words && !may_read(end)))
@@ -323,10 +326,12 @@ static bool read_frames(struct socket_end *end, bool last_words)
 		                          : socket_receive(end->fd, &received);
 		if (got == -EAGAIN)
 			return false;
-		if (got <= 0)
+		if (got > 0)
+			more = on_received(end, &received);
+		else
 			socket_session_end(end);
-		else if (!on_received(end, &received))
-			return true;
+		if (got >= 0)
+			socket_discard_received(end, &received); /* what nobody took */
 	}
 	return true;
 }

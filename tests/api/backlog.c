@@ -123,9 +123,9 @@ static void channels_of_a_guest_share_an_account(void **state)
 {
 	static struct pair_end servers[CHANNELS], clients[CHANNELS];
 	struct pair *pair = pair_create();
-	size_t before = host_items_max;
+	uint64_t before = account_max[ACCOUNT_PACKETS];
 
-	host_items_max = 8u << 20;
+	account_max[ACCOUNT_PACKETS] = 8u << 20;
 	holding = true;
 	for (uint32_t i = 0; i < CHANNELS; i++) {
 		GUID instance = { .Data1 = i + 1 };
@@ -147,7 +147,8 @@ static void channels_of_a_guest_share_an_account(void **state)
 	KeStallExecutionProcessor(50000);
 	pair_lock();
 	assert_in_range(arrived(servers), CHANNELS * INCOMING_ITEMS_LEAST,
-	                host_items_max / 4096 + CHANNELS * (INCOMING_ITEMS_LEAST + 1));
+	                account_max[ACCOUNT_PACKETS] / 4096 +
+	                        CHANNELS * (INCOMING_ITEMS_LEAST + 1));
 	holding = false;
 	pair_unlock();
 	for (uint32_t i = 0; i < held_count; i++)
@@ -157,7 +158,7 @@ static void channels_of_a_guest_share_an_account(void **state)
 		pair_remove(&clients[i]);
 		pair_remove(&servers[i]);
 	}
-	host_items_max = before;
+	account_max[ACCOUNT_PACKETS] = before;
 	pair_destroy(pair);
 }
 

@@ -605,10 +605,10 @@ static uint32_t flood_with_rescinds(uint32_t limit)
 
 static void releases_to_a_host_that_reads_nothing(void **state)
 {
-	size_t before = messages_max;
+	uint64_t before = account_max[ACCOUNT_MESSAGES];
 	uint32_t cycles;
 
-	messages_max = 64 << 10;
+	account_max[ACCOUNT_MESSAGES] = 64 << 10;
 	pair_lock();
 	host.deaf = true;
 	pair_unlock();
@@ -623,7 +623,7 @@ static void releases_to_a_host_that_reads_nothing(void **state)
 	pair_changed();
 	pair_wait(host.gone == 1);
 	pair_wait(host.came == 2); /* the guest tries again */
-	messages_max = before;
+	account_max[ACCOUNT_MESSAGES] = before;
 }
 
 /* The ring from the host to the guest, as the guest has described it. */

@@ -76,21 +76,21 @@ static void read_all(struct wakeups *w)
 	closedir(tasks);
 }
 
-/* covers: VmbChannelEnable, kmcl_dispatch_configure */
-static void an_idle_channel_wakes_nobody(void **state)
+static void send_words(struct pair *pair, uint32_t count)
 {
-	const char *ms = getenv("KMCL_TEST_IDLE_MS");
-	struct kmcl_dispatch_settings settings = { .size = sizeof(settings), .spin_us = 50 };
-	struct pair *pair;
-	struct wakeups before, after;
+	uint32_t wanted = pair->client.completions + count;
 	uint64_t word = 1;
 
-	assert_int_equal(kmcl_dispatch_configure(&settings), STATUS_SUCCESS);
-	pair = pair_create();
-	pair_open(pair);
-	for (uint32_t i = 0; i < 1000; i++)
+	for (uint32_t i = 0; i < count; i++)
 		assert_int_equal(pair_send(&pair->client, &word, sizeof(word), 1), STATUS_SUCCESS);
-	pair_wait(pair->client.completions == 1000);
+	pair_wait(pair->client.completions == wanted);
+}
+
+static void nobody_is_woken(void)
+{
+	const char *ms = getenv("KMCL_TEST_IDLE_MS");
+	struct wakeups before, after;
+
 	usleep(1000000); /* until free worker threads have gone to sleep */
 	read_all(&before);
 	assert_in_range(before.threads, 2, THREADS - 1);
@@ -102,16 +102,66 @@ static void an_idle_channel_wakes_nobody(void **state)
 			    before.of[i].switches != after.of[k].switches)
 				fail_msg("thread %s was switched to %lu times", before.of[i].name,
 				         after.of[k].switches - before.of[i].switches);
-	/* and it is not dead */
-	assert_int_equal(pair_send(&pair->client, &word, sizeof(word), 1), STATUS_SUCCESS);
-	pair_wait(pair->client.completions == 1001);
+}
+
+/* covers: VmbChannelEnable, kmcl_dispatch_configure */
+static void an_idle_channel_wakes_nobody(void **state)
+{
+	struct kmcl_dispatch_settings settings = { .size = sizeof(settings), .spin_us = 50 };
+	struct pair *pair;
+
+	assert_int_equal(kmcl_dispatch_configure(&settings), STATUS_SUCCESS);
+	pair = pair_create();
+	pair_open(pair);
+	send_words(pair, 1000);
+	nobody_is_woken();
+	send_words(pair, 1); /* and it is not dead */
 	pair_destroy(pair);
+}
+
+static bool may_guard_pages(void)
+{
+	long fd = syscall(SYS_userfaultfd, 0);
+
+	if (fd >= 0)
+		close((int)fd);
+	return fd >= 0 || access("/dev/userfaultfd", R_OK | W_OK) == 0;
+}
+
+/* Nor does a monitored one, where the host sees what the guest writes.
+ * covers: kmcl_server_channel_init_set_monitored */
+static void an_idle_monitored_channel_wakes_nobody(void **state)
+{
+	bool is_local = !strcmp(pair_scheme, "local");
+	struct pair *pair;
+
+	if (!is_local || !may_guard_pages()) {
+		print_message("# the page cannot be guarded: %s\n",
+		              is_local ? "no userfaultfd for this process"
+		                       : "the guest is another process");
+		skip();
+	}
+	pair = pair_create();
+	assert_int_equal(kmcl_server_channel_init_set_monitored(pair->server.channel, 1000),
+	                 STATUS_SUCCESS);
+	pair_open(pair);
+	send_words(pair, 1000);
+	/* One that comes while the host rests shows that the guard sees it. */
+	for (int i = 0; i < 10; i++) {
+		usleep(100000);
+		send_words(pair, 1);
+	}
+	nobody_is_woken();
+	send_words(pair, 1);
+	pair_destroy(pair);
+	assert_int_equal(pair_logged_errors(), 0);
 }
 
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_idle_channel_wakes_nobody),
+		cmocka_unit_test(an_idle_monitored_channel_wakes_nobody),
 	};
 
 	pair_main(argc, argv);

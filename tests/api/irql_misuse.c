@@ -231,6 +231,104 @@ static NTSTATUS free_while_sent(void)
 	RETURNS_NOTHING(VmbPacketFree(mine));
 }
 
+/* ---- from the callbacks of save and restore; a call that waited would wait for itself ---- */
+
+static NTSTATUS (*in_callback)(void);
+static uint8_t saved[4096];
+static NTSTATUS called;
+
+static NTSTATUS save_packet(VMBCHANNEL channel, VMBPACKET mine, PVOID buffer, UINT32 size,
+                            PUINT32 needed)
+{
+	called = in_callback();
+	return STATUS_SUCCESS;
+}
+
+static NTSTATUS restore_packet(VMBCHANNEL channel, PVOID library, UINT32 library_size, PVOID save,
+                               UINT32 save_size)
+{
+	called = in_callback();
+	return STATUS_UNSUCCESSFUL;
+}
+
+/* The channel is offered anew, with nobody there, and a packet queued. */
+static ULONG save_from_callback(void)
+{
+	VMBCHANNEL ch = pair->server.channel;
+	uint64_t word = 1;
+	ULONG filled = 0, required;
+
+	VmbChannelDisable(pair->client.channel);
+	VmbChannelDisable(ch);
+	VmbServerChannelInitSetSaveRestorePacketCallbacks(ch, save_packet, restore_packet);
+	pair_send(&pair->server, &word, sizeof(word), 0);
+	if (VmbChannelEnable(ch) != STATUS_SUCCESS || VmbChannelSaveBegin(ch) != STATUS_SUCCESS ||
+	    VmbChannelSaveContinue(ch, saved, sizeof(saved), &filled, &required))
+		exit(3);
+	return filled;
+}
+
+static NTSTATUS save_calls(NTSTATUS (*what)(void))
+{
+	in_callback = what;
+	save_from_callback();
+	return called;
+}
+
+static NTSTATUS nothing(void)
+{
+	return STATUS_SUCCESS;
+}
+
+static NTSTATUS restore_calls(NTSTATUS (*what)(void))
+{
+	ULONG size;
+
+	in_callback = nothing;
+	size = save_from_callback();
+	VmbChannelSaveEnd(pair->server.channel);
+	in_callback = what;
+	called = STATUS_SUCCESS;
+	if (NT_SUCCESS(VmbChannelRestoreFromBuffer(pair->server.channel, saved, size)))
+		exit(3);
+	return called;
+}
+
+#define FROM_CALLBACKS(call)                    \
+	static NTSTATUS call##_in_save(void)    \
+	{                                       \
+		return save_calls(call);        \
+	}                                       \
+	static NTSTATUS call##_in_restore(void) \
+	{                                       \
+		return restore_calls(call);     \
+	}
+
+FROM_CALLBACKS(disable)
+FROM_CALLBACKS(start)
+FROM_CALLBACKS(pause_it)
+FROM_CALLBACKS(save_begin)
+FROM_CALLBACKS(save_continue)
+FROM_CALLBACKS(save_end)
+FROM_CALLBACKS(restore)
+
+static const struct misuse in_callbacks[] = {
+	{ "VmbChannelDisable", "test server", disable_in_save },
+	{ "VmbChannelDisable", "test server", disable_in_restore },
+	{ "VmbChannelStart", "test server", start_in_save },
+	{ "VmbChannelStart", "test server", start_in_restore },
+	{ "VmbChannelPause", "test server", pause_it_in_save },
+	{ "VmbChannelPause", "test server", pause_it_in_restore },
+	{ "VmbChannelSaveBegin", "test server", save_begin_in_save },
+	{ "VmbChannelSaveBegin", "test server", save_begin_in_restore },
+	{ "VmbChannelSaveContinue", "test server", save_continue_in_save },
+	{ "VmbChannelSaveContinue", "test server", save_continue_in_restore },
+	{ "VmbChannelSaveEnd", "test server", save_end_in_save },
+	{ "VmbChannelSaveEnd", "test server", save_end_in_restore },
+	{ "VmbChannelRestoreFromBuffer", "test server", restore_in_save },
+	{ "VmbChannelRestoreFromBuffer", "test server", restore_in_restore },
+};
+
 static const struct misuse at_passive[] = {
 	{ "VmbChannelCleanup", "test client", cleanup_enabled },
 	{ "VmbChannelSetTransactionQuota", "test server", quota_zero },
@@ -319,9 +417,19 @@ static void other_rules(void **state)
 		expect_misuse(&at_passive[i], PASSIVE_LEVEL);
 }
 
+/* covers: EVT_VMB_CHANNEL_SAVE_PACKET, EVT_VMB_CHANNEL_RESTORE_PACKET, VmbChannelDisable,
+ * VmbChannelStart, VmbChannelPause, VmbChannelSaveBegin, VmbChannelSaveContinue,
+ * VmbChannelSaveEnd, VmbChannelRestoreFromBuffer */
+static void from_callbacks_of_save_and_restore(void **state)
+{
+	for (size_t i = 0; i < sizeof(in_callbacks) / sizeof(in_callbacks[0]); i++)
+		expect_misuse(&in_callbacks[i], PASSIVE_LEVEL);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(from_callbacks_of_save_and_restore),
 		cmocka_unit_test(passive_functions_at_dispatch_level),
 		cmocka_unit_test(other_rules),
 	};

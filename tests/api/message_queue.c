@@ -14,6 +14,7 @@
 
 #include <errno.h>
 
+static struct account account;
 static bool busy;
 static uint32_t posted;
 
@@ -55,9 +56,10 @@ static void there_is_a_limit(void **state)
 	struct messages m;
 	uint32_t kept;
 
-	messages_init(&m);
+	messages_init(&m, &account);
 	kept = fill(&m);
-	assert_in_range(kept, messages_max / 256, messages_max / sizeof(posted));
+	assert_in_range(kept, account_max[ACCOUNT_MESSAGES] / 256,
+	                account_max[ACCOUNT_MESSAGES] / sizeof(posted));
 	messages_flush(&m, &partition);
 	assert_int_equal(posted, kept);
 	assert_int_equal(send_number(&m, posted), 0);
@@ -65,6 +67,7 @@ static void there_is_a_limit(void **state)
 	messages_drop(&m);
 	assert_int_equal(fill(&m), kept);
 	messages_drop(&m);
+	assert_int_equal(account.held[ACCOUNT_MESSAGES], 0);
 }
 
 int main(void)

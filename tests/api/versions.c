@@ -60,11 +60,40 @@ static void guest_is_older(void **state)
 	assert_int_equal(pair_logged_errors(), 0);
 }
 
+/* covers: kmcl_host_open_ex */
+static void others_are_not_known(void **state)
+{
+	static const uint32_t others[] = {
+		0,
+		KMCL_BUS_VERSION(0, 12),
+		KMCL_BUS_VERSION(3, 1),
+		KMCL_BUS_VERSION(5, 4),
+		KMCL_BUS_VERSION(6, 1),
+		KMCL_BUS_VERSION(9, 9),
+		UINT32_MAX,
+	};
+
+	for (size_t i = 0; i < VERSIONS; i++)
+		assert_true(kmcl_bus_version_known(versions[i]));
+	assert_true(kmcl_bus_version_known(KMCL_BUS_VERSION_LATEST));
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+		struct kmcl_host_options options = { .size = sizeof(options),
+			                             .version_max = others[i] };
+		HANDLE host;
+
+		assert_false(kmcl_bus_version_known(others[i]));
+		if (others[i]) /* 0: the latest */
+			assert_false(
+				NT_SUCCESS(kmcl_host_open_ex("local:versions", &options, &host)));
+	}
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(host_is_older),
 		cmocka_unit_test(guest_is_older),
+		cmocka_unit_test(others_are_not_known),
 	};
 
 	pair_main(argc, argv);

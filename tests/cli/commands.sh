@@ -134,6 +134,21 @@ look 'but the integration components all are' sh -c \
 	"test \$(grep -c ', monitored,' $dir/out) = 2 && test \$(grep -c VMBUS.ID $dir/out) -gt 2"
 check 'disk read through the monitor page' 0 guest disk read "$dir/copy"
 look 'reads the image' cmp "$dir/b.img" "$dir/copy"
+# Threads of the library and its services; those of io_uring are the kernel's.
+blocking()
+{
+	for t in "/proc/$host/task/"*; do
+		case $(cat "$t/comm") in
+		kmcl | iou-*) ;;
+		*) sed -n "s/^SigBlk:/$(cat "$t/comm" | tr / -)/p" "$t/status" ;;
+		esac
+	done
+}
+blocking >"$dir/out"
+look 'the host has threads of several kinds' sh -c \
+	"grep -q kmcl-dpc $dir/out && grep -q disk-image $dir/out"
+# All but SIGKILL, SIGSTOP and the two of the C library.
+look 'which take none of its signals' sh -c "! grep -v 'fffffffe7ffbfeff$' $dir/out"
 kill "$host"
 wait "$host"
 host=

@@ -512,6 +512,116 @@ static void what_is_no_disk_is_refused(void **state)
 	assert_non_null(strstr(why, "512"));
 	assert_int_equal(truncate(f->path, 0), 0);
 	assert_int_equal(disk_image_open(f->path, &options, &image, why, sizeof(why)), -EINVAL);
+	assert_non_null(strstr(why, "empty"));
+}
+
+/* An image of `size` bytes that has the mark `at` there. */
+static void mark(struct fixture *f, off_t size, off_t at, const void *bytes, size_t n)
+{
+	int fd = open(f->path, O_WRONLY | O_TRUNC);
+
+	assert_true(fd >= 0);
+	assert_int_equal(ftruncate(fd, size), 0);
+	assert_int_equal(pwrite(fd, bytes, n, at), n);
+	assert_int_equal(close(fd), 0);
+}
+
+static void refused(struct fixture *f, bool direct, const char *name, const char *tool)
+{
+	struct disk_image_options options = { .read_only = true, .direct = direct };
+	struct disk_image image;
+	char why[512] = "";
+
+	assert_int_equal(disk_image_open(f->path, &options, &image, why, sizeof(why)), -EINVAL);
+	assert_non_null(strstr(why, name));
+	assert_non_null(strstr(why, tool));
+	assert_non_null(strstr(why, f->path));
+	assert_non_null(strstr(why, "format=raw"));
+}
+
+static void served(struct fixture *f, bool raw, bool direct)
+{
+	struct disk_image_options options = { .raw = raw, .direct = direct };
+	struct disk_image image;
+	char why[512] = "";
+
+	assert_int_equal(disk_image_open(f->path, &options, &image, why, sizeof(why)), 0);
+	disk_image_close(&image);
+}
+
+static void what_is_not_raw_is_refused_unless_told_so(void **state)
+{
+	static const struct {
+		off_t at; /* negative: from the end */
+		const char *bytes;
+		size_t n;
+		const char *name, *tool;
+	} kinds[] = {
+		{ 0, "QFI\xfb\0\0\0\3", 8, "qcow2", "qemu-img convert -f qcow2 -O raw" },
+		{ 0, "QED\0", 4, "QED", "-f qed" },
+		{ 0, "vhdxfile", 8, "VHDX", "-f vhdx" },
+		{ 0, "conectix", 8, "VHD", "-f vpc" },
+		{ -512, "conectix", 8, "VHD", "-f vpc" },
+		{ 0, "KDMV\1\0\0\0", 8, "VMDK", "-f vmdk" },
+		{ 0, "COWD", 4, "VMDK", "-f vmdk" },
+		{ 0, "# Disk DescriptorFile\nversion=1\n", 32, "VMDK", "-f vmdk" },
+		{ 64, "\x7f\x10\xda\xbe", 4, "VDI", "-f vdi" },
+		{ 0, "\x1f\x8b\x08\0", 4, "gzip", "gzip -dc" },
+		{ 0, "\xfd\x37zXZ\0", 6, "xz", "xz -dc" },
+		{ 0, "\x28\xb5\x2f\xfd", 4, "zstd", "zstd -dc" },
+		{ 0, "BZh31AY&SY", 10, "bzip2", "bzip2 -dc" },
+	};
+	struct fixture *f = *state;
+
+	disk_image_close(&f->image);
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		/* A last page that is whole, one that is not, and one page alone. */
+		static const off_t sizes[] = { 1 << 20, (1 << 20) + 512, 1024 };
+
+		for (size_t j = 0; j < sizeof(sizes) / sizeof(sizes[0]); j++) {
+			off_t at = kinds[i].at < 0 ? sizes[j] + kinds[i].at : kinds[i].at;
+
+			mark(f, sizes[j], at, kinds[i].bytes, kinds[i].n);
+			refused(f, false, kinds[i].name, kinds[i].tool);
+			served(f, true, false);
+		}
+		/* What is compressed has any size, which is not what is wrong with it. */
+		if (kinds[i].at >= 0) {
+			mark(f, 777, kinds[i].at, kinds[i].bytes, kinds[i].n);
+			refused(f, false, kinds[i].name, kinds[i].tool);
+		}
+		/* Elsewhere it is data. */
+		mark(f, 1 << 20, 8192 + (kinds[i].at < 0 ? 0 : kinds[i].at), kinds[i].bytes,
+		     kinds[i].n);
+		served(f, false, false);
+	}
+}
+
+static void a_footer_is_found_past_the_page_cache(void **state)
+{
+	struct fixture *f = *state;
+
+	if (!open_direct(f))
+		skip();
+	disk_image_close(&f->image);
+	mark(f, (1 << 20) + 512, 1 << 20, "conectix", 8);
+	refused(f, true, "VHD", "-f vpc");
+	served(f, true, true);
+}
+
+static void half_a_mark_is_none(void **state)
+{
+	struct fixture *f = *state;
+	struct disk_image_options options = { 0 };
+	struct disk_image image;
+	char why[256];
+
+	disk_image_close(&f->image);
+	mark(f, 512, 0, "QFI", 3);
+	served(f, false, false);
+	mark(f, 3, 0, "QFI", 3);
+	assert_int_equal(disk_image_open(f->path, &options, &image, why, sizeof(why)), -EINVAL);
+	assert_non_null(strstr(why, "512"));
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -534,6 +644,9 @@ int main(void)
 		TEST(an_idle_queue_costs_no_cpu),
 		TEST(an_image_has_one_writer),
 		TEST(what_is_no_disk_is_refused),
+		TEST(what_is_not_raw_is_refused_unless_told_so),
+		TEST(a_footer_is_found_past_the_page_cache),
+		TEST(half_a_mark_is_none),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -46,6 +46,8 @@ struct fixture {
 	char adapter[128];
 	struct kmcl_kvp_ip_info ip; /* told to the host, or by it */
 	bool endless;
+	bool all_is_well; /* as FreeBSD 10: what is not there is success and a string without
+	                     letters */
 };
 
 /* ---- the guest ---- */
@@ -87,9 +89,9 @@ static uint32_t give(struct fixture *f, struct ic_kvp *m)
 	struct record *r = find(f, m->pool, m->value.key);
 	struct kmcl_kvp_value empty = { .type = KMCL_KVP_STRING };
 
-	if (!r || (f->as_linux && m->pool == KMCL_KVP_POOL_AUTO))
+	if (f->all_is_well ? false : !r || (f->as_linux && m->pool == KMCL_KVP_POOL_AUTO))
 		return IC_E_NO_MORE_ITEMS;
-	kvp_message_value((union kvp_message *)m, f->as_linux ? &empty : &r->value);
+	kvp_message_value((union kvp_message *)m, f->as_linux || !r ? &empty : &r->value);
 	return IC_S_OK;
 }
 
@@ -111,6 +113,11 @@ static uint32_t list(struct fixture *f, struct ic_kvp *m)
 
 	if (f->endless)
 		index %= f->counts[m->pool];
+	if (f->all_is_well && index >= f->counts[m->pool]) {
+		m->enumerate.value.type = IC_KVP_STRING;
+		m->enumerate.value.key_size = m->enumerate.value.value_size = 2;
+		return IC_S_OK;
+	}
 	if (index >= f->counts[m->pool])
 		return IC_E_NO_MORE_ITEMS;
 	kvp_message_key(&other, IC_KVP_SET, m->pool, f->pools[m->pool][index].key);
@@ -272,6 +279,24 @@ static void pairs_are_kept_in_all_pools(void **state)
 		ic_guest_close(&f->ends.guest);
 		memset(f->counts, 0, sizeof(f->counts));
 	}
+	assert_int_equal(ic_log_count(""), 0);
+}
+
+/* Linux's and FreeBSD's headers: "a NULL key string" for an index that there is not. */
+static void a_key_without_letters_ends_a_pool(void **state)
+{
+	struct fixture *f = *state;
+	struct kmcl_kvp_value value;
+
+	f->as_linux = false;
+	f->all_is_well = true;
+	open_guest(f);
+	assert_pool(f, KMCL_KVP_POOL_GUEST, 0);
+	assert_int_equal(set_text(f, KMCL_KVP_POOL_GUEST, "key", "text"), 0);
+	assert_pool(f, KMCL_KVP_POOL_GUEST, 1);
+	assert_text(f, KMCL_KVP_POOL_GUEST, "key", "text");
+	assert_int_equal(kmcl_kvp_get(f->host, KMCL_KVP_POOL_GUEST, "none", &value, LONG_MS),
+	                 -ENOENT);
 	assert_int_equal(ic_log_count(""), 0);
 }
 
@@ -650,6 +675,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		TEST(pairs_are_kept_in_all_pools),
 		TEST(an_empty_value_is_found_too),
+		TEST(a_key_without_letters_ends_a_pool),
 		TEST(numbers_are_numbers),
 		TEST(requests_look_as_the_guest_expects),
 		TEST(limits_are_those_of_the_wire),

@@ -2,12 +2,11 @@
 
 /*
  * NetBSD, whose drivers are made of OpenBSD's and FreeBSD's. Sources: sys/dev/hyperv/vmbus.c (the
- * bus), hvs.c (disks, as OpenBSD's), vmbusic.c and hvheartbeat.c (integration components). It needs
- * no monitor flag.
+ * bus), hvs.c (disks) and if_hvn.c (network), as OpenBSD's, vmbusic.c and hvheartbeat.c
+ * (integration components). It needs no monitor flag, and has no driver of key-value pairs.
  */
 
-#include "persona_ic.h"
-#include "persona_scsi.h"
+#include "openbsd_drivers.h"
 #include "visit.h"
 
 static void begin(struct visit *v)
@@ -44,30 +43,31 @@ static void offers_are_of_channels_that_can_be(void **state)
 	visit_end(&v);
 }
 
-static void open_disks(struct visit *v, struct persona_scsi *s)
-{
-	static const uint16_t versions[] = { STORVSC_VERSION_WIN10, STORVSC_VERSION_WIN8_1,
-		                             STORVSC_VERSION_WIN8,  STORVSC_VERSION_WIN7,
-		                             STORVSC_VERSION_WIN6,  0 };
-	const struct persona_opening opening = { .out_pages = 20, .in_pages = 20 };
-
-	memset(s, 0, sizeof(*s));
-	persona_open(&v->guest, &s->channel, persona_find(&v->guest, &services_scsi, 0), &opening);
-	s->packet_size = s->answer_size = 64; /* hvs_intr drops what has another length */
-	persona_scsi_begin(s, versions, true);
-	s->srb_length = 64;
-	s->transaction = 5ull << 32;
-}
-
 static void disks_attach(void **state)
 {
 	struct persona_scsi s;
 	struct visit v;
 
 	begin(&v);
-	open_disks(&v, &s);
+	hvs_open(&v.guest, &s, &services_scsi, false);
 	persona_scsi_use_disk(&s);
 	persona_close(&s.channel);
+	visit_end(&v);
+}
+
+/* hvn_rndis_open and hvn_rndis_close: the filter set, and nothing. */
+static void the_network_attaches(void **state)
+{
+	uint32_t filter = 0;
+	struct persona_net n;
+	struct visit v;
+
+	begin(&v);
+	hvn_open(&v.guest, &n, &services_net, false);
+	hvn_use(&n, services_address, 0x000d); /* directed, all multicast, broadcast */
+	persona_net_set(&n, 0x0001010e, &filter, sizeof(filter));
+	persona_net_revoke(&n, 0, 32);
+	persona_close(&n.channel);
 	visit_end(&v);
 }
 
@@ -75,21 +75,14 @@ static void disks_attach(void **state)
  * least as long as that takes. */
 static void heartbeat_beats(void **state)
 {
-	static const struct ic_version frameworks[] = { { 3, 0 }, { 1, 0 }, { 0, 0 } };
-	static const struct ic_version versions[] = { { 3, 0 }, { 1, 0 }, { 0, 0 } };
+	const struct ic_version three = { 3, 0 };
 	struct persona_ic ic;
 	struct visit v;
 
 	begin(&v);
 	persona_ic_open(&v.guest, &ic, &services_heartbeat, 4);
-	persona_ic_negotiate(&ic, frameworks, versions);
-	for (int i = 0; i < 3; i++) {
-		persona_ic_receive(&ic);
-		persona_ic_count(&ic);
-		persona_ic_answer(&ic, ic.size);
-	}
-	persona_ic_receive(&ic);
-	services_assert_heartbeat(&v.host);
+	persona_ic_negotiate_up_to(&ic, three, three);
+	visit_beat(&v, &ic, 3);
 	persona_close(&ic.channel);
 	visit_end(&v);
 }
@@ -97,6 +90,7 @@ static void heartbeat_beats(void **state)
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(offers_are_of_channels_that_can_be),
 	cmocka_unit_test(disks_attach),
+	cmocka_unit_test(the_network_attaches),
 	cmocka_unit_test(heartbeat_beats),
 };
 

@@ -5,9 +5,7 @@
  * (integration components), as of 7.6.
  */
 
-#include "persona_ic.h"
-#include "persona_net.h"
-#include "persona_scsi.h"
+#include "openbsd_drivers.h"
 #include "visit.h"
 
 #include <pthread.h>
@@ -78,28 +76,6 @@ static void nothing_is_monitored_by_default(void **state)
 
 /* ---- hvs ---- */
 
-static void open_disks(struct visit *f, struct persona_scsi *s)
-{
-	static const uint16_t versions[] = { STORVSC_VERSION_WIN10, STORVSC_VERSION_WIN8_1,
-		                             STORVSC_VERSION_WIN8,  STORVSC_VERSION_WIN7,
-		                             STORVSC_VERSION_WIN6,  0 };
-	static const uint8_t properties[32];
-	const struct persona_opening opening = { .out_pages = 20,
-		                                 .in_pages = 20,
-		                                 .user_data = properties,
-		                                 .user_data_size = sizeof(properties) };
-
-	memset(s, 0, sizeof(*s));
-	persona_open(&f->guest, &s->channel, persona_find(&f->guest, &services_scsi, 0), &opening);
-	s->channel.monitored = true;
-	/* All of it has 64 bytes, what it sends and what it takes, before the version is agreed as
-	 * after it; and transaction 0. */
-	s->packet_size = s->answer_size = 64;
-	persona_scsi_begin(s, versions, true);
-	s->srb_length = 64; /* its structure's, with the header */
-	s->transaction = 127ull << 32;
-}
-
 /* scsi_probe_bus: targets 0 to 63, of which there are two here. */
 static void probe(struct persona_scsi *s, uint8_t *data)
 {
@@ -129,8 +105,7 @@ static void disks_attach_and_work_through_the_monitor_page(void **state)
 	struct visit f;
 
 	open_bus(&f, true);
-	open_disks(&f, &s);
-	assert_int_equal(s.version, STORVSC_VERSION_WIN10);
+	hvs_open(&f.guest, &s, &services_scsi, true);
 	probe(&s, persona_pages(&f.guest, 1));
 	persona_scsi_use_disk(&s);
 	assert_int_equal(s.channel.signals, 0);
@@ -141,61 +116,14 @@ static void disks_attach_and_work_through_the_monitor_page(void **state)
 
 /* ---- hvn ---- */
 
-/* if_hvn.c, hvn_nvs_intr: a completion wakes who waits for it by its type, and one of another type
- * is dropped; what is not in the packet is what lay in the buffer. So an answer without a type to
- * the two that have none must be empty. */
-static void command_without_answer(struct persona_net *n, struct nvsp_message *m)
-{
-	assert_int_equal(persona_net_say(n, m, sizeof(*m)), 0);
-}
-
-static void set_offloads(struct persona_net *n)
-{
-	uint8_t parameters[32] = { 0x80, 3, 32 };
-
-	memset(parameters + 4, 0, sizeof(parameters) - 4);
-	parameters[4] = parameters[5] = parameters[7] = 4; /* IPv4, TCPv4, TCPv6: both ways */
-	parameters[6] = parameters[8] = 4;
-	persona_net_set(n, 0xfc01020c, parameters, sizeof(parameters));
-}
-
-static void open_net(struct visit *f, struct persona_net *n)
-{
-	static const uint32_t versions[] = { NVSP_VERSION_5, NVSP_VERSION_4, NVSP_VERSION_2,
-		                             NVSP_VERSION_1, 0 };
-	const struct persona_opening opening = { .out_pages = 64, .in_pages = 64 };
-	struct nvsp_message m = { .type = NVSP_SEND_NDIS_CONFIG,
-		                  .ndis_config = { 9216, 0, NVSP_CAPABILITY_VLAN } };
-
-	memset(n, 0, sizeof(*n));
-	persona_open(&f->guest, &n->channel, persona_find(&f->guest, &services_net, 0), &opening);
-	n->channel.monitored = true;
-	persona_net_init(n, versions, sizeof(m));
-	assert_int_equal(n->version, NVSP_VERSION_5);
-	command_without_answer(n, &m);
-	m = (struct nvsp_message){ .type = NVSP_SEND_NDIS_VERSION, .ndis_version = { 6, 30 } };
-	command_without_answer(n, &m);
-	persona_net_give_receive(n, 2 << 20, 0xcafe, sizeof(m));
-}
-
 static void the_network_attaches_and_works_through_the_monitor_page(void **state)
 {
-	uint32_t link = 1, filter = 0x0009; /* directed, broadcast */
 	struct persona_net n;
-	uint8_t address[6];
 	struct visit f;
 
 	open_bus(&f, true);
-	open_net(&f, &n);
-	persona_net_rndis_init(&n, 2048);
-	set_offloads(&n);
-	assert_int_equal(persona_net_query(&n, 0x01010101, address, sizeof(address)), 6);
-	assert_memory_equal(address, services_address, sizeof(address));
-	assert_int_equal(persona_net_query(&n, 0x00010114, &link, sizeof(link)), 4);
-	assert_int_equal(link, 0);
-	persona_net_set(&n, 0x0001010e, &filter, sizeof(filter));
-	persona_net_exchange(&n, 60);
-	persona_net_exchange(&n, 1514);
+	hvn_open(&f.guest, &n, &services_net, true);
+	hvn_use(&n, services_address, 0x0009); /* directed, broadcast */
 	assert_int_equal(n.channel.signals, 0);
 	persona_close(&n.channel);
 	visit_end(&f);
@@ -219,22 +147,12 @@ static void negotiate(struct persona_ic *ic)
 static void heartbeat_beats(void **state)
 {
 	struct persona_ic ic;
-	uint64_t sequence;
 	struct visit f;
 
 	open_bus(&f, false);
 	persona_ic_open(&f.guest, &ic, &services_heartbeat, 4);
 	negotiate(&ic);
-	for (int i = 0; i < 3; i++) {
-		persona_ic_receive(&ic);
-		assert_int_equal(persona_ic_header(&ic)->type, IC_HEARTBEAT);
-		memcpy(&sequence, persona_ic_body(&ic), sizeof(sequence));
-		sequence++;
-		memcpy(persona_ic_body(&ic), &sequence, sizeof(sequence));
-		persona_ic_answer(&ic, ic.size);
-	}
-	persona_ic_receive(&ic); /* the next one: those before it were taken */
-	services_assert_heartbeat(&f.host);
+	visit_beat(&f, &ic, 3);
 	persona_close(&ic.channel);
 	visit_end(&f);
 }

@@ -1,24 +1,40 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "persona_ic.h"
 
-void persona_ic_receive(struct persona_ic *ic)
+static void take(struct persona_ic *ic, const struct persona_packet *packet)
 {
-	struct persona_packet packet;
 	struct wire_pipe_header pipe;
 
-	persona_receive(&ic->channel, &packet);
-	assert_int_equal(packet.type, WIRE_PACKET_DATA_INBAND);
-	assert_true(packet.size >= sizeof(pipe) + sizeof(struct ic_header));
-	memcpy(&pipe, packet.payload, sizeof(pipe));
+	assert_int_equal(packet->type, WIRE_PACKET_DATA_INBAND);
+	assert_true(packet->size >= sizeof(pipe) + sizeof(struct ic_header));
+	memcpy(&pipe, packet->payload, sizeof(pipe));
 	assert_int_equal(pipe.type, WIRE_PIPE_DATA);
 	/* Guests believe the packet's length, and look into what it has (Linux hv_utils checks it
 	 * against the component's own since 5.11). */
-	assert_true(packet.size >= sizeof(pipe) + pipe.data_size);
-	memcpy(ic->message, packet.payload, packet.size);
-	ic->size = packet.size;
-	ic->transaction = packet.transaction;
-	ic->packet_flags = packet.flags;
+	assert_true(packet->size >= sizeof(pipe) + pipe.data_size);
+	memcpy(ic->message, packet->payload, packet->size);
+	ic->size = packet->size;
+	ic->transaction = packet->transaction;
+	ic->packet_flags = packet->flags;
 	assert_int_equal(persona_ic_header(ic)->flags, IC_TRANSACTION | IC_REQUEST);
+}
+
+void persona_ic_receive(struct persona_ic *ic)
+{
+	struct persona_packet packet;
+
+	persona_receive(&ic->channel, &packet);
+	take(ic, &packet);
+}
+
+bool persona_ic_try_receive(struct persona_ic *ic, int ms)
+{
+	struct persona_packet packet;
+
+	if (!persona_try_receive(&ic->channel, &packet, ms))
+		return false;
+	take(ic, &packet);
+	return true;
 }
 
 struct ic_header *persona_ic_header(struct persona_ic *ic)
@@ -45,6 +61,16 @@ void persona_ic_answer(struct persona_ic *ic, uint32_t size)
 	persona_ic_header(ic)->flags = IC_TRANSACTION | IC_RESPONSE;
 	persona_send(&ic->channel, WIRE_PACKET_DATA_INBAND, 0, ic->transaction, NULL, 0,
 	             ic->message, size);
+}
+
+void persona_ic_beat(struct persona_ic *ic)
+{
+	persona_ic_receive(ic);
+	assert_int_equal(persona_ic_header(ic)->type, IC_HEARTBEAT);
+	/* FreeBSD (vmbus_heartbeat_cb) takes less than the number for an error. */
+	assert_true(persona_ic_header(ic)->size >= sizeof(uint64_t));
+	persona_ic_count(ic);
+	persona_ic_answer(ic, ic->size);
 }
 
 void persona_ic_lists(struct persona_ic *ic, struct persona_ic_lists *lists)
@@ -78,6 +104,8 @@ void persona_ic_choose(struct persona_ic *ic, struct ic_version framework,
 	persona_ic_answer(ic, ic->size);
 }
 
+const struct ic_version persona_ic_versions[] = { { 3, 0 }, { 1, 0 }, { 0, 0 } };
+
 static struct ic_version newest(const struct ic_version *own, const struct ic_version *listed,
                                 uint32_t count)
 {
@@ -98,6 +126,31 @@ struct ic_version persona_ic_negotiate(struct persona_ic *ic, const struct ic_ve
 	persona_ic_lists(ic, &lists);
 	framework = newest(frameworks, lists.versions, lists.framework_count);
 	message = newest(versions, lists.versions + lists.framework_count, lists.message_count);
+	persona_ic_choose(ic, framework, message, 16);
+	return message;
+}
+
+static struct ic_version not_newer(struct ic_version own, const struct ic_version *list,
+                                   uint32_t count)
+{
+	struct ic_version best = { 0, 0 };
+
+	for (uint32_t i = 0; i < count; i++)
+		if (ic_version_number(list[i]) <= ic_version_number(own) &&
+		    ic_version_number(list[i]) > ic_version_number(best))
+			best = list[i];
+	assert_int_not_equal(ic_version_number(best), 0);
+	return best;
+}
+
+struct ic_version persona_ic_negotiate_up_to(struct persona_ic *ic, struct ic_version framework,
+                                             struct ic_version message)
+{
+	struct persona_ic_lists l;
+
+	persona_ic_lists(ic, &l);
+	framework = not_newer(framework, l.versions, l.framework_count);
+	message = not_newer(message, l.versions + l.framework_count, l.message_count);
 	persona_ic_choose(ic, framework, message, 16);
 	return message;
 }

@@ -17,11 +17,15 @@ struct persona_ic {
 };
 
 void persona_ic_receive(struct persona_ic *ic);
+/* Whether one comes within `ms`. */
+bool persona_ic_try_receive(struct persona_ic *ic, int ms);
 /* The component's header of the message, and the body after it. */
 struct ic_header *persona_ic_header(struct persona_ic *ic);
 uint8_t *persona_ic_body(struct persona_ic *ic);
 /* A heartbeat's answer: the number at the body's begin is one more. */
 void persona_ic_count(struct persona_ic *ic);
+/* The next message is a heartbeat: counted and answered. */
+void persona_ic_beat(struct persona_ic *ic);
 /* Answers with the message as it is now, by its packet's transaction, in-band, `size` bytes. */
 void persona_ic_answer(struct persona_ic *ic, uint32_t size);
 
@@ -39,6 +43,12 @@ void persona_ic_choose(struct persona_ic *ic, struct ic_version framework,
  * (newest first, 0.0 ends them) that the host lists; 16 bytes of a body. The version. */
 struct ic_version persona_ic_negotiate(struct persona_ic *ic, const struct ic_version *frameworks,
                                        const struct ic_version *versions);
+/* 3.0 and 1.0: what most of them know, of both. */
+extern const struct ic_version persona_ic_versions[];
+/* As FreeBSD and those made after it do (vmbus_ic_negomsg): of each list the newest that is not
+ * newer than the driver's own. The version. */
+struct ic_version persona_ic_negotiate_up_to(struct persona_ic *ic, struct ic_version framework,
+                                             struct ic_version message);
 
 /* Opens the component's channel, which is not monitored. */
 void persona_ic_open(struct persona *p, struct persona_ic *ic, const void *type, uint32_t pages);

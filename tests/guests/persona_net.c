@@ -42,9 +42,17 @@ static void take_rndis(struct persona_net *n, const uint8_t *message, uint32_t s
 	}
 }
 
+static void complete(struct persona_net *n, uint64_t transaction)
+{
+	const struct nvsp_message done = { .type = NVSP_RNDIS_PACKET_COMPLETE,
+		                           .rndis_packet_complete = { NVSP_STATUS_SUCCESS } };
+
+	persona_complete(&n->channel, transaction, &done,
+	                 n->completion_sent ? n->completion_sent : 8);
+}
+
 static void take_transfer(struct persona_net *n, const struct persona_packet *packet)
 {
-	const uint32_t done[2] = { NVSP_RNDIS_PACKET_COMPLETE, NVSP_STATUS_SUCCESS };
 	struct wire_transfer_pages pages;
 	struct wire_transfer_range range;
 	uint32_t type;
@@ -64,7 +72,7 @@ static void take_transfer(struct persona_net *n, const struct persona_packet *pa
 		take_rndis(n, n->receive + range.byte_offset, range.byte_count);
 	}
 	if (!n->keep)
-		persona_complete(&n->channel, packet->transaction, done, sizeof(done));
+		complete(n, packet->transaction);
 }
 
 static void take_completion(struct persona_net *n, const struct persona_packet *packet)
@@ -109,6 +117,14 @@ void persona_net_tell(struct persona_net *n, const void *message, uint32_t size)
 {
 	persona_send(&n->channel, WIRE_PACKET_DATA_INBAND, 0, ++n->transaction, NULL, 0, message,
 	             size);
+}
+
+void persona_net_open(struct persona *p, struct persona_net *n, const void *type, uint32_t pages)
+{
+	const struct persona_opening opening = { .out_pages = pages, .in_pages = pages };
+
+	memset(n, 0, sizeof(*n));
+	persona_open(p, &n->channel, persona_find(p, type, 0), &opening);
 }
 
 void persona_net_init(struct persona_net *n, const uint32_t *versions, uint32_t size)
@@ -201,27 +217,46 @@ void persona_net_revoke(struct persona_net *n, uint16_t send_id, uint32_t size)
 
 /* ---- RNDIS ---- */
 
+static void send_by_section(struct persona_net *n, struct nvsp_message *m, const void *message,
+                            uint32_t size, uint32_t message_size)
+{
+	assert_true(size <= n->section_size);
+	memcpy(n->send + n->section_size, message, size);
+	m->rndis_packet.section_index = 1;
+	m->rndis_packet.section_bytes = size;
+	persona_request(&n->channel, ++n->transaction, m, message_size);
+}
+
+/* `head`: bytes before the frame; the frame's page is another. */
+static void send_by_ranges(struct persona_net *n, const struct nvsp_message *m, const void *message,
+                           uint32_t head, uint32_t size, uint32_t message_size)
+{
+	const uint8_t *bytes = message;
+	uint32_t first = n->split && head ? head : size;
+	struct persona_range ranges[2];
+
+	if (!n->external)
+		n->external = persona_pages(n->channel.persona, 2);
+	ranges[0] = (struct persona_range){ n->external, first };
+	ranges[1] = (struct persona_range){ n->external + WIRE_PAGE_SIZE, size - first };
+	memcpy(ranges[0].address, bytes, first);
+	memcpy(ranges[1].address, bytes + first, size - first);
+	persona_request_with(&n->channel, ++n->transaction, ranges, first < size ? 2 : 1, m,
+	                     message_size);
+}
+
 static void send_rndis(struct persona_net *n, uint32_t channel_type, const void *message,
-                       uint32_t size)
+                       uint32_t head, uint32_t size)
 {
 	struct nvsp_message m = { .type = NVSP_RNDIS_PACKET,
 		                  .rndis_packet = { channel_type, NVSP_NO_SECTION, 0 } };
-	struct persona_range range;
+	uint32_t message_size = n->message_size ? n->message_size : 16;
 
 	n->completed = DONE;
-	if (n->by_section) {
-		assert_true(size <= n->section_size);
-		memcpy(n->send + n->section_size, message, size);
-		m.rndis_packet.section_index = 1;
-		m.rndis_packet.section_bytes = size;
-		persona_request(&n->channel, ++n->transaction, &m, 16);
-	} else {
-		if (!n->external)
-			n->external = persona_pages(n->channel.persona, 1);
-		memcpy(n->external, message, size);
-		range = (struct persona_range){ n->external, size };
-		persona_request_with(&n->channel, ++n->transaction, &range, 1, &m, 16);
-	}
+	if (n->by_section)
+		send_by_section(n, &m, message, size, message_size);
+	else
+		send_by_ranges(n, &m, message, head, size, message_size);
 	await(n, n->transaction);
 	assert_int_equal(n->completion.type, NVSP_RNDIS_PACKET_COMPLETE);
 	assert_int_equal(n->completion.rndis_packet_complete.status, NVSP_STATUS_SUCCESS);
@@ -239,7 +274,7 @@ static void ask(struct persona_net *n, uint32_t type, void *body, uint32_t size)
 	memcpy(message, &header, sizeof(header));
 	memcpy(message + sizeof(header), body, size);
 	n->answered = false;
-	send_rndis(n, NVSP_CHANNEL_CONTROL, message, header.length);
+	send_rndis(n, NVSP_CHANNEL_CONTROL, message, 0, header.length);
 	while (!n->answered)
 		pump(n);
 	memcpy(said, n->answer, sizeof(said));
@@ -307,7 +342,7 @@ void persona_net_exchange(struct persona_net *n, uint32_t size)
 	m.packet.data_offset = sizeof(m.packet);
 	m.packet.data_length = size;
 	m.header.length = (uint32_t)(sizeof(m.header) + sizeof(m.packet)) + size;
-	send_rndis(n, NVSP_CHANNEL_DATA, &m, m.header.length);
+	send_rndis(n, NVSP_CHANNEL_DATA, &m, sizeof(m.header) + sizeof(m.packet), m.header.length);
 	while (n->frames == frames)
 		pump(n);
 	assert_int_equal(n->frame_size, size);

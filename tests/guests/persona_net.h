@@ -31,6 +31,10 @@ struct persona_net {
 	uint8_t frame[PERSONA_FRAME_MAX];
 	uint32_t indications;
 	bool keep; /* packets are not completed by pumping */
+	/* How it speaks; 0: as most do. */
+	uint32_t message_size;    /* of the NVSP messages that bring RNDIS */
+	uint32_t completion_sent; /* bytes of its completions */
+	bool split;               /* what a frame has before it is a range of memory of its own */
 	/* Looks at each transfer-page packet; NULL: none. */
 	void (*look)(struct persona_net *net, const struct persona_packet *packet);
 };
@@ -39,6 +43,9 @@ struct persona_net {
 uint32_t persona_net_say(struct persona_net *n, const void *message, uint32_t size);
 /* No completion is asked for. */
 void persona_net_tell(struct persona_net *n, const void *message, uint32_t size);
+
+/* A channel with `pages` for each ring, of the offer of `type`; all else is zeros. */
+void persona_net_open(struct persona *p, struct persona_net *n, const void *type, uint32_t pages);
 
 /* INIT with each of `versions` (0 ends them) until one is taken. */
 void persona_net_init(struct persona_net *n, const uint32_t *versions, uint32_t size);

@@ -1,9 +1,23 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "persona_scsi.h"
 
-#define BLOCK    512u
-#define READ_10  0x28
-#define WRITE_10 0x2a
+#define BLOCK      512u
+#define READ_10    0x28
+#define WRITE_10   0x2a
+#define START_STOP 0x1b
+
+const uint16_t persona_scsi_versions[] = { STORVSC_VERSION_WIN10, STORVSC_VERSION_WIN8_1,
+	                                   STORVSC_VERSION_WIN8,  STORVSC_VERSION_WIN7,
+	                                   STORVSC_VERSION_WIN6,  0 };
+
+void persona_scsi_open(struct persona *p, struct persona_scsi *s, const void *type, uint32_t pages)
+{
+	const struct persona_opening opening = { .out_pages = pages, .in_pages = pages };
+
+	memset(s, 0, sizeof(*s));
+	persona_open(p, &s->channel, persona_find(p, type, 0), &opening);
+	s->packet_size = sizeof(struct storvsc_packet);
+}
 
 /* An answer is for the driver's own structure: what it does not bring reads as what lay there. */
 static void take_answer(struct persona_scsi *s, uint64_t transaction, struct storvsc_packet *packet)
@@ -178,4 +192,32 @@ void persona_scsi_use_disk(struct persona_scsi *s)
 	transfer(s, WRITE_10, 4097, data, BLOCK);
 	transfer(s, READ_10, 4096, data + BLOCK, 2 * BLOCK);
 	assert_memory_equal(data, data + 2 * BLOCK, BLOCK);
+}
+
+static void start_stop(struct persona_scsi *s, bool start)
+{
+	const uint8_t cdb[6] = { START_STOP, 0, 0, 0, start };
+	struct storvsc_srb answer;
+
+	assert_int_equal(persona_scsi_none(s, 0, cdb, sizeof(cdb), &answer), STORVSC_SRB_SUCCESS);
+	assert_int_equal(answer.scsi_status, 0);
+}
+
+void persona_scsi_stop_disk(struct persona_scsi *s)
+{
+	static const uint8_t read[10] = { READ_10, 0, 0, 0, 0, 0, 0, 0, 1 };
+	uint8_t *data = persona_pages(s->channel.persona, 1);
+	struct storvsc_srb answer;
+
+	start_stop(s, false);
+	assert_int_not_equal(persona_scsi_in(s, 0, read, sizeof(read), data, BLOCK, &answer),
+	                     STORVSC_SRB_SUCCESS);
+	assert_int_equal(answer.scsi_status, 2); /* CHECK CONDITION */
+	assert_true(answer.srb_status & STORVSC_SRB_AUTOSENSE_VALID);
+	/* NOT READY, initializing command required. */
+	assert_int_equal(answer.sense[2] & 0xf, 2);
+	assert_int_equal(answer.sense[12], 0x04);
+	assert_int_equal(answer.sense[13], 0x02);
+	start_stop(s, true);
+	transfer(s, READ_10, 0, data, BLOCK);
 }

@@ -21,6 +21,12 @@ struct persona_scsi {
 	struct storvsc_properties properties;
 };
 
+/* What drivers made since 2014 ask for, the newest first. */
+extern const uint16_t persona_scsi_versions[];
+
+/* A channel with `pages` for each ring, of the offer of `type`; all else is as it is of zeros. */
+void persona_scsi_open(struct persona *p, struct persona_scsi *s, const void *type, uint32_t pages);
+
 /* One packet in-band, and its answer in `packet`; the status. */
 uint32_t persona_scsi_say(struct persona_scsi *s, struct storvsc_packet *packet);
 /* BEGIN, each of `versions` (0 ends them) until one is taken, PROPERTIES, END. From the version on
@@ -48,5 +54,7 @@ uint8_t persona_scsi_none(struct persona_scsi *s, uint8_t lun, const uint8_t *cd
 
 /* Reads with READ(10), writes something and reads it back: the disk of services.h. */
 void persona_scsi_use_disk(struct persona_scsi *s);
+/* START STOP UNIT: stopped, the disk does not read, and says why; started, it does. */
+void persona_scsi_stop_disk(struct persona_scsi *s);
 
 #endif

@@ -4,7 +4,7 @@
 
 /* A persona at our host. */
 
-#include "persona.h"
+#include "persona_kvp.h"
 #include "services.h"
 
 struct visit {
@@ -40,5 +40,10 @@ static inline void visit_end_without_answer(struct visit *v)
 	v->guest.read = v->guest.written;
 	visit_close(v);
 }
+
+/* The heartbeat's channel is open and its versions are agreed: it beats, and the host takes it. */
+void visit_beat(struct visit *v, struct persona_ic *ic, int beats);
+/* The channel of key-value pairs likewise: the host sets, reads, lists and deletes some. */
+void visit_pairs(struct visit *v, struct persona_kvp *kvp);
 
 #endif

@@ -6,8 +6,7 @@
 
 #include "raw.h"
 
-#include "partition/socket_descriptor.h"
-#include "partition/socket_door.h"
+#include "partition/socket.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -27,11 +26,8 @@
 #define SLOWER 1
 #endif
 #define AT_ONCE_MS (1000 * SLOWER)
-#define CROWD_MS                                                                        \
-	(2000 * SLOWER) /* what a silent visitor is given; a busy machine comes near it \
-	                 */
-#define EACH     13     /* of 8 kinds: over 100 */
-#define LINGER_S 60     /* what a host that waits for one takes at least */
+#define EACH       13 /* of 8 kinds: over 100 */
+#define LINGER_S   60 /* what a host that waits for one takes at least */
 
 static struct end host, guest;
 static char uri[128];
@@ -170,6 +166,15 @@ static void with_a_signal(int fd)
 		return;
 	while (raw_receive(session).size) /* until it is sent away for it */
 		;
+}
+
+static unsigned int door_living(const struct door_board *board)
+{
+	unsigned int count = 0;
+
+	for (uint32_t i = 0; i < DOOR_CHILDREN_MAX; i++)
+		count += atomic_load(&board->children[i].state) != DOOR_FREE;
+	return count;
 }
 
 /* ---- having it done ---- */
@@ -323,10 +328,147 @@ static void test_a_crowd(void **state)
 	end_open(&host, PARTITION_HOST, uri, 0);
 	for (int i = 0; i < 100; i++)
 		crowd[i] = raw_connect(uri);
-	expect_service(CROWD_MS);
+	expect_service(AT_ONCE_MS);
 	for (int i = 0; i < 100; i++)
 		close(crowd[i]);
 	expect_service(AT_ONCE_MS);
+	end_close(&host);
+}
+
+/* ---- a host that does so to its guest ---- */
+
+static void hosts_port(int session, int fd)
+{
+	uint8_t bytes[64];
+
+	raw_send(session, bytes, raw_port(bytes, 5), &fd, 1);
+}
+
+static void hosts_message(int session, int fd)
+{
+	uint8_t bytes[64];
+
+	raw_send(session, bytes, raw_message(bytes, 0, "x", 1), &fd, 1);
+}
+
+static void beside_a_hosts_port(int session, int fd)
+{
+	uint8_t bytes[64];
+	int pair[2], both[2];
+
+	must(!socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair));
+	both[0] = pair[1];
+	both[1] = fd;
+	raw_send(session, bytes, raw_port(bytes, 5), both, 2);
+}
+
+static void in_a_hosts_ports_queue(int session, int fd)
+{
+	uint8_t bytes[64];
+	int pair[2];
+
+	must(!socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair));
+	raw_send(pair[0], "x", 1, &fd, 1);
+	raw_send(session, bytes, raw_port(bytes, 5), &pair[1], 1);
+}
+
+/* Behind what ends the session: nobody receives it. */
+static void after_the_end(int session, int fd)
+{
+	struct iovec part = { (void *)(uintptr_t) "xxxxxxxx", 8 };
+
+	raw_send(session, "rubbish!", 8, NULL, 0);
+	door_send(session, &part, 1, &fd, 1, 0);
+}
+
+static void with_the_welcome(int session, int fd)
+{
+	uint8_t bytes[64];
+
+	raw_send(session, bytes, raw_welcome(bytes), &fd, 1);
+}
+
+/* Lets a guest in, and has the last of the descriptor nowhere but with it. */
+static _Noreturn void be_such_a_host(int listener, void (*how)(int session, int fd), int fd)
+{
+	uint8_t bytes[64];
+	int session = accept(listener, NULL, NULL);
+
+	must(session >= 0 && recv(session, bytes, sizeof(bytes), 0) == 32);
+	if (how != with_the_welcome)
+		raw_send(session, bytes, raw_welcome(bytes), NULL, 0);
+	how(session, fd);
+	while (recv(session, bytes, sizeof(bytes), 0) > 0 && how != in_a_hosts_ports_queue)
+		;
+	_exit(0);
+}
+
+static void test_a_guest_of_such_a_host(void **state)
+{
+	static void (*const ways[])(int session, int fd) = {
+		hosts_port,    hosts_message,    beside_a_hosts_port, in_a_hosts_ports_queue,
+		after_the_end, with_the_welcome,
+	};
+
+	end_scheme = "unix";
+	for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
+		struct partition_port *port;
+		int listener, fd = lingering();
+		uint64_t start;
+		pid_t pid;
+
+		strcpy(uri, end_new_uri());
+		listener = raw_listen(uri);
+		pid = fork();
+		assert_true(pid >= 0);
+		if (!pid)
+			be_such_a_host(listener, ways[i], fd);
+		close(fd);
+		close(listener);
+		if (ways[i] == with_the_welcome) {
+			assert_int_not_equal(end_try_open(&guest, PARTITION_GUEST, uri, 1), 0);
+			await_exit(pid);
+			continue;
+		}
+		end_open(&guest, PARTITION_GUEST, uri, 1);
+		assert_int_equal(partition_listen(guest.partition, 3, &port), 0);
+		await_exit(pid);
+		end_await(&guest, &guest.gone, 1);
+		start = now_ms();
+		partition_unlisten(port);
+		end_close(&guest);
+		assert_in_range(now_ms() - start, 0, AT_ONCE_MS);
+		end_free_ram(&guest);
+	}
+	while (unread_count)
+		close(unread[--unread_count]);
+}
+
+/* A porter that does nothing any more, as one whose guest's descriptors hold it up; and a doorman
+ * whom nobody can tell. */
+static void test_a_stuck_porter_is_killed(void **state)
+{
+	struct door_message nothing = { .kind = DOOR_NOTE };
+	const struct iovec part = { &nothing, sizeof(nothing) };
+	struct socket_end *end;
+	int session;
+
+	end_scheme = "unix";
+	strcpy(uri, end_new_uri());
+	end_open(&host, PARTITION_HOST, uri, 0);
+	session = raw_guest(uri);
+	end_await(&host, &host.came, 1);
+	end = socket_end_of(host.partition);
+	assert_int_equal(kill(end->host.porter, SIGSTOP), 0);
+	assert_int_equal(kill(end->host.door.doorman, SIGSTOP), 0);
+	while (!door_send(end->host.door.fd, &part, 1, NULL, 0, MSG_DONTWAIT))
+		;
+	close(session);
+	end_await(&host, &host.gone, 1); /* its last words did not come */
+	assert_int_equal(kill(end->host.door.doorman, SIGCONT), 0);
+	for (int ms = 0; ms < 20000 && door_living(end->host.door.board); ms += 10)
+		usleep(10000);
+	assert_int_equal(door_living(end->host.door.board), 0);
 	end_close(&host);
 }
 
@@ -347,6 +489,8 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_descriptors_that_wait),
 	cmocka_unit_test(test_where_no_socket_refuses_them),
 	cmocka_unit_test(test_a_crowd),
+	cmocka_unit_test(test_a_guest_of_such_a_host),
+	cmocka_unit_test(test_a_stuck_porter_is_killed),
 	cmocka_unit_test(test_what_does_not_end_is_counted),
 };
 

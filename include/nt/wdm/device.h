@@ -80,13 +80,14 @@ typedef ULONG DEVICE_TYPE;
 #define FILE_READ_ONLY_DEVICE        0x00000002
 #define FILE_DEVICE_SECURE_OPEN      0x00000100
 
-#define METHOD_BUFFERED   0
-#define METHOD_IN_DIRECT  1
-#define METHOD_OUT_DIRECT 2
-#define METHOD_NEITHER    3
-#define FILE_ANY_ACCESS   0
-#define FILE_READ_ACCESS  1
-#define FILE_WRITE_ACCESS 2
+#define METHOD_BUFFERED     0
+#define METHOD_IN_DIRECT    1
+#define METHOD_OUT_DIRECT   2
+#define METHOD_NEITHER      3
+#define FILE_ANY_ACCESS     0
+#define FILE_SPECIAL_ACCESS FILE_ANY_ACCESS
+#define FILE_READ_ACCESS    1
+#define FILE_WRITE_ACCESS   2
 #define CTL_CODE(device, function, method, access) \
 	(((ULONG)(device) << 16) | ((access) << 14) | ((function) << 2) | (method))
 

@@ -55,6 +55,10 @@ FORCEINLINE BOOLEAN KeAreApcsDisabled(void)
 {
 	return FALSE;
 }
+FORCEINLINE BOOLEAN KeAreAllApcsDisabled(void)
+{
+	return FALSE;
+}
 
 /* ---- assertions and stops ---- */
 
@@ -93,8 +97,11 @@ NTKERNELAPI DECLSPEC_NORETURN void KeBugCheck(_In_ ULONG code);
 #define ASSERT(e) NT_ASSERT(e)
 #endif
 
-/* This code may wait and touch pageable memory. */
-#define PAGED_CODE()        NT_ASSERT(KeGetCurrentIrql() <= APC_LEVEL)
+/* This code may wait and touch pageable memory. A block, as some write no semicolon behind it. */
+#define PAGED_CODE()                                        \
+	{                                                   \
+		NT_ASSERT(KeGetCurrentIrql() <= APC_LEVEL); \
+	}
 #define PAGED_CODE_LOCKED() ((void)0)
 
 EXTERN_C_END

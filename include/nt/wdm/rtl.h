@@ -158,6 +158,9 @@ NTSYSAPI ULONG vDbgPrintEx(_In_ ULONG component, _In_ ULONG level, _In_ PCSTR fo
 /* Stops in a debugger. */
 #define DbgBreakPoint() __builtin_trap()
 #define KdBreakPoint()  ((void)0)
+/* The kernel's debugger. */
+#define KD_DEBUGGER_ENABLED     FALSE
+#define KD_DEBUGGER_NOT_PRESENT TRUE
 
 EXTERN_C_END
 

@@ -228,13 +228,24 @@ static void set_up(void)
 static struct wire_offer_channel offers[CHANNELS_MAX];
 static uint32_t offer_count;
 
+/* The host looks at the second page and writes latencies there; where is the guest's choice. */
+static uint8_t *monitor;
+
+static void place_monitor(void)
+{
+	uint8_t *const places[] = { monitor_pages, monitor_pages + PAGE, rings,    rings + PAGE,
+		                    message_page,  event_page,           post_page };
+
+	monitor = below(2) ? monitor_pages + PAGE : places[below(sizeof(places) / sizeof(*places))];
+}
+
 static bool connect_bus(void)
 {
 	struct wire_initiate_contact contact = {
 		.header.type = WIRE_INITIATE_CONTACT,
 		.version = 5u << 16 | 3,
 		.monitor_page_to_guest = (uintptr_t)monitor_pages,
-		.monitor_page_to_host = (uintptr_t)monitor_pages + PAGE,
+		.monitor_page_to_host = (uintptr_t)monitor,
 	};
 	struct wire_message_header request = { .type = WIRE_REQUEST_OFFERS };
 	union {
@@ -426,8 +437,24 @@ static void nearly_packet(uint8_t *data)
 	memcpy(data, &packet, sizeof(packet));
 }
 
+#define MONITOR_TRIGGERS 8u /* struct hv_monitor_page: pending and armed, for each of 4 groups */
+
+/* The channel's bit, those of channels that there are not, or anything anywhere in the page. */
+static void signal_by_page(const struct wire_offer_channel *offer)
+{
+	volatile uint32_t *words = (volatile uint32_t *)(monitor + MONITOR_TRIGGERS);
+
+	words[offer->monitor_id / 32 % 4 * 2] |= 1u << offer->monitor_id % 32;
+	if (!below(4))
+		words[below(8)] = (uint32_t)edge();
+	if (!below(16) && monitor == monitor_pages + PAGE)
+		fill_random(monitor, PAGE);
+}
+
 static void signal(const struct wire_offer_channel *offer)
 {
+	if (offer->monitor_allocated & 1)
+		signal_by_page(offer);
 	hypercall(CALL_SIGNAL | CALL_FAST, offer->connection_id, 0);
 }
 
@@ -457,6 +484,31 @@ static void bad_rings(const struct wire_offer_channel *offer, uint32_t gpadl)
 		}
 	}
 	close_channel(offer->channel_id, gpadl);
+}
+
+/* Monitor pages that are no pages, or nowhere; then in good places, again and again. */
+static void bad_monitor_pages(void)
+{
+	struct wire_initiate_contact contact = {
+		.header.type = WIRE_INITIATE_CONTACT,
+		.version = 5u << 16 | 3,
+	};
+	uint8_t message[240];
+
+	contact.target_sint = SINT;
+	for (uint32_t i = 0; i < 4; i++) {
+		place_monitor();
+		contact.monitor_page_to_guest = below(2) ? edge() : (uintptr_t)monitor;
+		contact.monitor_page_to_host = below(3)   ? (uintptr_t)monitor
+		                               : below(2) ? edge()
+		                                          : MEMORY_END - 8 * below(600);
+		post(4, &contact, WIRE_INITIATE_CONTACT_SIZE_SHORT);
+		hear_of(WIRE_VERSION_RESPONSE, message, BRIEFLY);
+		if (below(2))
+			disconnect_bus();
+	}
+	disconnect_bus();
+	listen_away();
 }
 
 /* The pages that the host writes messages and flags to are nowhere, or gone. */
@@ -506,7 +558,10 @@ void hostile_main(const uint8_t *boot_params)
 	set_up();
 	bad_hypercalls();
 	for (uint64_t round = 0; round < rounds; round++) {
-		bool connected = connect_bus();
+		bool connected;
+
+		place_monitor();
+		connected = connect_bus();
 
 		say(connected ? "connected; offers" : "NOT CONNECTED in round",
 		    connected ? offer_count : round);
@@ -518,6 +573,7 @@ void hostile_main(const uint8_t *boot_params)
 		bad_pages();
 		disconnect_bus();
 		listen_away();
+		bad_monitor_pages();
 	}
 	say("rounds done", rounds);
 	out8(PORT_SLEEP, SLEEP_S5);

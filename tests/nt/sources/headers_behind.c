@@ -74,7 +74,7 @@
 #include <stdatomic.h>
 #include <tgmath.h>
 #include <threads.h>
-#elif defined(__GCC_ATOMIC_TEST_AND_SET_TRUEVAL) /* else clang has MSVC's habits */
+#else
 #include <algorithm>
 #include <any>
 #include <array>

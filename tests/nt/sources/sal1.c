@@ -2,13 +2,10 @@
 
 /* Annotations of before 2012. In C++ they are for who asks, behind the C++ library's headers. */
 #ifdef __cplusplus
-#ifdef __GCC_ATOMIC_TEST_AND_SET_TRUEVAL /* else clang has MSVC's habits: that library is not for \
-                                            it */
 #include <algorithm>
 #include <locale>
 #include <sstream>
 #include <string>
-#endif
 #define NT_SAL1 1
 #endif
 #include <ntddk.h>
