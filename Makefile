@@ -23,6 +23,7 @@ help:
 	@echo 'make lint       layout (clang-format), who includes whom, freestanding core'
 	@echo 'make install    install under PREFIX=$(PREFIX)'
 	@echo 'make uninstall  remove what make install put there'
+	@echo 'make deb        Debian packages in build-deb/, from what is committed or would be'
 	@echo 'make fuzz       run every fuzz target for SECONDS=$(SECONDS)'
 	@echo 'make clean      remove the builds'
 
@@ -38,7 +39,7 @@ demo: build
 demo-linux: packages-guest build
 	@scripts/demo-linux --kmcl "$$BUILD/cli/kmcl"
 
-check: packages-build packages-check packages-guest
+check: packages-build packages-check packages-deb packages-guest
 	@scripts/check $(STEPS)
 
 test: packages-check build
@@ -68,7 +69,10 @@ install: build
 uninstall:
 	@scripts/uninstall "$$BUILD"
 
+deb: packages-build packages-check packages-deb
+	@scripts/deb
+
 clean:
 	rm -rf "$$BUILD" build-*
 
-.PHONY: all help build demo demo-linux check test bench bench-guest docs lint fuzz install uninstall clean packages-%
+.PHONY: all help build demo demo-linux check test bench bench-guest docs lint fuzz install uninstall deb clean packages-%

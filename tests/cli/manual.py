@@ -91,11 +91,13 @@ def check_ctl():
             deadline = time.time() + 30
             while not os.path.exists(control) and time.time() < deadline and host.poll() is None:
                 time.sleep(.01)
+            mode = os.stat(control).st_mode & 0o777 if os.path.exists(control) else None
             text = subprocess.run([KMCL, "ctl", "--control", control, "help"], stdout=subprocess.PIPE, check=False,
                                   timeout=60).stdout.decode()
         finally:
             host.terminate()
             host.wait(30)
+    report("the control socket is its owner's alone", [] if mode == 0o600 else [f"its mode is {mode}"])
     whole = re.sub(r'["\s,]+', " ", page("kmcl-ctl")[0])
     missing = [c for c in sorted(commands_in(text)) if not re.search(rf"\b{c}\b", whole)]
     report("kmcl-ctl(1) has the commands that a host lists",
