@@ -58,13 +58,23 @@ void ProbeForRead(const volatile void *address, SIZE_T length, ULONG alignment)
 	probe(__func__, address, length, alignment);
 }
 
+/*
+ * Writes what is there: atomically, as another thread may be writing too, and not with an "or" of
+ * 0, which clang makes a load.
+ */
+static void touch(volatile uint8_t *byte)
+{
+	uint8_t value = __atomic_load_n(byte, __ATOMIC_RELAXED);
+
+	__atomic_compare_exchange_n(byte, &value, value, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+}
+
 void ProbeForWrite(volatile void *address, SIZE_T length, ULONG alignment)
 {
 	uintptr_t start = (uintptr_t)address, page;
 
 	if (!probe(__func__, address, length, alignment))
 		return;
-	/* Atomically, as another thread may be writing there. */
 	for (page = start; page - start < length; page = (page | (PAGE_SIZE - 1)) + 1)
-		__atomic_fetch_or((uint8_t *)page, 0, __ATOMIC_RELAXED);
+		touch((volatile uint8_t *)page);
 }
