@@ -14,7 +14,7 @@ GUEST_MODULES = ["hv_vmbus", "hv_storvsc", "sd_mod", "sr_mod", "hv_netvsc", "hv_
                  "hyperv_keyboard", "uio_hv_generic", "hv_sock", "ext4", "overlay", "isofs",
                  "virtio_pci", "virtio_mmio", "virtio_blk", "virtio_net"]
 # The full kernel has these as modules, the cloud kernel built in, or the other way round, or not at all.
-GUEST_OPTIONAL = ["crc32c_generic", "crc32c_intel", "rtc_cmos", "sg", "scsi_dh_alua", "failover", "hyperv_fb",
+GUEST_OPTIONAL = ["crc32c_generic", "crc32c_intel", "rtc_cmos", "msr", "sg", "scsi_dh_alua", "failover", "hyperv_fb",
                   "hyperv_drm", "hid_hyperv"]
 OUTER_MODULES = ["kvm_amd", "virtio_pci", "virtio_blk", "ext4", "tun", "loop", "dm_mod"]
 

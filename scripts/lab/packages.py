@@ -118,6 +118,12 @@ def fetch(names, only=None, suite=None):
     return files
 
 
+def needs(package):
+    """Names of what a package's file says it depends on, the first where there is a choice."""
+    wanted = run(["dpkg-deb", "--field", package, "Depends"])
+    return [re.split(r"[ :|(]", one.strip())[0] for one in wanted.split(",")]
+
+
 def unpack(package, directory, exclude=()):
     """The files of a package. A directory that is a link there, such as /lib, stays one."""
     with subprocess.Popen([tool("dpkg-deb"), "--fsys-tarfile", package], stdout=subprocess.PIPE) as deb:

@@ -4,6 +4,7 @@
 The packages are unpacked and not configured, and there is no init system: a guest runs one script.
 """
 import os
+import re
 import shutil
 import tempfile
 
@@ -13,10 +14,13 @@ from .common import HOME, is_current, locked, run, say, set_current, tool
 PACKAGES = ["busybox-static", "coreutils", "curl", "dash", "diffutils", "e2fsprogs", "ethtool", "fio", "grep", "hyperv-daemons",
             "iperf3", "iproute2", "iputils-ping", "kexec-tools", "kmod", "libc-bin", "mount", "procps", "sed", "sg3-utils",
             "util-linux"]
+# testpmd, without the headers, compiler and interpreter that its package asks for besides; and the driver it tries.
+TESTPMD, TESTPMD_NOT, TESTPMD_DRIVER = "dpdk-dev", r"libdpdk-dev|python3", "librte-net-netvsc23"
 # Documents, and the interpreters that maintainer scripts would want.
 EXCLUDE = ["./usr/share/doc", "./usr/share/man", "./usr/share/info", "./usr/share/locale", "./usr/share/i18n",
            "./usr/share/perl*", "./usr/share/zoneinfo", "./usr/lib/*/perl*", "./usr/bin/perl*", "./usr/lib/*/gconv",
-           "./usr/lib/python3*", "./usr/bin/python3*", "./usr/lib/systemd", "./usr/share/bash-completion"]
+           "./usr/lib/python3*", "./usr/bin/python3*", "./usr/lib/systemd", "./usr/share/bash-completion",
+           "./usr/bin/dpdk-test", "./usr/bin/dpdk-test-*"]
 LABEL = "kmcl-root"
 # Counts the changes of what populate() does besides.
 LAYOUT = 3
@@ -44,11 +48,18 @@ def copy_modules(tree, kernel):
     run(["depmod", "-b", tree, kernel.version])
 
 
+def contents():
+    """The packages' files."""
+    testpmd = packages.fetch([TESTPMD], only=TESTPMD)
+    others = [name for name in packages.needs(testpmd[0]) if not re.fullmatch(TESTPMD_NOT, name)]
+    return testpmd + packages.fetch(PACKAGES + [TESTPMD_DRIVER] + others)
+
+
 def populate(tree, kernels):
     for name in ("bin", "sbin", "lib", "lib64"):
         os.makedirs(os.path.join(tree, "usr", name))
         os.symlink(f"usr/{name}", os.path.join(tree, name))
-    for package in packages.fetch(PACKAGES):
+    for package in contents():
         packages.unpack(package, tree, EXCLUDE)
     os.makedirs(os.path.join(tree, APPLETS))
     for applet in run([tool("busybox"), "--list"]).split():
@@ -68,8 +79,8 @@ def populate(tree, kernels):
 def image(kernels):
     """The path of the root image, made if what there is was made otherwise."""
     path = os.path.join(HOME, "root.ext4")
-    stamp = repr((LAYOUT, PACKAGES, EXCLUDE, SIZE, APPLETS, sorted(FILES.items()), [k.version for k in kernels],
-                  initramfs.GUEST_MODULES, initramfs.GUEST_OPTIONAL))
+    stamp = repr((LAYOUT, PACKAGES, TESTPMD, TESTPMD_NOT, TESTPMD_DRIVER, EXCLUDE, SIZE, APPLETS, sorted(FILES.items()),
+                  [k.version for k in kernels], initramfs.GUEST_MODULES, initramfs.GUEST_OPTIONAL))
     with locked("root"):
         if is_current(path, stamp):
             return path
