@@ -68,6 +68,13 @@ void socket_log(struct socket_end *end, enum partition_log level, const char *fo
 
 void socket_discard(struct socket_end *end, int fd)
 {
+	socket_discard_later(end, fd);
+	if (!socket_is_host(end))
+		end->guest.bury_now = true;
+}
+
+void socket_discard_later(struct socket_end *end, int fd)
+{
 	struct socket_door *door = socket_is_host(end) ? &end->host.door : &end->guest.door;
 
 	if (socket_is_host(end) && !door->board) {

@@ -95,6 +95,7 @@ struct socket_guest {
 	unsigned int backoff;    /* ms */
 	char complaint[256];     /* last logged, to say it once */
 	struct socket_door door; /* nobody's: what is to be disposed of; under the end's lock */
+	bool bury_now;           /* likewise */
 	/* The first attempt, for partition_open(). Under the end's lock. */
 	pthread_cond_t decided;
 	enum socket_outcome outcome;
@@ -149,6 +150,8 @@ void socket_log(struct socket_end *end, enum partition_log level, const char *fo
 	__attribute__((format(printf, 3, 4)));
 /* Closes what the other end sent, or could send descriptors to. Under the lock. */
 void socket_discard(struct socket_end *end, int fd);
+/* Likewise, with what follows: a guest makes no process for one alone. */
+void socket_discard_later(struct socket_end *end, int fd);
 /* All descriptors that came with a frame. */
 void socket_discard_received(struct socket_end *end, struct socket_received *received);
 

@@ -383,7 +383,7 @@ static void way_close(struct socket_end *end, struct socket_way *way)
 	/* The kernel notes ECONNRESET when a queue is closed that was not empty. */
 	if (!getsockopt(way->fd, SOL_SOCKET, SO_ERROR, &error, &size) && error)
 		way->pending = true;
-	socket_discard(end, way->fd); /* the other end may have sent descriptors there */
+	socket_discard_later(end, way->fd); /* the other end may have sent descriptors there */
 	way->fd = -1;
 	end->way_descriptors--;
 }

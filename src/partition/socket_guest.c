@@ -52,7 +52,11 @@ static bool bury(struct socket_end *end)
 
 	pthread_mutex_lock(&end->lock);
 	mine = *door;
-	door->rubbish_count = 0;
+	if (door->rubbish_count >= SOCKET_RUBBISH_MAX || end->guest.bury_now || end->fd < 0)
+		door->rubbish_count = 0;
+	else
+		mine.rubbish_count = 0;
+	end->guest.bury_now = false;
 	pthread_mutex_unlock(&end->lock);
 	if (!mine.rubbish_count || door_undertake(&mine))
 		return true;
