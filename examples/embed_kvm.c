@@ -8,7 +8,7 @@
  *     embed_kvm       needs a KVM with KVM_CAP_HYPERV_SYNIC2
  */
 
-#include <kmcl/kmcl.h>
+#include <kmcl/echo.h>
 #include <kmcl/kvm.h>
 
 #include <errno.h>
@@ -140,47 +140,30 @@ static void run_processor(struct monitor *m)
 	}
 }
 
-static VOID on_packet(VMBCHANNEL channel, VMBPACKETCOMPLETION packet, PVOID buffer, UINT32 size,
-                      UINT32 flags)
+/* kmcl: a host for the machine, and a service of it. */
+static struct kmcl_echo *offer_service(struct kmcl_host **host)
 {
-	VmbChannelPacketComplete(packet, buffer, size);
-}
+	struct kmcl_echo *echo;
 
-/* A service. It is written as for any other partition; here one that only offers itself. */
-static VMBCHANNEL offer_service(HANDLE vmbus)
-{
-	static const GUID type = { 0x6b6d636c, 0x6578, 0x616d, { 'p', 'l', 'e', 0, 0, 0, 0, 1 } };
-	VMBCHANNEL channel = NULL;
-	HANDLE kernel = NULL;
-
-	if (!NT_SUCCESS(VmbChannelAllocate(NULL, TRUE, &channel)) ||
-	    !NT_SUCCESS(VmbConvertVmbusHandleToKernelHandle(vmbus, &kernel)) ||
-	    !NT_SUCCESS(VmbServerChannelInitSetVmbusHandle(channel, kernel)) ||
-	    !NT_SUCCESS(VmbServerChannelInitSetTargetInterfaceId(channel, type, type)) ||
-	    !NT_SUCCESS(VmbChannelInitSetProcessPacketCallbacks(channel, on_packet, NULL)) ||
-	    !NT_SUCCESS(VmbChannelEnable(channel)))
-		die("the service", EINVAL);
-	ZwClose(kernel);
-	return channel;
+	must_kmcl(kmcl_host_create("kvm:example", NULL, host), "the host");
+	must_kmcl(kmcl_echo_create(*host, NULL, &echo), "the service");
+	return echo;
 }
 
 int main(void)
 {
 	struct monitor m = { 0 };
-	VMBCHANNEL service;
-	HANDLE vmbus;
+	struct kmcl_host *host;
+	struct kmcl_echo *service;
 
 	make_machine(&m);
 	attach_bus(&m);
 	make_processor(&m);
-	if (!NT_SUCCESS(kmcl_host_open("kvm:example", &vmbus)))
-		die("the host", EINVAL);
-	service = offer_service(vmbus);
+	service = offer_service(&host);
 	run_processor(&m);
 	kmcl_kvm_destroy(m.bus); /* kmcl: before the memory goes */
-	VmbChannelDisable(service);
-	VmbChannelCleanup(service);
-	ZwClose(vmbus);
+	kmcl_echo_destroy(service);
+	kmcl_host_destroy(host);
 	printf("the guest sees a hypervisor whose name begins with \"%s\"\n", m.answer);
 	return strcmp(m.answer, "Mi") == 0 ? 0 : 1;
 }

@@ -244,7 +244,8 @@ KMCL_API int kmcl_kvp_get(struct kmcl_kvp *kvp, enum kmcl_kvp_pool pool, const c
 /* Has the guest forget a key. -ENOENT: it has none of that name. */
 KMCL_API int kmcl_kvp_delete(struct kmcl_kvp *kvp, enum kmcl_kvp_pool pool, const char *key,
                              uint32_t timeout_ms);
-/* The entry number `index`, from 0 on; -ENODATA: there are not so many. */
+/* The entry number `index`, from 0 on; -ENODATA: there are not so many, as the guest says by its
+ * status or by a key without letters. */
 KMCL_API int kmcl_kvp_enumerate(struct kmcl_kvp *kvp, enum kmcl_kvp_pool pool, uint32_t index,
                                 struct kmcl_kvp_entry *entry, uint32_t timeout_ms);
 
