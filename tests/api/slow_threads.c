@@ -10,8 +10,8 @@
 
 #include "kmcl/channel.h"
 
-#include <sched.h>
 #include <stdlib.h>
+#include <time.h>
 
 #define WAIT VMBUS_CHANNEL_FORMAT_FLAG_WAIT_FOR_COMPLETION
 
@@ -23,13 +23,19 @@ static pthread_t loop;
 static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER;
 static atomic_bool over;
 
+/* The processors are for those who connect. */
+static void pause_briefly(void)
+{
+	nanosleep(&(struct timespec){ .tv_nsec = 200000 }, NULL);
+}
+
 static void *run_loop(void *context)
 {
 	while (!atomic_load(&over)) {
 		pthread_mutex_lock(&turn);
 		kmcl_dispatch(0);
 		pthread_mutex_unlock(&turn);
-		sched_yield();
+		pause_briefly();
 	}
 	return NULL;
 }
@@ -61,7 +67,7 @@ static void linger(void)
 		return;
 	atomic_store(&arrived, true);
 	while (!atomic_load(&may_go))
-		sched_yield();
+		pause_briefly();
 }
 
 static void wait_for(atomic_bool *flag)
