@@ -158,6 +158,7 @@ static void test_host_written_from_the_document(void **state)
 	end_close(&host);
 	pid = start(host_py);
 	open_guest(&guest);
+	end_await(&guest, &guest.came, 1); /* open, a moment before it knows with whom */
 	assert_int_equal(partition_other_process(guest.partition), pid);
 	assert_int_equal(partition_listen(guest.partition, 3, &port), 0);
 	talk_to_host(&guest, port);
