@@ -216,7 +216,9 @@ static void *monitor_main(void *context)
 			monitor_resume(m);
 			m->tripped = true;
 		}
-		monitor_look(m);
+		/* The page may be gone with the guest when nobody watches, or this is to stop. */
+		if (!m->stop && !monitor_idle(m))
+			monitor_look(m);
 	}
 	pthread_mutex_unlock(&m->lock);
 	return NULL;
