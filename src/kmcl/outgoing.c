@@ -362,6 +362,7 @@ void outgoing_answer(struct incoming_packet *packet, const void *buffer, uint32_
 		if (ch->server)
 			incoming_unsent_locked(packet);
 		outgoing_append_locked(ch, item);
+		outgoing_leave_locked(out);
 		queued = true;
 	} else if (ring == RING_MALFORMED) {
 		fault = outgoing_fault_locked(out);
@@ -375,6 +376,7 @@ void outgoing_answer(struct incoming_packet *packet, const void *buffer, uint32_
 		return;
 	}
 	outgoing_check_answers(ch);
+	outgoing_left(out);
 	outgoing_drain(ch);
 }
 
