@@ -112,14 +112,15 @@ KMCL_API void kmcl_kvm_reset(struct kmcl_kvm *kvm);
 KMCL_API void kmcl_kvm_destroy(struct kmcl_kvm *kvm);
 
 struct kmcl_kvm_statistics {
+	uint32_t size;                      /* sizeof(struct kmcl_kvm_statistics) */
 	uint64_t messages_in, messages_out; /* to and from the host */
 	uint64_t messages_waited;           /* found the guest's slot taken */
 	uint64_t events_out;                /* flags raised in the guest */
 	uint64_t exits;                     /* of the guest's, that kmcl took */
 	uint64_t refused;                   /* hypercalls that made no sense */
 };
-/* What has gone between the guest and its host, read one by one while it moves. */
-KMCL_API void kmcl_kvm_get_statistics(struct kmcl_kvm *kvm, struct kmcl_kvm_statistics *statistics);
+/* What has gone between the guest and its host so far. -EINVAL: the size. */
+KMCL_API int kmcl_kvm_get_statistics(struct kmcl_kvm *kvm, struct kmcl_kvm_statistics *statistics);
 
 #ifdef __cplusplus
 }

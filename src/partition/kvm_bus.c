@@ -304,12 +304,15 @@ void kmcl_kvm_destroy(struct kmcl_kvm *kvm)
 	kvm_machine_put(kvm);
 }
 
-void kmcl_kvm_get_statistics(struct kmcl_kvm *kvm, struct kmcl_kvm_statistics *statistics)
+int kmcl_kvm_get_statistics(struct kmcl_kvm *kvm, struct kmcl_kvm_statistics *statistics)
 {
+	struct kmcl_kvm_statistics all;
+
 	pthread_mutex_lock(&kvm->bus->lock);
-	*statistics = kvm->statistics;
-	statistics->events_out = atomic_load(&kvm->events_out);
+	all = kvm->statistics;
 	pthread_mutex_unlock(&kvm->bus->lock);
+	all.events_out = atomic_load(&kvm->events_out);
+	return kmcl_options_give(statistics, &all, sizeof(all));
 }
 
 #define HV_MSR_VP_INDEX 0x40000002u

@@ -250,9 +250,11 @@ static uint64_t post(uint64_t gpa)
 
 static struct kmcl_kvm_statistics statistics(void)
 {
-	struct kmcl_kvm_statistics s;
+	struct kmcl_kvm_statistics s = { 0 };
 
-	kmcl_kvm_get_statistics(bus, &s);
+	assert_int_equal(kmcl_kvm_get_statistics(bus, &s), -EINVAL);
+	s.size = sizeof(s);
+	assert_int_equal(kmcl_kvm_get_statistics(bus, &s), 0);
 	return s;
 }
 
