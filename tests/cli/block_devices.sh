@@ -4,61 +4,20 @@
 # behind it is full, and one that is mounted. Needs root, loop devices, and a tmpfs to mount.
 # Usage: block_devices.sh KMCL. Output: TAP.
 kmcl=$1
-dir=$(mktemp -d)
-host='' loop=''
-count=0
+loop=''
+. "$(dirname "$0")/tap.sh"
 
-end_host()
+clean()
 {
-	[ -n "$host" ] && kill "$host" 2>/dev/null && wait "$host" 2>/dev/null
-	host=
-}
-cleanup()
-{
-	end_host
 	umount "$dir/mount" 2>/dev/null
 	[ -n "$loop" ] && losetup -d "$loop"
 	umount "$dir/small" 2>/dev/null
-	rm -rf "$dir"
 }
-trap cleanup EXIT
 
 skip_all()
 {
 	echo "1..0 # SKIP $1"
 	exit 0
-}
-
-# report NAME EXPECTED_EXIT EXIT FILE...
-report()
-{
-	count=$((count + 1))
-	if [ "$3" -eq "$2" ]; then
-		echo "ok $count - $1"
-		return
-	fi
-	echo "not ok $count - $1"
-	echo "# exit status $3, expected $2"
-	shift 3
-	sed 's/^/# /' "$@"
-}
-
-# check NAME EXPECTED_EXIT COMMAND...: its output is in $dir/out and $dir/err
-check()
-{
-	name=$1 expected=$2
-	shift 2
-	"$@" >"$dir/out" 2>"$dir/err" </dev/null
-	report "$name" "$expected" $? "$dir/out" "$dir/err"
-}
-
-# look NAME COMMAND...: at what there is
-look()
-{
-	name=$1
-	shift
-	"$@" >"$dir/look" 2>&1 </dev/null
-	report "$name" 0 $? "$dir/look" "$dir/out" "$dir/err" "$dir/host.err"
 }
 
 guest()
@@ -74,16 +33,7 @@ ctl()
 # serve OPTION...: a host, when it listens; false: it does not
 serve()
 {
-	: >"$dir/host.out" # what the last one said is not this one's word
-	"$kmcl" host --listen "unix:$dir/bus" --control "$dir/control" "$@" \
-		>"$dir/host.out" 2>"$dir/host.err" &
-	host=$!
-	for _ in $(seq 200); do
-		grep -q '^listening on ' "$dir/host.out" && return 0
-		kill -0 "$host" 2>/dev/null || return 1
-		sleep 0.1
-	done
-	return 1
+	start "$kmcl" host --listen "unix:$dir/bus" --control "$dir/control" "$@"
 }
 
 # refused NAME IMAGE: by a host of its own
@@ -125,8 +75,7 @@ rm "$dir/small/image"
 truncate -s 8M "$dir/small/image"
 loop=$(losetup -f --show "$dir/small/image")
 if ! mke2fs -q -t ext4 -F "$loop" || ! mount "$loop" "$dir/mount"; then
-	echo "Bail out! a file system of ext4 cannot be made or mounted"
-	exit 1
+	bail_out 'a file system of ext4 cannot be made or mounted'
 fi
 refused 'a mounted device is not served' "$loop"
 look 'and why is said' grep -q "mounted on $dir/mount" "$dir/err"

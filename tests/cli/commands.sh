@@ -3,48 +3,7 @@
 # The kmcl command on a small disk: what it prints, what it exits with, what ends up in the image.
 # Usage: commands.sh KMCL. Output: TAP.
 kmcl=$1
-dir=$(mktemp -d)
-host=
-count=0
-
-cleanup()
-{
-	[ -n "$host" ] && kill "$host" 2>/dev/null && wait "$host" 2>/dev/null
-	rm -rf "$dir"
-}
-trap cleanup EXIT
-
-# report NAME EXPECTED_EXIT EXIT FILE...
-report()
-{
-	count=$((count + 1))
-	if [ "$3" -eq "$2" ]; then
-		echo "ok $count - $1"
-		return
-	fi
-	echo "not ok $count - $1"
-	echo "# exit status $3, expected $2"
-	shift 3
-	sed 's/^/# /' "$@"
-}
-
-# check NAME EXPECTED_EXIT COMMAND...: its output is in $dir/out and $dir/err
-check()
-{
-	name=$1 expected=$2
-	shift 2
-	"$@" >"$dir/out" 2>"$dir/err" </dev/null
-	report "$name" "$expected" $? "$dir/out" "$dir/err"
-}
-
-# look NAME COMMAND...: at what the last check left
-look()
-{
-	name=$1
-	shift
-	"$@" >"$dir/look" 2>&1 </dev/null
-	report "$name" 0 $? "$dir/look" "$dir/out" "$dir/err"
-}
+. "$(dirname "$0")/tap.sh"
 
 guest()
 {
@@ -75,14 +34,8 @@ check 'a missing image fails' 1 timeout 20 "$kmcl" host --listen "unix:$dir/x" -
 look 'and is named' grep -q "$dir/none" "$dir/err"
 check 'no host fails' 1 timeout 20 "$kmcl" guest --connect "unix:$dir/none" ls
 
-"$kmcl" host --listen "unix:$dir/bus" --disk "$dir/a.img,ro,serial=A1" --disk "$dir/b.img" \
-	--disk "$dir/a.img,cd,lun=9" --echo \
-	>"$dir/host.out" 2>"$dir/host.err" &
-host=$!
-for _ in $(seq 100); do
-	grep -q '^listening on ' "$dir/host.out" && break
-	sleep 0.1
-done
+start "$kmcl" host --listen "unix:$dir/bus" --disk "$dir/a.img,ro,serial=A1" --disk "$dir/b.img" \
+	--disk "$dir/a.img,cd,lun=9" --echo
 look 'the host says that it listens' grep -q "^listening on unix:$dir/bus$" "$dir/host.out"
 check 'an image has one host' 1 timeout 20 "$kmcl" host --listen "unix:$dir/y" --disk "$dir/b.img"
 check 'ls' 0 guest ls -vv
@@ -121,14 +74,8 @@ report 'the host ends well' 0 $? "$dir/host.err"
 look 'and says what it did' grep -q 'requests: ' "$dir/host.out"
 look 'without an error' test ! -s "$dir/host.err"
 host=
-: >"$dir/host.out" # what the last one said is not this one's word
-"$kmcl" host --listen "unix:$dir/bus" --disk "$dir/b.img" --echo --ic --monitored \
-	>"$dir/host.out" 2>"$dir/host.err" &
-host=$!
-for _ in $(seq 100); do
-	grep -q '^listening on ' "$dir/host.out" && break
-	sleep 0.1
-done
+start "$kmcl" host --listen "unix:$dir/bus" --disk "$dir/b.img" --echo --ic --monitored ||
+	bail_out 'the host does not start'
 check 'ls of a monitored host' 0 guest ls -vv
 look 'but the integration components all are' sh -c \
 	"test \$(grep -c ', monitored,' $dir/out) = 2 && test \$(grep -c VMBUS.ID $dir/out) -gt 2"
@@ -149,9 +96,7 @@ look 'the host has threads of several kinds' sh -c \
 	"grep -q kmcl-dpc $dir/out && grep -q disk-image $dir/out"
 # All but SIGKILL, SIGSTOP and the two of the C library.
 look 'which take none of its signals' sh -c "! grep -v 'fffffffe7ffbfeff$' $dir/out"
-kill "$host"
-wait "$host"
-host=
+end_host
 check 'demo' 0 env TMPDIR="$dir" timeout 60 "$kmcl" demo --size 8M --json
 look 'whose figures are JSON' python3 -m json.tool "$dir/out" "$dir/json"
 look 'and which cleans up' sh -c "! ls -d $dir/kmcl-demo-*"

@@ -5,49 +5,12 @@
 # Usage: odd_hosts.sh KMCL ODD_HOST_PROCESS. Output: TAP.
 kmcl=$1
 odd=$2
-dir=$(mktemp -d)
-host=
-count=0
+. "$(dirname "$0")/tap.sh"
 
-end_host()
+# be WHAT: a host that does that
+be()
 {
-	[ -n "$host" ] && kill "$host" 2>/dev/null && wait "$host" 2>/dev/null
-	host=
-}
-cleanup()
-{
-	end_host
-	rm -rf "$dir"
-}
-trap cleanup EXIT
-
-# report NAME EXPECTED_EXIT EXIT FILE...
-report()
-{
-	count=$((count + 1))
-	if [ "$3" -eq "$2" ]; then
-		echo "ok $count - $1"
-		return
-	fi
-	echo "not ok $count - $1"
-	echo "# exit status $3, expected $2"
-	shift 3
-	sed 's/^/# /' "$@"
-}
-
-# start WHAT: a host that does that
-start()
-{
-	end_host
-	: >"$dir/host.out" # what the last one said is not this one's word
-	"$odd" "unix:$dir/bus" "$1" >"$dir/host.out" 2>"$dir/host.err" &
-	host=$!
-	for _ in $(seq 200); do
-		grep -q '^listening' "$dir/host.out" && return
-		sleep 0.1
-	done
-	echo "Bail out! the odd host does not start"
-	exit 1
+	start "$odd" "unix:$dir/bus" "$1" || bail_out 'the odd host does not start'
 }
 
 # guest EXPECTED_EXIT NAME ARGUMENT...: what it prints is in $dir/out and $dir/err
@@ -68,49 +31,49 @@ says()
 
 head -c 65536 /dev/urandom >"$dir/data"
 
-start good
+be good
 guest 0 'a host that does nothing wrong' disk read "$dir/copy"
 guest 0 'its bench' disk bench -t 1
 
-start silent
+be silent
 guest 1 'disk info without an answer ends' --timeout 3000 disk info
 says 'waiting for the host, at most 3 s: the list of the disks'
 says 'no answer in 3.0 s: the list of the disks'
 guest 1 'disk read too' --timeout 3000 disk read --disk 0:0 "$dir/copy"
 says 'no answer in 3.0 s: what disk 0:0 is'
 
-start silent-reads
+be silent-reads
 guest 1 'reads without an answer' --timeout 3000 disk read "$dir/copy"
 says 'waiting for the host.*: reads of the disk'
 says 'no answer in 3.0 s: reads of the disk'
 guest 1 'random reads' --timeout 3000 disk bench -t 600
 says 'no answer in 3.0 s: random reads'
 
-start silent-flushes
+be silent-flushes
 guest 1 'a flush without an answer' --timeout 3000 disk write "$dir/data"
 says 'no answer in 3.0 s: what was written to be on stable storage'
 
-start silent-echo
+be silent-echo
 guest 1 'echo without an answer' --timeout 3000 echo
 says 'waiting for the host.*: the echo of a packet'
 says 'no answer in 3.0 s: the echo of a packet'
 
-start mute
+be mute
 guest 1 'a controller that does not negotiate' --timeout 3000 disk info
 says 'the host offers no SCSI controller: no answer in time'
 
-start conflict
+be conflict
 guest 1 'reads that end with RESERVATION CONFLICT' disk read "$dir/copy"
 says 'RESERVATION CONFLICT'
 guest 1 'their bench' disk bench -t 1
 says 'RESERVATION CONFLICT'
 
-start medium
+be medium
 guest 1 'reads that end with a medium error' disk read "$dir/copy"
 says 'SCSI status CHECK CONDITION, SRB status 0x84, sense 03/1100'
 guest 1 'verifying them' disk verify --sha256 "$(sha256sum <"$dir/data" | cut -d' ' -f1)"
 
-start nothing
+be nothing
 guest 1 'reads that move nothing' disk read "$dir/copy"
 guest 1 'and are not counted' disk bench -t 1
 
@@ -126,10 +89,7 @@ time.sleep(3)
 c.send(b"0 \nkey=A\x1b[31mB\xc2\x9bC\n")
 PYTHON
 host=$!
-for _ in $(seq 200); do
-	[ -S "$dir/control" ] && break
-	sleep 0.1
-done
+wait_until [ -S "$dir/control" ]
 timeout 20 "$kmcl" ctl --control "$dir/control" kvp list >"$dir/out" 2>"$dir/err"
 report 'a slow answer of a control socket' 0 $? "$dir/out" "$dir/err"
 says 'waiting for the host: its answer on the control socket'
@@ -151,10 +111,7 @@ while True:
     c.close()
 PYTHON
 host=$!
-for _ in $(seq 200); do
-	[ -S "$dir/refusing" ] && break
-	sleep 0.1
-done
+wait_until [ -S "$dir/refusing" ]
 timeout 20 "$kmcl" guest --connect "unix:$dir/refusing" --timeout 2000 ls >"$dir/out" 2>"$dir/err"
 report 'a refusal ends the guest' 1 $? "$dir/out" "$dir/err"
 says 'A?\[31mB'

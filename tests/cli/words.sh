@@ -4,35 +4,7 @@
 # help, on standard error, and the exit status that kmcl(1) has for it.
 # Usage: words.sh KMCL. Output: TAP.
 kmcl=$1
-dir=$(mktemp -d)
-host=
-count=0
-
-end_host()
-{
-	[ -n "$host" ] && kill "$host" 2>/dev/null && wait "$host" 2>/dev/null
-	host=
-}
-cleanup()
-{
-	end_host
-	rm -rf "$dir"
-}
-trap cleanup EXIT
-
-# report NAME EXPECTED_EXIT EXIT FILE...
-report()
-{
-	count=$((count + 1))
-	if [ "$3" -eq "$2" ]; then
-		echo "ok $count - $1"
-		return
-	fi
-	echo "not ok $count - $1"
-	echo "# exit status $3, expected $2"
-	shift 3
-	sed 's/^/# /' "$@"
-}
+. "$(dirname "$0")/tap.sh"
 
 # says EXPECTED_EXIT TEXT COMMAND...: with nothing on standard output, and that on the other one
 says()
@@ -76,18 +48,8 @@ full()
 
 serve()
 {
-	end_host
-	: >"$dir/host.out" # what the last one said is not this one's word
-	"$kmcl" host --listen "unix:$dir/bus" --control "$dir/control" "$@" \
-		>"$dir/host.out" 2>"$dir/host.err" &
-	host=$!
-	for _ in $(seq 200); do
-		grep -q '^listening on ' "$dir/host.out" && return
-		sleep 0.1
-	done
-	echo "Bail out! the host does not start"
-	sed 's/^/# /' "$dir/host.err"
-	exit 1
+	start "$kmcl" host --listen "unix:$dir/bus" --control "$dir/control" "$@" ||
+		bail_out 'the host does not start'
 }
 
 ctl=$dir/ctl
