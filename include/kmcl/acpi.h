@@ -39,15 +39,17 @@ struct kmcl_acpi_vmbus_options {
 	uint32_t irq;
 	/* The window for memory of VMBus's devices (video, virtual PCI), which the guest deals out:
 	 * whole pages above 1 MiB where there is neither memory nor anything else, nor a window of
-	 * PCI's. 0: KMCL_ACPI_MMIO_BASE, KMCL_ACPI_MMIO_SIZE. Windows takes up to 2 GiB. */
+	 * PCI's. 0: KMCL_ACPI_MMIO_BASE, KMCL_ACPI_MMIO_SIZE. Microsoft's tables have at most 2 GiB
+	 * in one piece. */
 	uint64_t mmio_base, mmio_size;
 };
 
 /*
  * Writes an SSDT with VMBus's devices, to be named in a monitor's XSDT. `options` may be NULL.
  * *size gets how many bytes it needs, also where `capacity` is less; nothing is written then, and
- * `buffer` may be NULL. It wants \_SB.VMOD for itself. -ENOSPC: less; -EINVAL: the options, or a
- * window that wraps around, lies below 1 MiB or over the interrupt controllers; -E2BIG.
+ * `buffer` may be NULL. \_SB.VMOD in it is a name that the DSDT may not have. -ENOSPC: the table is
+ * longer than `capacity`; -EINVAL: the options, or a window that wraps around, lies below 1 MiB or
+ * over the interrupt controllers; -E2BIG.
  */
 KMCL_API int kmcl_acpi_vmbus(const struct kmcl_acpi_vmbus_options *options, void *buffer,
                              size_t capacity, size_t *size);
@@ -88,13 +90,14 @@ struct kmcl_acpi_options {
 
 /*
  * Writes RSDP, XSDT, FADT, MADT, DSDT and VMBus's SSDT. The RSDP is the first. They tell of a
- * hardware-reduced machine: none of ACPI's fixed registers, timer or interrupt, but the ports
- * above, so that a monitor has no more to emulate than these; no PIT, no CMOS clock that has
+ * hardware-reduced machine: of ACPI there are KMCL_ACPI_SLEEP_PORT, KMCL_ACPI_STATUS_PORT and
+ * KMCL_ACPI_RESET_PORT, and no timer, events or interrupt; beside it no PIT, no CMOS clock that has
  * alarms, no VGA. The interrupt controllers are where KVM has them: the IOAPIC at 0xfec00000, with
  * interrupts from 0 on, and local APICs at 0xfee00000. *size gets how many bytes it needs, also
- * where `capacity` is less; nothing is written then, and `buffer` may be NULL. -ENOSPC: less;
- * -EINVAL: the options, the tables lie outside of what a guest can address or over the interrupt
- * controllers or the window, or `dsdt` is no DSDT of that size; -E2BIG.
+ * where `capacity` is less; nothing is written then, and `buffer` may be NULL. -ENOSPC: the tables
+ * are longer than `capacity`; -EINVAL: the options, the tables lie outside of what a guest can
+ * address or over the interrupt controllers or the window, or `dsdt` is no DSDT of that size;
+ * -E2BIG.
  */
 KMCL_API int kmcl_acpi_build(const struct kmcl_acpi_options *options, void *buffer, size_t capacity,
                              size_t *size);
