@@ -128,10 +128,10 @@ static void fill_reset_vector(const struct memory *memory)
 {
 	static const uint8_t code[] = {
 		0xba,
-		VMM_PORT_RESET & 0xff,
-		VMM_PORT_RESET >> 8, /* mov dx, port */
+		KMCL_ACPI_RESET_PORT & 0xff,
+		KMCL_ACPI_RESET_PORT >> 8, /* mov dx, port */
 		0xb0,
-		VMM_RESET_VALUE, /* mov al, value */
+		KMCL_ACPI_RESET, /* mov al, value */
 		0xee,            /* out dx, al */
 		0xf4,
 		0xeb,

@@ -6,6 +6,7 @@
 
 #include "vmm.h"
 
+#include <kmcl/acpi.h>
 #include <kmcl/kvm.h>
 
 #include <pthread.h>
@@ -13,23 +14,16 @@
 #include <time.h>
 
 /* Guest physical addresses. RAM ends below the MMIO window, and goes on at 4 GiB. */
-#define VMM_LOW_END   0xc0000000ull
-#define VMM_HIGH_BASE 0x100000000ull
-#define VMM_ACPI_BASE \
-	0xe0000ull /* where guests look for the first table, and the others behind it */
+#define VMM_LOW_END    0xc0000000ull
+#define VMM_HIGH_BASE  0x100000000ull
+#define VMM_ACPI_BASE  KMCL_ACPI_ADDRESS
 #define VMM_ACPI_SIZE  0x10000ull
 #define VMM_EBDA       0x9fc00ull
-#define VMM_IOAPIC     0xfec00000u
-#define VMM_LAPIC      0xfee00000u
 #define VMM_FIRST_GSI  24u /* after the IOAPIC's pins */
 #define VMM_SERIAL_IRQ 4u
 
-/* Ports. */
-#define VMM_PORT_SERIAL       0x3f8u
-#define VMM_PORT_SLEEP        0x600u
-#define VMM_PORT_SLEEP_STATUS 0x601u
-#define VMM_PORT_RESET        0x602u
-#define VMM_RESET_VALUE       1u
+/* Ports, beside those that kmcl/acpi.h names. */
+#define VMM_PORT_SERIAL 0x3f8u
 
 struct memory {
 	int fd; /* memfd */
@@ -104,8 +98,8 @@ int kernel_load(const char *path, const struct memory *memory, struct kernel_ima
 int boot_prepare(struct vmm *vmm, const struct kernel_image *image, char *why, size_t why_size);
 int boot_set_registers(struct processor *processor);
 
-/* acpi.c: the tables. */
-void acpi_build(const struct memory *memory, uint32_t cpus);
+/* acpi.c: the tables. 0, -errno. */
+int acpi_build(const struct memory *memory, uint32_t cpus);
 
 /* processor.c */
 int processor_create(struct processor *processor);

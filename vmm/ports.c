@@ -13,9 +13,6 @@
 #define KEYBOARD_RESET     0xfeu
 #define PORT_CHIPSET_RESET 0xcf9u
 #define CHIPSET_RESET      0x04u
-#define SLEEP_ENABLE       0x20u
-#define SLEEP_TYPE(value)  ((value) >> 2 & 7u)
-#define SLEEP_TYPE_S5      5u
 
 static void out(struct vmm *vmm, uint16_t port, uint8_t value)
 {
@@ -23,10 +20,9 @@ static void out(struct vmm *vmm, uint16_t port, uint8_t value)
 		serial_write(vmm->serial, (uint8_t)(port - VMM_PORT_SERIAL), value);
 	else if (port == PORT_CLOCK_INDEX)
 		clock_select(&vmm->clock, value);
-	else if (port == VMM_PORT_SLEEP && value & SLEEP_ENABLE &&
-	         SLEEP_TYPE(value) == SLEEP_TYPE_S5)
+	else if (port == KMCL_ACPI_SLEEP_PORT && value == KMCL_ACPI_POWER_OFF)
 		vmm_end(vmm, VMM_POWERED_OFF, "the guest powered off");
-	else if ((port == VMM_PORT_RESET && value == VMM_RESET_VALUE) ||
+	else if ((port == KMCL_ACPI_RESET_PORT && value == KMCL_ACPI_RESET) ||
 	         (port == PORT_KEYBOARD && value == KEYBOARD_RESET) ||
 	         (port == PORT_CHIPSET_RESET && value & CHIPSET_RESET))
 		vmm_end(vmm, VMM_REBOOTED, "the guest reset itself");
@@ -38,7 +34,7 @@ static uint8_t in(struct vmm *vmm, uint16_t port)
 		return serial_read(vmm->serial, (uint8_t)(port - VMM_PORT_SERIAL));
 	if (port == PORT_CLOCK_DATA)
 		return clock_read(&vmm->clock, time(NULL));
-	if (port == VMM_PORT_SLEEP || port == VMM_PORT_SLEEP_STATUS)
+	if (port == KMCL_ACPI_SLEEP_PORT || port == KMCL_ACPI_STATUS_PORT)
 		return 0;
 	return 0xff;
 }

@@ -32,7 +32,6 @@ static void cpuid_topology(struct kvm_cpuid_entry2 *leaf, uint32_t index, uint32
 	switch (leaf->function) {
 	case 0x1:
 		leaf->ebx = (leaf->ebx & 0x0000ffffu) | cpus << 16 | index << 24;
-		leaf->ecx |= 1u << 31; /* under a hypervisor */
 		if (cpus > 1)
 			leaf->edx |= 1u << 28;
 		break;

@@ -95,7 +95,9 @@ static int load(struct vmm *vmm, char *why, size_t why_size)
 	free(image.header);
 	if (error)
 		return error;
-	acpi_build(&vmm->memory, vmm->options.cpus);
+	error = acpi_build(&vmm->memory, vmm->options.cpus);
+	if (error)
+		return say_why(error, why, why_size, "the ACPI tables");
 	error = boot_set_registers(&vmm->processors[0]);
 	return error ? say_why(error, why, why_size, "processor 0") : 0;
 }

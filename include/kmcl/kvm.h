@@ -79,9 +79,9 @@ KMCL_API int kmcl_kvm_add_processor(struct kmcl_kvm *kvm, uint32_t vp, int vcpu)
 
 /*
  * Puts Hyper-V's leaves in a processor's table: those that this KVM has, under Microsoft's name,
- * which guests look for. Leaves of other hypervisors go. There is room for `capacity` entries, of
- * which it needs up to 16. -EINVAL: it has more than that already; -E2BIG, or what
- * KVM_GET_SUPPORTED_HV_CPUID said.
+ * which guests look for, and in leaf 1 the bit that says that there is a hypervisor. Leaves of
+ * other hypervisors go. There is room for `capacity` entries, of which it needs up to 16. -EINVAL:
+ * it has more than that already; -E2BIG, or what KVM_GET_SUPPORTED_HV_CPUID said.
  */
 KMCL_API int kmcl_kvm_cpuid(int vcpu, struct kvm_cpuid2 *cpuid, uint32_t capacity);
 

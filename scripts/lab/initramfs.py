@@ -56,7 +56,7 @@ def libraries(path):
         return {}  # statically linked
     if "not found" in p.stdout:
         raise LabError(f"{path}: {re.search('.*not found.*', p.stdout).group(0).strip()}")
-    found = dict(re.findall(r"^\s*(\S+) => (/\S+) \(", p.stdout, re.M))
+    found = dict(re.findall(r"^\s*(\S+) => (/.+) \(0x", p.stdout, re.M))
     for loader in re.findall(r"^\s*(/\S+) \(", p.stdout, re.M):
         found[loader] = loader
     return found

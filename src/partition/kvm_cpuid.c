@@ -9,6 +9,9 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
+#define FEATURES                1u
+#define FEATURES_ECX_HYPERVISOR (1u << 31)
+
 #define HYPERVISOR_FIRST 0x40000000u
 #define HYPERVISOR_LAST  0x4fffffffu
 #define HV_FEATURES      0x40000003u
@@ -49,6 +52,14 @@ static void remove_others(struct kvm_cpuid2 *cpuid)
 	cpuid->nent = kept;
 }
 
+/* KVM_GET_SUPPORTED_CPUID leaves this to the monitor, and without it no guest looks further. */
+static void tell_of_hypervisor(struct kvm_cpuid2 *cpuid)
+{
+	for (uint32_t i = 0; i < cpuid->nent; i++)
+		if (cpuid->entries[i].function == FEATURES)
+			cpuid->entries[i].ecx |= FEATURES_ECX_HYPERVISOR;
+}
+
 /* "Microsoft Hv": guests look for this name. */
 static void name_leaf(struct kvm_cpuid_entry2 *leaf)
 {
@@ -70,6 +81,7 @@ int kmcl_kvm_cpuid(int vcpu, struct kvm_cpuid2 *cpuid, uint32_t capacity)
 		return error;
 	error = 0;
 	remove_others(cpuid);
+	tell_of_hypervisor(cpuid);
 	for (uint32_t i = 0; i < leaves->nent && !error; i++) {
 		struct kvm_cpuid_entry2 *leaf = &leaves->entries[i];
 

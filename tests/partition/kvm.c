@@ -359,6 +359,20 @@ static void test_leaves_that_are_too_many(void **state)
 	assert_int_equal(leaves.table.nent, 4);
 }
 
+static void test_leaf_1_tells_of_a_hypervisor(void **state)
+{
+	union {
+		struct kvm_cpuid2 table;
+		uint8_t room[sizeof(struct kvm_cpuid2) + 8 * sizeof(struct kvm_cpuid_entry2)];
+	} leaves = { .table.nent = 2 };
+
+	leaves.table.entries[0] = (struct kvm_cpuid_entry2){ .function = 1, .ecx = 1 };
+	leaves.table.entries[1] = (struct kvm_cpuid_entry2){ .function = 7, .ecx = 1 };
+	assert_int_equal(kmcl_kvm_cpuid(kvm.vcpus[0], &leaves.table, 8), 0);
+	assert_int_equal(leaves.table.entries[0].ecx, 1u << 31 | 1);
+	assert_int_equal(leaves.table.entries[1].ecx, 1);
+}
+
 static void lacks(const char *what)
 {
 	char why[600];
@@ -537,6 +551,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_memory_that_is_none, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_processors_that_are_others, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_leaves_that_are_too_many, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_leaf_1_tells_of_a_hypervisor, set_up,
+		                                tear_down),
 		cmocka_unit_test_setup_teardown(test_what_is_missing, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_a_start_that_was_forgotten, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_memory_that_was_forgotten, set_up, tear_down),

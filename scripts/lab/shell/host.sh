@@ -49,6 +49,16 @@ start()
 	guest=$!
 }
 
+# monitor COMMAND...: boots a guest of this test in another monitor than kmcl boot
+monitor()
+{
+	guests=$((guests + 1))
+	log=$PWD/out/$name.$guests
+	: >"$log"
+	timeout -s KILL "$limit" "$@" </dev/null >"$log" 2>"$log.err" 3>&- &
+	guest=$!
+}
+
 said()
 {
 	grep -q "^:: says $*" "$log"
@@ -94,7 +104,7 @@ finish()
 	tr -d '\r' <"$log" | sed -n 's/^:: \(ok \|not ok \|# \)/\1/p' >results
 	while read -r line; do report "$line"; done <results
 	if [ "$status" != "${1:-0}" ]; then
-		report "not ok kmcl boot ends with ${1:-0}"
+		report "not ok the monitor ends with ${1:-0}"
 		report "# it ended with $status"
 		tail -n 20 "$log" "$log.err" | while read -r line; do report "# $line"; done
 		return 1
