@@ -28,9 +28,10 @@ static void request_free(struct request *request, VMBPACKET handle)
 
 static VOID request_completed(VMBPACKET handle, NTSTATUS status, PVOID buffer, UINT32 size)
 {
-	struct request *request = VmbPacketGetPointer(handle);
+	struct packet *packet = (struct packet *)handle; /* made here */
+	struct request *request = packet->pointer;
 
-	if (packet_caller_is_gone(packet_of(handle))) {
+	if (packet_caller_is_gone(packet)) {
 		request_free(request, handle);
 		return;
 	}

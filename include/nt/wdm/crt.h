@@ -119,6 +119,7 @@ NTSYSAPI errno_t kmcl_memmove_s(void *to, size_t size, const void *from, size_t 
 
 EXTERN_C_END
 
+#undef swprintf /* a macro of glibc's where clang compiles with _FORTIFY_SOURCE */
 #define wcslen        kmcl_wcslen
 #define wcsnlen       kmcl_wcsnlen
 #define wcscpy        kmcl_wcscpy
