@@ -28,6 +28,12 @@ report()
 known='Speculative Return Stack Overflow|PCI: Fatal: No config space access function found|PCI: System does not support PCI'
 known="$known|Unable to read current time from RTC|Spectre V2|RETBleed|ACPI: .* errata|x86/cpu: |hrtimer: interrupt took|^ *#[0-9]+\$"
 
+# rounds SHORT LONG: how many there are to be
+rounds()
+{
+	if [ -e long ]; then echo "$2"; else echo "$1"; fi
+}
+
 # start OPTION...: boots a guest of this test, with more options for kmcl boot
 start()
 {
