@@ -29,6 +29,7 @@ struct newer {
 	uint64_t b;
 };
 
+/* covers: kmcl_options_take */
 static void options_are_taken_as_far_as_they_are_known(void **state)
 {
 	struct old theirs = { sizeof(theirs), 7 };
@@ -51,6 +52,7 @@ static void options_are_taken_as_far_as_they_are_known(void **state)
 	assert_int_equal(kmcl_options_take(&own, sizeof(own), &theirs), -EINVAL);
 }
 
+/* covers: kmcl_options_give */
 static void what_is_told_fits_the_caller(void **state)
 {
 	struct newer own = { sizeof(own), 1, 2 }, theirs = { sizeof(struct old), 0, 99 };
@@ -65,6 +67,7 @@ static void what_is_told_fits_the_caller(void **state)
 
 /* ---- identifiers ---- */
 
+/* covers: kmcl_guid_from_name, kmcl_guid_parse */
 static void identifiers_are_made_and_read(void **state)
 {
 	struct kmcl_guid a = kmcl_guid_from_name("disks"), b = kmcl_guid_from_name("disks2"), c;
@@ -107,6 +110,8 @@ static void make_uri(char uri[64])
 	snprintf(uri, 64, "local:plain-%d-%d", getpid(), number++);
 }
 
+/* covers: kmcl_host_create, kmcl_host_destroy, kmcl_host_query, kmcl_guest_create,
+ * kmcl_guest_destroy, kmcl_guest_query */
 static void ends_are_opened_and_closed(void **state)
 {
 	struct kmcl_bus_info info = { .size = sizeof(info) };
@@ -149,7 +154,7 @@ static void wait_for_offer(struct kmcl_guest *guest)
 	fail_msg("the offer did not come");
 }
 
-/* covers: kmcl_host_list, kmcl_guest_list, kmcl_guid_from_name */
+/* covers: kmcl_host_list, kmcl_guest_list */
 static void channels_are_listed(void **state)
 {
 	struct kmcl_bus_channel all[2] = { { .size = sizeof(all[0]) } };
@@ -268,6 +273,7 @@ static void the_program_dispatches_itself(void **state)
 	assert_int_equal(kmcl_dispatch_set_up(&settings.known), -EBUSY);
 }
 
+/* covers: kmcl_host_create, kmcl_guest_create, kmcl_log_set */
 static void what_cannot_be_is_refused(void **state)
 {
 	struct kmcl_host_options options = { .size = sizeof(options) };
