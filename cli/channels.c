@@ -4,11 +4,12 @@
 #include "echo/echo.h"
 #include "scsi/storvsc_protocol.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* The types as lsvmbus (Linux tools/hv) calls them. */
 static const struct {
-	GUID type;
+	struct kmcl_guid type;
 	const char *name;
 } types[] = {
 	{ STORVSC_INTERFACE_TYPE, "Synthetic SCSI Controller" },
@@ -45,7 +46,7 @@ static const struct {
 	  "PCI Express pass-through" },
 };
 
-static const char *type_name(const GUID *type)
+static const char *type_name(const struct kmcl_guid *type)
 {
 	size_t i;
 
@@ -65,7 +66,7 @@ static const char *state_name(enum kmcl_channel_state state)
 
 /* ---- as text ---- */
 
-static void print_details(FILE *out, const struct kmcl_channel_info *c, int verbose)
+static void print_details(FILE *out, const struct kmcl_bus_channel *c, int verbose)
 {
 	const struct kmcl_statistics *s = &c->statistics;
 
@@ -87,7 +88,7 @@ static void print_details(FILE *out, const struct kmcl_channel_info *c, int verb
 	        (unsigned long long)s->faults);
 }
 
-static void print_channel(FILE *out, const struct kmcl_channel_info *c, int verbose)
+static void print_channel(FILE *out, const struct kmcl_bus_channel *c, int verbose)
 {
 	char type[CLI_GUID_SIZE], instance[CLI_GUID_SIZE];
 
@@ -103,7 +104,7 @@ static void print_channel(FILE *out, const struct kmcl_channel_info *c, int verb
 }
 
 static void print_text(FILE *out, const struct kmcl_bus_info *bus,
-                       const struct kmcl_channel_info *channels, uint32_t count, int verbose)
+                       const struct kmcl_bus_channel *channels, uint32_t count, int verbose)
 {
 	uint32_t i;
 
@@ -146,7 +147,7 @@ static void statistics_json(struct json *j, const struct kmcl_statistics *s)
 	json_close(j, '}');
 }
 
-static void channel_json(struct json *j, const struct kmcl_channel_info *c)
+static void channel_json(struct json *j, const struct kmcl_bus_channel *c)
 {
 	char guid[CLI_GUID_SIZE];
 
@@ -177,7 +178,7 @@ static void channel_json(struct json *j, const struct kmcl_channel_info *c)
 }
 
 static void print_json(FILE *out, const struct kmcl_bus_info *bus,
-                       const struct kmcl_channel_info *channels, uint32_t count)
+                       const struct kmcl_bus_channel *channels, uint32_t count)
 {
 	char version[16];
 	struct json j;
@@ -208,8 +209,17 @@ static void print_json(FILE *out, const struct kmcl_bus_info *bus,
 	json_end(&j);
 }
 
+struct kmcl_bus_channel *channels_new(uint32_t capacity)
+{
+	struct kmcl_bus_channel *channels = calloc(capacity + 1, sizeof(*channels));
+
+	if (channels)
+		channels->size = sizeof(*channels);
+	return channels;
+}
+
 void channels_print(FILE *out, bool json, int verbose, const struct kmcl_bus_info *bus,
-                    const struct kmcl_channel_info *channels, uint32_t count)
+                    const struct kmcl_bus_channel *channels, uint32_t count)
 {
 	if (json)
 		print_json(out, bus, channels, count);

@@ -181,27 +181,11 @@ bool cli_parse_size(const char *text, uint64_t min, uint64_t max, uint64_t *valu
 	return *value >= min && *value <= max;
 }
 
-void cli_guid(const GUID *g, char text[CLI_GUID_SIZE])
+void cli_guid(const struct kmcl_guid *g, char text[CLI_GUID_SIZE])
 {
 	snprintf(text, CLI_GUID_SIZE, "%08x-%04x-%04x-%02x%02x-%02x%02x%02x%02x%02x%02x",
-	         (unsigned int)g->Data1, g->Data2, g->Data3, g->Data4[0], g->Data4[1], g->Data4[2],
-	         g->Data4[3], g->Data4[4], g->Data4[5], g->Data4[6], g->Data4[7]);
-}
-
-void cli_make_guid(const char *name, GUID *guid)
-{
-	uint64_t hash[2] = { 0xcbf29ce484222325u, 0x9ae16a3b2f90404fu }; /* FNV-1a, two seeds */
-	uint8_t bytes[16];
-	size_t i;
-
-	for (; *name; name++) {
-		for (i = 0; i < 2; i++)
-			hash[i] = (hash[i] ^ (uint8_t)*name) * 0x100000001b3u;
-	}
-	memcpy(bytes, hash, sizeof(bytes));
-	memcpy(guid, bytes, sizeof(*guid));
-	guid->Data3 = (uint16_t)((guid->Data3 & 0x0fff) | 0x4000); /* version 4 */
-	guid->Data4[0] = (uint8_t)((guid->Data4[0] & 0x3f) | 0x80);
+	         (unsigned int)g->data1, g->data2, g->data3, g->data4[0], g->data4[1], g->data4[2],
+	         g->data4[3], g->data4[4], g->data4[5], g->data4[6], g->data4[7]);
 }
 
 uint64_t cli_now_ns(void)

@@ -49,9 +49,7 @@ bool cli_parse_size(const char *text, uint64_t min, uint64_t max, uint64_t *valu
 
 /* "b6...-..." (36 characters, without braces). */
 #define CLI_GUID_SIZE 37
-void cli_guid(const GUID *guid, char text[CLI_GUID_SIZE]);
-/* The instance that the demo host's services have: made from a name, always the same. */
-void cli_make_guid(const char *name, GUID *guid);
+void cli_guid(const struct kmcl_guid *guid, char text[CLI_GUID_SIZE]);
 
 /* ---- JSON ---- */
 
@@ -101,9 +99,11 @@ void patience_answered(void);
 void patience_idle(void);
 void patience_end(void);
 
+/* Room for so many, to be freed; NULL: out of memory. */
+struct kmcl_bus_channel *channels_new(uint32_t capacity);
 /* Channels as text or JSON; verbose 0 to 2. */
 void channels_print(FILE *out, bool json, int verbose, const struct kmcl_bus_info *bus,
-                    const struct kmcl_channel_info *channels, uint32_t count);
+                    const struct kmcl_bus_channel *channels, uint32_t count);
 
 /* ---- latencies ---- */
 

@@ -34,11 +34,27 @@ static int verbosity(const char *word)
 	return n && !word[1 + n] ? (int)n : 0;
 }
 
+static int host_channels(struct kmcl_bus_channel **channels, uint32_t *count)
+{
+	uint32_t capacity;
+	int error = kmcl_host_list(services_host(), NULL, 0, &capacity);
+
+	if (error)
+		return error;
+	*channels = channels_new(capacity);
+	if (!*channels)
+		return -ENOMEM;
+	error = kmcl_host_list(services_host(), *channels, capacity, count);
+	if (*count > capacity) /* there is a new one */
+		*count = capacity;
+	return error;
+}
+
 static int run_ls(struct control_reply *reply, int argc, char **argv)
 {
-	struct kmcl_channel_info *channels;
+	struct kmcl_bus_channel *channels = NULL;
 	struct kmcl_bus_info bus = { .size = sizeof(bus) };
-	uint32_t count, capacity = kmcl_host_channels(kmcl_host_handle(services_host()), NULL, 0);
+	uint32_t count;
 	int verbose = 0;
 
 	for (int i = 0; i < argc; i++) {
@@ -48,14 +64,10 @@ static int run_ls(struct control_reply *reply, int argc, char **argv)
 			return control_usage(reply, "ls takes -v, not '%s'", argv[i]);
 		verbose += more;
 	}
-	channels = calloc(capacity + 1, sizeof(*channels));
-	if (!channels || kmcl_host_query(services_host(), &bus)) {
+	if (kmcl_host_query(services_host(), &bus) || host_channels(&channels, &count)) {
 		free(channels);
 		return control_refuse(reply, "the channels cannot be listed");
 	}
-	count = kmcl_host_channels(kmcl_host_handle(services_host()), channels, capacity);
-	if (count > capacity)
-		count = capacity;
 	channels_print(reply->out, reply->json, verbose, &bus, channels, count);
 	free(channels);
 	return EXIT_OK;

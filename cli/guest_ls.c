@@ -2,6 +2,7 @@
 /* kmcl guest ls: what the host offers. */
 #include "cli.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <stdlib.h>
 
@@ -13,6 +14,23 @@ static const char help[] =
 	"  -v, --verbose   also interrupts and memory; twice: rings and counters, too\n"
 	"  -h, --help      this text\n";
 
+static int guest_channels(struct kmcl_guest *guest, struct kmcl_bus_channel **channels,
+                          uint32_t *count)
+{
+	uint32_t capacity;
+	int error = kmcl_guest_list(guest, NULL, 0, &capacity);
+
+	if (error)
+		return error;
+	*channels = channels_new(capacity);
+	if (!*channels)
+		return -ENOMEM;
+	error = kmcl_guest_list(guest, *channels, capacity, count);
+	if (*count > capacity) /* there is a new one */
+		*count = capacity;
+	return error;
+}
+
 int guest_ls(struct guest_options *o, int argc, char **argv)
 {
 	static const struct option options[] = {
@@ -20,9 +38,10 @@ int guest_ls(struct guest_options *o, int argc, char **argv)
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
 	};
-	struct kmcl_channel_info *channels;
-	struct kmcl_bus_info bus;
-	uint32_t count, capacity;
+	struct kmcl_bus_channel *channels = NULL;
+	struct kmcl_bus_info bus = { .size = sizeof(bus) };
+	struct kmcl_guest *guest;
+	uint32_t count;
 	int c, code, verbose = 0;
 
 	while ((c = getopt_long(argc, argv, ":vh", options, NULL)) != -1) {
@@ -39,16 +58,12 @@ int guest_ls(struct guest_options *o, int argc, char **argv)
 	code = guest_connect(o);
 	if (code)
 		return code;
-	capacity = kmcl_guest_channels(o->bus, NULL, 0);
-	channels = calloc(capacity + 1, sizeof(*channels));
-	if (!channels || !NT_SUCCESS(kmcl_guest_info(o->bus, &bus))) {
+	guest = kmcl_guest_of_device(o->bus);
+	if (kmcl_guest_query(guest, &bus) || guest_channels(guest, &channels, &count)) {
 		cli_error("cannot list the channels");
 		free(channels);
 		return EXIT_FAILED;
 	}
-	count = kmcl_guest_channels(o->bus, channels, capacity);
-	if (count > capacity)
-		count = capacity;
 	channels_print(stdout, o->json, verbose, &bus, channels, count);
 	free(channels);
 	return EXIT_OK;

@@ -26,6 +26,13 @@ extern "C" {
 /* May be asked for: one that there is, from 0.13 (Windows Server 2008) to the latest. */
 KMCL_API bool kmcl_bus_version_known(uint32_t version);
 
+/* An identifier as Windows has them: what a channel offers is told by its type and its instance. */
+struct kmcl_guid {
+	uint32_t data1;
+	uint16_t data2, data3;
+	uint8_t data4[8];
+};
+
 struct kmcl_host;
 
 struct kmcl_host_options {
@@ -94,14 +101,82 @@ struct kmcl_bus_info {
 KMCL_API int kmcl_host_query(struct kmcl_host *host, struct kmcl_bus_info *info);
 KMCL_API int kmcl_guest_query(struct kmcl_guest *guest, struct kmcl_bus_info *info);
 
-/* ---- identifiers ---- */
+/* ---- its channels ---- */
 
-/* As Windows has them: what a channel offers is told by its type and its instance. */
-struct kmcl_guid {
-	uint32_t data1;
-	uint16_t data2, data3;
-	uint8_t data4[8];
+enum kmcl_channel_state {
+	KMCL_CHANNEL_OFFERED, /* guest end: nobody here uses it */
+	KMCL_CHANNEL_DISABLED,
+	KMCL_CHANNEL_ENABLED,
+	KMCL_CHANNEL_PAUSED, /* open */
+	KMCL_CHANNEL_ACTIVE,
 };
+
+struct kmcl_statistics {
+	uint64_t packets_in, packets_out; /* data packets */
+	uint64_t bytes_in, bytes_out;     /* their payloads */
+	uint64_t completions_in, completions_out;
+	uint64_t signals_in, signals_out;
+	uint64_t sends_queued;   /* packets that found the ring full */
+	uint64_t external_bytes; /* passed by reference */
+	uint64_t bounced_bytes;  /* of these: copied, for want of shared memory */
+	uint64_t quota_stops;    /* deliveries stopped by the transaction quota */
+	uint64_t faults;         /* malformed things from the other end */
+	uint64_t opens;          /* times the channel was opened */
+};
+
+#define KMCL_OFFER_DATA_MAX 120u
+
+struct kmcl_bus_channel {
+	uint32_t size;                   /* sizeof(struct kmcl_bus_channel) */
+	struct kmcl_guid type, instance; /* of what is offered there */
+	uint16_t subchannel;
+	enum kmcl_channel_state state;
+	char name[64]; /* the friendly name, or "" */
+	uint32_t channel_id, connection_id;
+	uint16_t offer_flags;
+	uint16_t mmio_megabytes, mmio_megabytes_optional;
+	uint8_t offer_data[KMCL_OFFER_DATA_MAX];
+	bool dedicated_interrupt, monitored;
+	uint8_t monitor_id;
+	uint32_t target_vp;                     /* the virtual processor that it interrupts */
+	uint32_t ring_in_bytes, ring_out_bytes; /* 0: not open */
+	uint32_t gpadls;                        /* beside the rings' own */
+	uint32_t outstanding_in, outstanding_out;
+	struct kmcl_statistics statistics;
+};
+
+/*
+ * Lists the channels: fills in up to `capacity` of them and sets `count` to how many there are. The
+ * first one's size is that of each; `channels` may be NULL if `capacity` is 0. The counters are
+ * read one by one while they move. -EINVAL: the size; -ENOMEM.
+ */
+KMCL_API int kmcl_host_list(struct kmcl_host *host, struct kmcl_bus_channel *channels,
+                            uint32_t capacity, uint32_t *count);
+KMCL_API int kmcl_guest_list(struct kmcl_guest *guest, struct kmcl_bus_channel *channels,
+                             uint32_t capacity, uint32_t *count);
+
+/* ---- how callbacks are run: of the whole process ---- */
+
+/* Without any of this, one thread per processor runs the callbacks of services and drivers; it
+ * polls for up to 50 us before it sleeps, and not at all where there is one processor. */
+struct kmcl_dispatch_settings {
+	uint32_t size;        /* sizeof(struct kmcl_dispatch_settings) */
+	uint32_t dispatchers; /* threads that run callbacks, up to 64; 0: one per processor */
+	uint32_t spin_us;     /* how long one polls before it sleeps, at most; 0: not at all */
+	uint32_t embedded;    /* not 0: no threads, the caller runs kmcl_dispatch() */
+};
+
+/* Sets how callbacks are run, before the first channel is enabled in this process. -EINVAL: the
+ * settings; -E2BIG; -EBUSY: too late. */
+KMCL_API int kmcl_dispatch_set_up(const struct kmcl_dispatch_settings *settings);
+/* Embedded: a descriptor that is readable when kmcl_dispatch() has something to do. -1: there are
+ * threads. */
+KMCL_API int kmcl_dispatch_fd(void);
+/* Embedded: runs callbacks on this thread until there is nothing to do; it looks for more for about
+ * spin_us. Returns how many packets and completions were delivered. Not from a callback. */
+KMCL_API uint32_t kmcl_dispatch(uint32_t spin_us);
+
+/* ---- identifiers ---- */
 
 /* An identifier made from a name: the same for the same one, and practically never for another. */
 KMCL_API struct kmcl_guid kmcl_guid_from_name(const char *name);

@@ -106,20 +106,9 @@ NTKERNELAPI int kmcl_errno(NTSTATUS status);
 
 /* ---- how callbacks are run ---- */
 
-struct kmcl_dispatch_settings {
-	uint32_t size;        /* sizeof(struct kmcl_dispatch_settings) */
-	uint32_t dispatchers; /* threads that run callbacks; 0: one per processor */
-	uint32_t spin_us;  /* how long one polls before it sleeps; 0 where there is one processor */
-	uint32_t embedded; /* not 0: no threads, the caller runs kmcl_dispatch() */
-};
-/* Before the first channel is enabled in this process. STATUS_INVALID_DEVICE_STATE: later. */
+/* Sets how callbacks are run, as kmcl_dispatch_set_up() does (kmcl/host.h), which a newer program
+ * calls: the size must be this library's. STATUS_INVALID_DEVICE_STATE: too late. */
 NTKERNELAPI NTSTATUS kmcl_dispatch_configure(const struct kmcl_dispatch_settings *settings);
-
-/* Embedded: a descriptor that is readable when kmcl_dispatch() has something to do. */
-NTKERNELAPI int kmcl_dispatch_fd(void);
-/* Embedded: runs callbacks on this thread, at DISPATCH_LEVEL, until there is nothing to do; it
- * looks for more for about spin_us. Returns how many packets and completions were delivered. */
-NTKERNELAPI uint32_t kmcl_dispatch(uint32_t spin_us);
 
 /*
  * Sends are made visible to the other end at once, or, at DISPATCH_LEVEL, when some KiB are
@@ -201,27 +190,6 @@ NTKERNELAPI NTSTATUS kmcl_packet_get_transfer_pages(VMBPACKETCOMPLETION packet, 
                                                     uint32_t *count);
 
 /* ---- what there is on a bus ---- */
-
-struct kmcl_statistics {
-	uint64_t packets_in, packets_out; /* data packets */
-	uint64_t bytes_in, bytes_out;     /* their payloads */
-	uint64_t completions_in, completions_out;
-	uint64_t signals_in, signals_out;
-	uint64_t sends_queued;   /* packets that found the ring full */
-	uint64_t external_bytes; /* passed by reference */
-	uint64_t bounced_bytes;  /* of these: copied, for want of shared memory */
-	uint64_t quota_stops;    /* deliveries stopped by the transaction quota */
-	uint64_t faults;         /* malformed things from the other end */
-	uint64_t opens;          /* times the channel was opened */
-};
-
-enum kmcl_channel_state {
-	KMCL_CHANNEL_OFFERED, /* guest end: nobody here uses it */
-	KMCL_CHANNEL_DISABLED,
-	KMCL_CHANNEL_ENABLED,
-	KMCL_CHANNEL_PAUSED, /* open */
-	KMCL_CHANNEL_ACTIVE,
-};
 
 struct kmcl_channel_info {
 	GUID type, instance;

@@ -124,6 +124,97 @@ int kmcl_guest_query(struct kmcl_guest *guest, struct kmcl_bus_info *info)
 	return answer_query(status, &all, info);
 }
 
+/* ---- its channels ---- */
+
+C_ASSERT(KMCL_OFFER_DATA_MAX == VMBUS_SERVER_CHANNEL_INIT_MAXIMUM_OFFER_DATA);
+
+static void to_plain(const struct kmcl_channel_info *from, struct kmcl_bus_channel *to)
+{
+	*to = (struct kmcl_bus_channel){
+		.size = sizeof(*to),
+		.type = kmcl_guid_of_nt(from->type),
+		.instance = kmcl_guid_of_nt(from->instance),
+		.subchannel = from->subchannel,
+		.state = from->state,
+		.channel_id = from->channel_id,
+		.connection_id = from->connection_id,
+		.offer_flags = from->offer_flags,
+		.mmio_megabytes = from->mmio_megabytes,
+		.mmio_megabytes_optional = from->mmio_megabytes_optional,
+		.dedicated_interrupt = from->dedicated_interrupt,
+		.monitored = from->monitored,
+		.monitor_id = from->monitor_id,
+		.target_vp = from->target_vp,
+		.ring_in_bytes = from->ring_in_bytes,
+		.ring_out_bytes = from->ring_out_bytes,
+		.gpadls = from->gpadls,
+		.outstanding_in = from->outstanding_in,
+		.outstanding_out = from->outstanding_out,
+		.statistics = from->statistics,
+	};
+	memcpy(to->name, from->name, sizeof(to->name));
+	memcpy(to->offer_data, from->offer_data, sizeof(to->offer_data));
+}
+
+/* kmcl_host_channels() and kmcl_guest_channels(), which both get what NT calls the end. */
+typedef uint32_t list_fn(void *end, struct kmcl_channel_info *info, uint32_t capacity);
+
+/* The caller's structures may be smaller than ours, or larger. */
+static int list_channels(list_fn *channels_of, void *end, struct kmcl_bus_channel *channels,
+                         uint32_t capacity, uint32_t *count)
+{
+	uint32_t size = capacity ? channels->size : 0;
+	struct kmcl_channel_info *infos;
+	struct kmcl_bus_channel one;
+	uint8_t *to = (uint8_t *)channels;
+
+	if (capacity && size < sizeof(size))
+		return -EINVAL;
+	infos = calloc(capacity ? capacity : 1, sizeof(*infos));
+	if (!infos)
+		return -ENOMEM;
+	*count = channels_of(end, infos, capacity);
+	for (uint32_t i = 0; i < capacity && i < *count; i++, to += size) {
+		to_plain(&infos[i], &one);
+		memcpy(to, &size, sizeof(size));
+		kmcl_options_give(to, &one, sizeof(one));
+	}
+	free(infos);
+	return 0;
+}
+
+static uint32_t host_channels(void *end, struct kmcl_channel_info *info, uint32_t capacity)
+{
+	return kmcl_host_channels(kmcl_host_handle(end), info, capacity);
+}
+
+static uint32_t guest_channels(void *end, struct kmcl_channel_info *info, uint32_t capacity)
+{
+	return kmcl_guest_channels(kmcl_guest_device(end), info, capacity);
+}
+
+int kmcl_host_list(struct kmcl_host *host, struct kmcl_bus_channel *channels, uint32_t capacity,
+                   uint32_t *count)
+{
+	return list_channels(host_channels, host, channels, capacity, count);
+}
+
+int kmcl_guest_list(struct kmcl_guest *guest, struct kmcl_bus_channel *channels, uint32_t capacity,
+                    uint32_t *count)
+{
+	return list_channels(guest_channels, guest, channels, capacity, count);
+}
+
+/* ---- how callbacks are run ---- */
+
+int kmcl_dispatch_set_up(const struct kmcl_dispatch_settings *settings)
+{
+	struct kmcl_dispatch_settings own;
+	int error = settings ? kmcl_options_take(&own, sizeof(own), settings) : -EINVAL;
+
+	return error ? error : kmcl_errno(kmcl_dispatch_configure(&own));
+}
+
 /* ---- identifiers ---- */
 
 struct kmcl_guid kmcl_guid_from_name(const char *name)

@@ -60,7 +60,7 @@ static void guest_is_older(void **state)
 	assert_int_equal(pair_logged_errors(), 0);
 }
 
-/* covers: kmcl_host_open_ex */
+/* covers: kmcl_host_open_ex, kmcl_bus_version_known */
 static void others_are_not_known(void **state)
 {
 	static const uint32_t others[] = {

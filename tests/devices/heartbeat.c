@@ -135,6 +135,7 @@ static void the_offer_is_a_real_hosts(void **state)
 	assert_int_equal(mode, 4); /* of messages */
 }
 
+/* covers: kmcl_heartbeat_query, kmcl_heartbeat_get_statistics */
 static void a_guest_that_answers_is_well(void **state)
 {
 	struct fixture *f = *state;
@@ -390,6 +391,7 @@ static void versions_can_be_held_back(void **state)
 }
 
 /* With a guest in each state; nothing is reported once it has begun. */
+/* covers: kmcl_heartbeat_create, kmcl_heartbeat_destroy */
 static void it_can_end_at_any_time(void **state)
 {
 	struct fixture *f = *state;

@@ -250,6 +250,7 @@ static void assert_pool(struct fixture *f, enum kmcl_kvp_pool pool, uint32_t cou
 /* ---- a guest as it should be ---- */
 
 /* With each version, and a guest that answers as Linux does or as one should. */
+/* covers: kmcl_kvp_get, kmcl_kvp_set, kmcl_kvp_delete */
 static void pairs_are_kept_in_all_pools(void **state)
 {
 	struct fixture *f = *state;
@@ -355,6 +356,7 @@ static void requests_look_as_the_guest_expects(void **state)
 	assert_int_equal(m.value.key[1], 0xe9);
 }
 
+/* covers: kmcl_kvp_enumerate, kmcl_kvp_set */
 static void limits_are_those_of_the_wire(void **state)
 {
 	struct fixture *f = *state;
@@ -430,6 +432,7 @@ static void assert_same_ip(const struct kmcl_kvp_ip_info *a, const struct kmcl_k
 }
 
 /* As strings and, with 5.0, in binary. */
+/* covers: kmcl_kvp_get_ip, kmcl_kvp_set_ip */
 static void adapters_are_asked_and_told(void **state)
 {
 	static const struct kmcl_kvp_ip_info first = {
@@ -463,6 +466,7 @@ static void adapters_are_asked_and_told(void **state)
 	free(info);
 }
 
+/* covers: kmcl_kvp_set_ip */
 static void adapters_that_cannot_be_are_refused(void **state)
 {
 	struct fixture *f = *state;
@@ -514,6 +518,7 @@ static void without_its_daemon_the_guest_is_not_ready(void **state)
 }
 
 /* The answer to a request that was given up is not taken for the next one's. */
+/* covers: kmcl_kvp_get_statistics */
 static void a_late_answer_is_dropped(void **state)
 {
 	struct fixture *f = *state;

@@ -421,6 +421,7 @@ static void opened_and_closed_many_times(void **state)
 	assert_int_equal(statistics(f).refused, 0);
 }
 
+/* covers: kmcl_net_create, kmcl_guid_of_nt, kmcl_host_of_handle */
 static void options_are_checked(void **state)
 {
 	struct fixture *f = *state;
@@ -1009,6 +1010,7 @@ static void subchannels_are_limited(void **state)
 
 /* ---- link ---- */
 
+/* covers: kmcl_net_set_link, kmcl_net_set_speed */
 static void the_link_goes_down_and_up(void **state)
 {
 	struct fixture *f = *state;

@@ -310,6 +310,7 @@ static uint8_t dhcp_answer(struct fixture *f, uint32_t *address)
 	return type;
 }
 
+/* covers: kmcl_net_user_create */
 static void an_address_by_dhcp(void **state)
 {
 	struct fixture *f = *state;
@@ -477,6 +478,7 @@ static void read_all(int fd, uint8_t *data, size_t size)
 	}
 }
 
+/* covers: kmcl_net_get_statistics */
 static void a_stream_there_and_back(void **state)
 {
 	enum { UP = 30000, DOWN = 40000 };
@@ -549,6 +551,7 @@ static uint16_t free_port(struct fixture *f, int type)
 	return port;
 }
 
+/* covers: kmcl_net_user_forward */
 static void the_hosts_ports_lead_to_the_guest(void **state)
 {
 	struct fixture *f = *state;
@@ -603,6 +606,7 @@ static void the_hosts_ports_lead_to_the_guest(void **state)
 	} while (!size);
 }
 
+/* covers: kmcl_net_user_forward */
 static void forwards_that_are_none(void **state)
 {
 	static const char *const bad[] = { "",

@@ -301,6 +301,7 @@ static void assert_lost(const struct storvsc_io *io)
 
 /* ---- a write-back that failed ---- */
 
+/* covers: kmcl_scsi_heal */
 static void a_failed_write_back_is_remembered_until_it_is_healed(void **state)
 {
 	struct fixture *f = *state;

@@ -472,6 +472,7 @@ static void every_version_works(void **state)
 	release(memory);
 }
 
+/* covers: kmcl_scsi_destroy */
 static void requests_end_when_the_controller_goes(void **state)
 {
 	struct fixture *f = *state;
@@ -485,6 +486,7 @@ static void requests_end_when_the_controller_goes(void **state)
 	release(memory);
 }
 
+/* covers: kmcl_scsi_get_statistics */
 static void the_statistics_add_up(void **state)
 {
 	struct fixture *f = *state;

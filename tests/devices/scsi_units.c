@@ -200,6 +200,7 @@ static void a_disc_is_read(void **state)
 	assert_false(info.locked);
 }
 
+/* covers: kmcl_scsi_insert, kmcl_scsi_eject, kmcl_scsi_query */
 static void discs_are_changed_from_the_host(void **state)
 {
 	struct fixture *f = *state;
@@ -236,6 +237,7 @@ static uint8_t media_event(struct fixture *f)
 	return event;
 }
 
+/* covers: kmcl_scsi_eject */
 static void a_locked_disc_is_asked_for_or_forced_out(void **state)
 {
 	struct fixture *f = *state;
@@ -275,6 +277,7 @@ static void the_guest_ejects(void **state)
 	assert_disc(f, 0xc1, 2 * DISC / 2048);
 }
 
+/* covers: kmcl_scsi_add_cd, kmcl_scsi_insert, kmcl_scsi_remove */
 static void drives_that_cannot_be_are_refused(void **state)
 {
 	struct fixture *f = *state;
@@ -304,6 +307,7 @@ static void drives_that_cannot_be_are_refused(void **state)
 
 /* ---- faults ---- */
 
+/* covers: kmcl_scsi_inject, kmcl_scsi_heal */
 static void blocks_fail_where_they_were_told_to(void **state)
 {
 	struct fixture *f = *state;
@@ -422,6 +426,7 @@ static void *read_on(void *context)
 }
 
 /* Each request ends, with the data or with INVALID LUN; the guest is told each time. */
+/* covers: kmcl_scsi_add_disk, kmcl_scsi_remove */
 static void a_disk_is_removed_under_io(void **state)
 {
 	struct fixture *f = *state;

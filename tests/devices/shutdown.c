@@ -116,6 +116,7 @@ static struct kmcl_ic_statistics statistics_of(struct fixture *f)
 
 /* ---- a guest as it should be ---- */
 
+/* covers: kmcl_shutdown_ask */
 static void each_action_has_its_flags(void **state)
 {
 	static const struct {
@@ -196,6 +197,7 @@ static void old_guests_are_not_asked_what_they_do_not_know(void **state)
 	}
 }
 
+/* covers: kmcl_shutdown_ask */
 static void what_cannot_be_said_is_refused(void **state)
 {
 	struct fixture *f = *state;
@@ -347,6 +349,7 @@ static bool answer_twice(struct ic_guest *guest, struct ic_guest_message *m)
 	return true;
 }
 
+/* covers: kmcl_shutdown_get_statistics */
 static void wrong_answers_are_no_answers(void **state)
 {
 	struct fixture *f = *state;

@@ -132,6 +132,7 @@ static uint64_t now(void)
 
 /* ---- a guest as it should be ---- */
 
+/* covers: kmcl_timesync_query, kmcl_timesync_get_statistics */
 static void a_guest_is_set_once_and_then_gets_samples(void **state)
 {
 	struct fixture *f = *state;
@@ -218,6 +219,7 @@ static void clocks_that_drift_apart_set_the_guest(void **state)
 	assert_int_equal(f->sets, 4);
 }
 
+/* covers: kmcl_timesync_set, kmcl_timesync_create */
 static void the_guest_is_set_when_told_so(void **state)
 {
 	struct fixture *f = *state;
@@ -289,6 +291,7 @@ static void wrong_answers_are_said_once_and_do_no_harm(void **state)
 	WAIT_FOR(ic_log_count("transaction of an answer that is not owed") == 1);
 }
 
+/* covers: kmcl_timesync_destroy */
 static void it_can_end_at_any_time(void **state)
 {
 	struct fixture *f = *state;

@@ -114,7 +114,7 @@ int __wrap_ioctl(int fd, unsigned long request, void *argument)
 static struct kmcl_kvm *bus;
 static uint8_t *memory;
 static struct partition *host;
-static _Atomic(uint32_t) messages, came;
+static _Atomic(uint32_t) messages, came, gone;
 static pthread_mutex_t log_lock = PTHREAD_MUTEX_INITIALIZER;
 static char log_text[2000];
 static uint32_t log_lines;
@@ -131,6 +131,7 @@ static void on_writable(void *context)
 static void on_presence(void *context, enum partition_presence what)
 {
 	atomic_store(&came, what == PARTITION_CAME);
+	atomic_fetch_add(&gone, what != PARTITION_CAME);
 }
 
 static void on_log(void *context, int level, const char *text)
@@ -177,6 +178,7 @@ static int set_up(void **state)
 	host = NULL;
 	atomic_store(&messages, 0);
 	atomic_store(&came, 0);
+	atomic_store(&gone, 0);
 	log_text[0] = 0;
 	log_lines = 0;
 	return 0;
@@ -260,6 +262,7 @@ static struct kmcl_kvm_statistics statistics(void)
 
 /* ---- tests ---- */
 
+/* covers: kmcl_kvm_create, kmcl_kvm_destroy */
 static void test_options_that_make_no_sense(void **state)
 {
 	static const uint32_t bad_gsi[] = { 0, 3, 23, 3073, 4096, 5000, 100000, UINT32_MAX };
@@ -310,6 +313,7 @@ static void test_a_kvm_that_cannot(void **state)
 	kmcl_kvm_destroy(NULL);
 }
 
+/* covers: kmcl_kvm_add_memory */
 static void test_memory_that_is_none(void **state)
 {
 	create();
@@ -329,6 +333,7 @@ static void test_memory_that_is_none(void **state)
 	assert_int_equal(kmcl_kvm_add_memory(bus, 8 * PAGE, PAGE, memory, -1, 0), -EBUSY);
 }
 
+/* covers: kmcl_kvm_add_processor */
 static void test_processors_that_are_others(void **state)
 {
 	create();
@@ -343,6 +348,7 @@ static void test_processors_that_are_others(void **state)
 	assert_int_equal(kmcl_kvm_add_processor(bus, 0, kvm.vcpus[0]), -EBUSY);
 }
 
+/* covers: kmcl_kvm_cpuid */
 static void test_leaves_that_are_too_many(void **state)
 {
 	union {
@@ -382,6 +388,7 @@ static void lacks(const char *what)
 		fail_msg("\"%s\" is not in: %s", what, why);
 }
 
+/* covers: kmcl_kvm_check, kmcl_kvm_start */
 static void test_what_is_missing(void **state)
 {
 	char why[600] = "?", small[8];
@@ -503,6 +510,32 @@ static void test_routes_that_are_not_set(void **state)
 	assert_false(kvm.routes_set);
 }
 
+/* The host learns that the guest went and came, and its pages are not written to any more. */
+/* covers: kmcl_kvm_reset */
+static void test_a_guest_that_begins_anew(void **state)
+{
+	struct partition_address to = { .id = 70, .vp = 0, .sint = SINT };
+	uint32_t *slot = (uint32_t *)(memory + MESSAGE_PAGE + SINT * 256);
+
+	complete();
+	open_host();
+	kmcl_kvm_start(bus);
+	wait_until(came);
+	assert_int_equal(gone, 0);
+	synic(MESSAGE_PAGE, EVENT_PAGE);
+	*slot = 0;
+	kmcl_kvm_reset(bus);
+	wait_until(came && gone == 1);
+	partition_post(host, to, "answer", 6);
+	assert_int_equal(*slot, 0);
+	synic(MESSAGE_PAGE, EVENT_PAGE);
+	assert_int_equal(post(INPUT), 0);
+	wait_until(messages == 1);
+	assert_int_equal(partition_post(host, to, "answer", 6), 0);
+	assert_int_equal(*slot, 1);
+}
+
+/* covers: kmcl_kvm_get_statistics, kmcl_kvm_exit */
 static void test_what_is_counted(void **state)
 {
 	struct partition_address to = { .id = 70, .vp = 0, .sint = SINT };
@@ -558,6 +591,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_memory_that_was_forgotten, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_a_host_that_was_forgotten, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_routes_that_are_not_set, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_a_guest_that_begins_anew, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_what_is_counted, set_up, tear_down),
 	};
 

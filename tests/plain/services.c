@@ -62,6 +62,8 @@ static int teardown(void **state)
 	} newer = { .unknown = 1 };    \
 	newer.size = (uint32_t)sizeof(newer)
 
+/* covers: kmcl_scsi_create, kmcl_scsi_destroy, kmcl_scsi_add_disk, kmcl_scsi_add_cd,
+ * kmcl_scsi_remove, kmcl_scsi_query, kmcl_scsi_get_statistics */
 static void disks(void **state)
 {
 	struct fixture *f = *state;
@@ -106,6 +108,8 @@ static void disks(void **state)
 	kmcl_scsi_destroy(NULL);
 }
 
+/* covers: kmcl_net_create, kmcl_net_destroy, kmcl_net_user_create, kmcl_net_user_forward,
+ * kmcl_net_tap_create, kmcl_net_backend_destroy, kmcl_net_get_statistics */
 static void adapters(void **state)
 {
 	struct fixture *f = *state;
@@ -137,6 +141,8 @@ static void adapters(void **state)
 	kmcl_net_backend_destroy(NULL);
 }
 
+/* covers: kmcl_heartbeat_create, kmcl_heartbeat_destroy, kmcl_kvp_create, kmcl_kvp_destroy,
+ * kmcl_shutdown_create, kmcl_shutdown_destroy, kmcl_timesync_create, kmcl_timesync_destroy */
 static void components(void **state)
 {
 	struct fixture *f = *state;
@@ -174,6 +180,7 @@ static void components(void **state)
 	kmcl_heartbeat_destroy(NULL);
 }
 
+/* covers: kmcl_echo_create, kmcl_echo_destroy */
 static void echoes(void **state)
 {
 	struct fixture *f = *state;
