@@ -6,6 +6,7 @@
 
 #include <kmcl/kmcl.h>
 
+#include <signal.h>
 #include <stdio.h>
 
 /* Exit codes, as kmcl(1) lists them. */
@@ -100,6 +101,16 @@ void patience_answered(void);
 /* Nothing is waited for just now. */
 void patience_idle(void);
 void patience_end(void);
+/* What is waited for just now; false: nothing, or it cannot be known without waiting. */
+#define PATIENCE_WHAT_SIZE 96
+bool patience_what(char what[PATIENCE_WHAT_SIZE]);
+
+/* ---- signals ---- */
+
+/* Those that end a command, but for what it was started to ignore. */
+void cli_end_signals(sigset_t *signals);
+/* From now on they do so at once, and that is said. Before other threads are made. */
+void farewell_begin(void);
 
 /* Channels as text or JSON; verbose 0 to 2. */
 void channels_print(FILE *out, bool json, int verbose, const struct kmcl_bus_info *bus,
