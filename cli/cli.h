@@ -6,6 +6,7 @@
 
 #include <kmcl/kmcl.h>
 
+#include <signal.h>
 #include <stdio.h>
 
 /* Exit codes, as kmcl(1) lists them. */
@@ -98,6 +99,16 @@ void patience_answered(void);
 /* Nothing is waited for just now. */
 void patience_idle(void);
 void patience_end(void);
+/* What is waited for just now; false: nothing, or it cannot be known without waiting. */
+#define PATIENCE_WHAT_SIZE 96
+bool patience_what(char what[PATIENCE_WHAT_SIZE]);
+
+/* ---- signals ---- */
+
+/* Those that end a command, but for what it was started to ignore. */
+void cli_end_signals(sigset_t *signals);
+/* From now on they do so at once, and that is said. Before other threads are made. */
+void farewell_begin(void);
 
 /* Room for so many, to be freed; NULL: out of memory. */
 struct kmcl_bus_channel *channels_new(uint32_t capacity);

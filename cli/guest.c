@@ -96,6 +96,7 @@ int guest_connect(struct guest_options *options)
 	code = cli_check_partition("guest", "--connect", options->connect);
 	if (code)
 		return code;
+	farewell_begin();
 	patience_begin(options->timeout_ms);
 	patience_say("an answer to the connection");
 	status = kmcl_guest_open_ex(options->connect, &connect, &options->bus);

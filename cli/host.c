@@ -149,10 +149,7 @@ static int serve(struct host *h)
 	int code, number;
 
 	/* Before there are threads, which then have them blocked too. */
-	sigemptyset(&signals);
-	sigaddset(&signals, SIGINT);
-	sigaddset(&signals, SIGTERM);
-	sigaddset(&signals, SIGHUP);
+	cli_end_signals(&signals);
 	pthread_sigmask(SIG_BLOCK, &signals, NULL);
 	signal(SIGPIPE, SIG_IGN);
 

@@ -17,7 +17,7 @@ static struct {
 	pthread_cond_t changed;
 	pthread_t thread;
 	bool begun, stopping, waiting;
-	char what[96];
+	char what[PATIENCE_WHAT_SIZE];
 	bool limited, told;
 	uint64_t limit_ns;
 	_Atomic uint64_t since_ns;
@@ -138,6 +138,18 @@ void patience_answered(void)
 {
 	if (patience.begun)
 		atomic_store_explicit(&patience.since_ns, cli_now_ns(), memory_order_relaxed);
+}
+
+bool patience_what(char what[PATIENCE_WHAT_SIZE])
+{
+	bool waiting;
+
+	if (pthread_mutex_trylock(&patience.lock))
+		return false;
+	waiting = patience.waiting;
+	memcpy(what, patience.what, sizeof(patience.what));
+	pthread_mutex_unlock(&patience.lock);
+	return waiting;
 }
 
 void patience_end(void)

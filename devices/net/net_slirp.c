@@ -21,12 +21,18 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
-#define QUEUE_BYTES  (16u << 20) /* from the guest, waiting */
+#define QUEUE_BYTES  (16u << 20) /* from the guest, waiting; of this process's memory */
+#define ROUND_FRAMES 1024u       /* of them, before all else has its turn */
 #define HELD_FRAMES  1024u       /* for the guest, while it has no room */
+#define SOCKETS_MAX  4096u       /* that the guest has it open; or half of the descriptors */
 #define POLL_MOST_MS 60000u
+/* Fragments, of which libslirp keeps each, with 3 KiB, for 30 s, unless all are there before. */
+#define FRAGMENTS_MAX 8192u
+#define FRAGMENTS_NS  30000000000ll
 
 /* A frame that waits, either way. */
 struct waiting {
@@ -70,6 +76,9 @@ struct net_slirp {
 	uint32_t held_count;
 	int64_t said_since; /* what the guest had it say, in these seconds: so many lines */
 	uint32_t said, unsaid;
+	uint32_t sockets;        /* that it has open */
+	int64_t fragments_since; /* likewise */
+	uint32_t fragments;
 
 	pthread_mutex_t queue_lock;
 	struct waiting_list queue; /* from the guest */
@@ -113,6 +122,12 @@ static void wake(struct net_slirp *n)
 
 /* ---- from the guest ---- */
 
+/* What malloc() takes for it. */
+static size_t cost_of(const struct waiting *w)
+{
+	return sizeof(*w) + w->length + 16;
+}
+
 static enum kmcl_net_result slirp_send(struct kmcl_net_backend *backend,
                                        const struct kmcl_net_frame *frame, void *request)
 {
@@ -131,10 +146,10 @@ static enum kmcl_net_result slirp_send(struct kmcl_net_backend *backend,
 		at += frame->iov[i].iov_len;
 	}
 	pthread_mutex_lock(&n->queue_lock);
-	room = n->queue_bytes + w->length <= QUEUE_BYTES;
+	room = n->queue_bytes + cost_of(w) <= QUEUE_BYTES;
 	if (room) {
 		first = !n->queue.first;
-		n->queue_bytes += w->length;
+		n->queue_bytes += cost_of(w);
 		list_add(&n->queue, w);
 	}
 	pthread_mutex_unlock(&n->queue_lock);
@@ -145,32 +160,119 @@ static enum kmcl_net_result slirp_send(struct kmcl_net_backend *backend,
 	return room ? KMCL_NET_LATER : KMCL_NET_DROPPED;
 }
 
-static struct waiting *queue_take_all(struct net_slirp *n)
+static struct waiting *queue_take(struct net_slirp *n)
 {
 	struct waiting *w;
 
 	pthread_mutex_lock(&n->queue_lock);
-	w = n->queue.first;
-	list_init(&n->queue);
-	n->queue_bytes = 0;
+	w = list_take(&n->queue);
+	if (w)
+		n->queue_bytes -= cost_of(w);
 	pthread_mutex_unlock(&n->queue_lock);
 	return w;
 }
 
-/* `use`: libslirp gets them; otherwise they are only given back. */
-static void drain_queue(struct net_slirp *n, bool use)
+static int64_t now_ns(void)
 {
-	struct waiting *w = queue_take_all(n);
+	struct timespec t;
 
-	while (w) {
-		struct waiting *next = w->next;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000000000ll + t.tv_nsec;
+}
 
-		if (use)
-			slirp_input(n->slirp, w->data, (int)w->length);
-		n->port->ops->sent(n->port, w->request);
-		free(w);
-		w = next;
+/* Descriptors are this process's, and others need some. */
+static uint32_t sockets_max(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur / 2 >= SOCKETS_MAX)
+		return SOCKETS_MAX;
+	return (uint32_t)limit.rlim_cur / 2;
+}
+
+#define ETHERTYPE_IP4 0x0800u
+#define ETHERTYPE_IP6 0x86ddu
+#define TCP_SYN       0x02u
+#define TCP_ACK       0x10u
+
+static uint16_t field16(const struct waiting *w, uint32_t at)
+{
+	return at + 2 <= w->length ? (uint16_t)(w->data[at] << 8 | w->data[at + 1]) : 0;
+}
+
+static bool is_fragment(const struct waiting *w)
+{
+	return field16(w, 12) == ETHERTYPE_IP4 && field16(w, 20) & 0x3fff;
+}
+
+/* Where the TCP header begins; 0: it is none. libslirp knows no extension headers of IPv6. */
+static uint32_t tcp_at(const struct waiting *w)
+{
+	bool ip4 = field16(w, 12) == ETHERTYPE_IP4;
+	uint32_t protocol = ip4 ? field16(w, 22) & 0xffu : field16(w, 20) >> 8;
+
+	if (protocol != IPPROTO_TCP)
+		return 0;
+	return ip4 ? 14 + (field16(w, 14) >> 8 & 15u) * 4 : 54;
+}
+
+/* One that has libslirp open another socket is lost once there are many; TCP, which opens them one
+ * by one, leaves a quarter of them to the rest. */
+static bool has_socket(const struct net_slirp *n, const struct waiting *w)
+{
+	uint32_t type = field16(w, 12), most, tcp;
+
+	if (type != ETHERTYPE_IP4 && type != ETHERTYPE_IP6)
+		return true;
+	most = sockets_max();
+	tcp = tcp_at(w);
+	if (!tcp)
+		return n->sockets < most;
+	return n->sockets < most - most / 4 ||
+	       (field16(w, tcp + 12) & (TCP_SYN | TCP_ACK)) != TCP_SYN;
+}
+
+static bool may_be_kept(struct net_slirp *n, const struct waiting *w)
+{
+	int64_t now;
+
+	if (!is_fragment(w))
+		return true;
+	now = now_ns();
+	if (!n->fragments_since || now - n->fragments_since >= FRAGMENTS_NS) {
+		n->fragments_since = now;
+		n->fragments = 0;
 	}
+	return n->fragments++ < FRAGMENTS_MAX;
+}
+
+/* What is dropped, the guest sends again, as on any wire. */
+static void give_back(struct net_slirp *n, struct waiting *w, bool use)
+{
+	if (use && has_socket(n, w) && may_be_kept(n, w))
+		slirp_input(n->slirp, w->data, (int)w->length);
+	n->port->ops->sent(n->port, w->request);
+	free(w);
+}
+
+/* Some, so that a guest that sends without end does not keep the thread from all else. */
+static void use_queue(struct net_slirp *n)
+{
+	struct waiting *w;
+	uint32_t i = 0;
+
+	while (i++ < ROUND_FRAMES && (w = queue_take(n)))
+		give_back(n, w, true);
+	if (i > ROUND_FRAMES)
+		wake(n); /* who adds to a queue that is not empty does not */
+}
+
+static void drop_queue(struct net_slirp *n)
+{
+	struct waiting *w;
+
+	while ((w = queue_take(n)))
+		give_back(n, w, false);
 }
 
 /* ---- for the guest ---- */
@@ -220,14 +322,6 @@ static void offer_held(struct net_slirp *n)
 }
 
 /* ---- what libslirp asks for ---- */
-
-static int64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1000000000ll + t.tv_nsec;
-}
 
 static int64_t clock_get_ns(void *opaque)
 {
@@ -291,8 +385,19 @@ static void timer_mod(void *timer, int64_t expires_ms, void *opaque)
 		t->expires_ms = expires_ms;
 }
 
-static void poll_fd_changed(int fd, void *opaque)
+static void socket_opened(int fd, void *opaque)
 {
+	struct net_slirp *n = opaque;
+
+	n->sockets++;
+}
+
+static void socket_closed(int fd, void *opaque)
+{
+	struct net_slirp *n = opaque;
+
+	if (n->sockets)
+		n->sockets--;
 }
 
 static void notify(void *opaque)
@@ -307,8 +412,8 @@ static const SlirpCb callbacks = {
 	.timer_new_opaque = timer_new,
 	.timer_free = timer_free,
 	.timer_mod = timer_mod,
-	.register_poll_fd = poll_fd_changed,
-	.unregister_poll_fd = poll_fd_changed,
+	.register_poll_fd = socket_opened,
+	.unregister_poll_fd = socket_closed,
 	.notify = notify,
 };
 
@@ -402,7 +507,7 @@ static void run_once(struct net_slirp *n)
 	good = sleep_until_something(n, timeout);
 	offer_held(n);
 	if (!n->held.first)
-		drain_queue(n, true);
+		use_queue(n);
 	if (!blocked)
 		slirp_pollfds_poll(n->slirp, !good, get_revents, n);
 	run_timers(n);
@@ -447,7 +552,7 @@ static void slirp_destroy(struct kmcl_net_backend *backend)
 	wake(n);
 	if (n->started) {
 		pthread_join(n->thread, NULL);
-		drain_queue(n, false);
+		drop_queue(n);
 	}
 	while (n->held.first)
 		free(list_take(&n->held));

@@ -392,22 +392,13 @@ static void prepare_fallocate(struct disk_op *op, struct io_uring_sqe *sqe)
 	                        (off_t)e.length);
 }
 
-/* Says whether there was room for it. */
-static bool prepare(struct disk_queue *q, struct disk_op *op)
+static void prepare_kind(struct disk_queue *q, struct disk_op *op, const struct piece *piece,
+                         struct io_uring_sqe *sqe)
 {
-	bool moves = op->kind == DISK_READ || op->kind == DISK_WRITE;
-	struct io_uring_sqe *sqe;
-	struct piece piece = { 0 };
-
-	if (q->scratch_used + MOST_IOVECS > SCRATCH_IOVECS || !io_uring_sq_space_left(&q->ring))
-		return false;
-	if (moves && !next_piece(q, op, &piece))
-		return false;
-	sqe = io_uring_get_sqe(&q->ring);
 	switch (op->kind) {
 	case DISK_READ:
 	case DISK_WRITE:
-		prepare_rw(q, op, &piece, sqe);
+		prepare_rw(q, op, piece, sqe);
 		break;
 	case DISK_FILL:
 		prepare_fill(q, op, sqe);
@@ -420,6 +411,38 @@ static bool prepare(struct disk_queue *q, struct disk_op *op)
 		io_uring_prep_fsync(sqe, op->image->fd, IORING_FSYNC_DATASYNC);
 		break;
 	}
+}
+
+/*
+ * A READ with FUA is one of the medium: what the cache has of the blocks is written there before
+ * (SBC-3, READ (10); so do QEMU's disks, hw/scsi/scsi-disk.c). Pages that could not be written back
+ * are clean and not what the medium has, so they have to go.
+ */
+static void prepare_step(struct disk_op *op, struct io_uring_sqe *sqe)
+{
+	if (op->step == DISK_STEP_SYNC)
+		io_uring_prep_fsync(sqe, op->image->fd, IORING_FSYNC_DATASYNC);
+	else
+		io_uring_prep_fadvise(sqe, op->image->fd, op->offset, (uint32_t)op->length,
+		                      POSIX_FADV_DONTNEED);
+}
+
+/* Says whether there was room for it. */
+static bool prepare(struct disk_queue *q, struct disk_op *op)
+{
+	bool moves = op->step == DISK_STEP_DO && (op->kind == DISK_READ || op->kind == DISK_WRITE);
+	struct io_uring_sqe *sqe;
+	struct piece piece = { 0 };
+
+	if (q->scratch_used + MOST_IOVECS > SCRATCH_IOVECS || !io_uring_sq_space_left(&q->ring))
+		return false;
+	if (moves && !next_piece(q, op, &piece))
+		return false;
+	sqe = io_uring_get_sqe(&q->ring);
+	if (op->step == DISK_STEP_DO)
+		prepare_kind(q, op, &piece, sqe);
+	else
+		prepare_step(op, sqe);
 	io_uring_sqe_set_data(sqe, op);
 	q->unsubmitted++;
 	return true;
@@ -470,6 +493,10 @@ static bool advance(struct disk_op *op, int result)
 	op->error = 0;
 	if (result == -EINTR)
 		return false;
+	if (op->step == DISK_STEP_DROP) { /* which is advice, and may be ignored */
+		op->step = DISK_STEP_DO;
+		return false;
+	}
 	if (result == -EOPNOTSUPP && op->kind == DISK_ZERO) {
 		fall_back_to_writing(op);
 		return false;
@@ -478,6 +505,8 @@ static bool advance(struct disk_op *op, int result)
 		op->error = -result;
 		return true;
 	}
+	if (op->step == DISK_STEP_SYNC)
+		return true;
 	switch (op->kind) {
 	case DISK_READ:
 	case DISK_WRITE:
@@ -496,7 +525,8 @@ static bool advance(struct disk_op *op, int result)
 /* Its completion says that data is on stable storage. */
 static bool promises(const struct disk_op *op)
 {
-	return op->kind == DISK_FLUSH || (op->kind == DISK_WRITE && op->durable);
+	return op->kind == DISK_FLUSH || op->step == DISK_STEP_SYNC ||
+	       (op->kind == DISK_WRITE && op->durable);
 }
 
 static void end(struct disk_op *op, struct op_list *done)
@@ -513,6 +543,23 @@ static void end(struct disk_op *op, struct op_list *done)
 	}
 }
 
+/* It has a step after the one that is done. */
+static bool goes_on(const struct disk_op *op)
+{
+	return op->step == DISK_STEP_SYNC && !op->error;
+}
+
+static void go_on(struct disk_op *op)
+{
+	struct disk_queue *q = op->queue;
+
+	op->step = op->image->direct_block ? DISK_STEP_DO : DISK_STEP_DROP;
+	pthread_mutex_lock(&q->lock);
+	list_add(&q->waiting, op);
+	pthread_mutex_unlock(&q->lock);
+	eventfd_write(q->event, 1);
+}
+
 /* Each to its queue: what ran beside an operation of this one may be another's. The last one of a
  * queue may be the last that this queue is there for. */
 static void hand_back(struct disk_op *list)
@@ -521,7 +568,12 @@ static void hand_back(struct disk_op *list)
 		struct disk_op *first = list, *last = list;
 		struct disk_queue *q = first->queue;
 
-		while (last->next && last->next->queue == q)
+		if (goes_on(first)) {
+			list = first->next;
+			go_on(first);
+			continue;
+		}
+		while (last->next && last->next->queue == q && !goes_on(last->next))
 			last = last->next;
 		list = last->next;
 		last->next = NULL;
@@ -673,6 +725,8 @@ void disk_queue_push(struct disk_queue *q, struct disk_op *op)
 	op->lost = false;
 	op->queue = q;
 	op->bounce = NULL;
+	op->step = op->kind == DISK_READ && op->durable && !op->image->read_only ? DISK_STEP_SYNC
+	                                                                         : DISK_STEP_DO;
 	if (promises(op))
 		disk_sync_begin(&op->image->sync, op);
 	if (op->kind == DISK_ZERO && !op->image->zeroes)

@@ -65,12 +65,19 @@ struct disk_extent {
 	uint64_t offset, length;
 };
 
+/* What a durable read is at, and others are from the beginning at the last of it. */
+enum disk_step {
+	DISK_STEP_SYNC, /* what was written before goes to stable storage */
+	DISK_STEP_DROP, /* and out of the page cache */
+	DISK_STEP_DO,
+};
+
 /* The caller's memory from disk_queue_push() until it comes back done. */
 struct disk_op {
 	struct disk_op *next; /* in the list of done ones */
 	struct disk_image *image;
 	enum disk_op_kind kind;
-	bool durable;    /* DISK_WRITE: done when on stable storage */
+	bool durable;    /* DISK_WRITE: done when on stable storage; DISK_READ: from there */
 	uint64_t offset; /* READ, WRITE, ZERO, FILL */
 	uint64_t length;
 	/* READ, WRITE: where `length` bytes from `at` on are in memory. Fills up to `capacity`
@@ -85,6 +92,7 @@ struct disk_op {
 	bool lost; /* done: with the error for which the image is lost */
 
 	uint64_t done; /* private: bytes so far, of the extent for DISCARD */
+	enum disk_step step;
 	uint32_t extent;
 	struct disk_queue *queue;
 	uint8_t *bounce; /* what its piece is moved by; NULL: its own memory */

@@ -342,7 +342,7 @@ static void transfer(const struct scsi_disk *disk, const struct scsi_command *c,
 	out->kind = kind;
 	out->offset = r.lba * disk->block_size;
 	out->length = (uint32_t)bytes;
-	out->durable = kind == SCSI_DO_WRITE && !six && c->cdb[1] & 0x08; /* FUA */
+	out->durable = !six && c->cdb[1] & 0x08; /* FUA */
 }
 
 static void read_blocks(const struct scsi_disk *disk, const struct scsi_command *c,

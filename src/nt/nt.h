@@ -56,10 +56,15 @@ void nt_region_remove(void *base);
 
 /* Maps `count` pages in a row at a new address; with mirror_from < count, pages mirror_from.. are
  * mapped a second time right after the last (a ring: control page, data, data again).
- * NULL: a page is in no region, or no address space. */
-#define NT_NO_MIRROR SIZE_MAX
+ * NULL: a page is in no region, there is no address space, or there would be too many mappings. */
+#define NT_NO_MIRROR     SIZE_MAX
+#define NT_MAP_PAGES_MAX (1u << 30)
 void *nt_map_pages(const PFN_NUMBER *pfns, size_t count, size_t mirror_from);
 void nt_unmap_pages(void *address, size_t count, size_t mirror_from);
+/* Pieces of pages in a row that are mapped so, each of which takes a mapping of the process's; and
+ * how many may be: a region's pages half of that. */
+uint32_t nt_map_pieces(void);
+uint32_t nt_map_pieces_max(void);
 
 /* ---- IRQL ---- */
 

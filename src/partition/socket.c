@@ -92,8 +92,6 @@ void socket_discard_received(struct socket_end *end, struct socket_received *rec
 	pthread_mutex_lock(&end->lock);
 	if (received->fd >= 0)
 		socket_discard(end, received->fd);
-	while (received->other_count)
-		socket_discard(end, received->others[--received->other_count]);
 	pthread_mutex_unlock(&end->lock);
 	received->fd = -1;
 }

@@ -152,7 +152,7 @@ void socket_log(struct socket_end *end, enum partition_log level, const char *fo
 void socket_discard(struct socket_end *end, int fd);
 /* Likewise, with what follows: a guest makes no process for one alone. */
 void socket_discard_later(struct socket_end *end, int fd);
-/* All descriptors that came with a frame. */
+/* What came with a frame, and nobody took. */
 void socket_discard_received(struct socket_end *end, struct socket_received *received);
 
 /* ---- socket_session.c ---- */

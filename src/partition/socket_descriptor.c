@@ -27,7 +27,76 @@ union one_descriptor {
 	char bytes[CMSG_LEN(sizeof(int))];
 };
 
-int socket_receive(int fd, struct socket_received *received)
+/* What comes next, without its descriptors, which stay in the queue with it. The size as sent, 0:
+ * the end, -errno. */
+static ssize_t look(int fd, struct socket_received *received, bool *descriptors)
+{
+	struct iovec part = { received->bytes, sizeof(received->bytes) };
+	struct msghdr msg = { .msg_iov = &part, .msg_iovlen = 1 };
+	long size;
+
+	do {
+		size = door_call(recvmsg, fd, &msg, MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT);
+	} while (size < 0 && (errno == EINTR || errno == ECONNRESET));
+	*descriptors = msg.msg_flags & MSG_CTRUNC;
+	return size < 0 ? -errno : size;
+}
+
+/* What a process that looks at descriptors tells. */
+struct examined {
+	uint8_t descriptors; /* 0, 1, or 2 for more than one */
+	bool port;           /* one, and a PORT may come with it */
+};
+
+/* It gets copies of them, and lets go of those by exiting: if that waits, nobody else's descriptors
+ * wait with it. */
+static _Noreturn void examiner_run(int connection, int pipe)
+{
+	enum { CONNECTION, ANSWER };
+	uint8_t bytes[SOCKET_FRAME_MAX];
+	int descriptors[DOOR_RIGHTS_MAX];
+	size_t count = 0;
+	bool lost = false;
+	struct examined examined;
+	ssize_t size;
+
+	if (!door_keep(connection, pipe))
+		door_exit();
+	size = door_receive(CONNECTION, bytes, sizeof(bytes), descriptors, &count, &lost,
+	                    MSG_PEEK | MSG_DONTWAIT);
+	examined.descriptors = (uint8_t)(count + lost < 2 ? count + lost : 2);
+	examined.port = size > 0 && count == 1 && !lost && socket_check_port(descriptors[0]);
+	if (count || !lost)
+		door_call(write, ANSWER, &examined, sizeof(examined));
+	door_exit();
+}
+
+/*
+ * Even to close a copy of a descriptor may wait: a file of FUSE or NFS is asked for what it has to
+ * write. So this process has none of its own until another one has looked. False: that cannot be
+ * had.
+ */
+static bool examine(int fd, struct examined *examined)
+{
+	int answer[2];
+	bool good;
+	pid_t pid;
+
+	if (pipe2(answer, O_CLOEXEC))
+		return false;
+	pid = door_fork(0);
+	if (!pid)
+		examiner_run(fd, answer[1]);
+	close(answer[1]);
+	good = pid > 0 &&
+	       door_call(read, answer[0], examined, sizeof(*examined)) == (long)sizeof(*examined);
+	close(answer[0]);
+	if (pid > 0)
+		door_reap(pid);
+	return good;
+}
+
+static ssize_t take(int fd, struct socket_received *received)
 {
 	int descriptors[DOOR_RIGHTS_MAX];
 	size_t count = 0;
@@ -35,15 +104,28 @@ int socket_receive(int fd, struct socket_received *received)
 	ssize_t size = door_receive(fd, received->bytes, sizeof(received->bytes), descriptors,
 	                            &count, &lost, MSG_DONTWAIT);
 
+	if (count)
+		received->fd = descriptors[0]; /* the only one: see examine() */
+	received->lost_descriptor = lost;
+	return size;
+}
+
+int socket_receive(int fd, struct socket_received *received)
+{
+	struct examined examined = { 0 };
+	bool descriptors;
+	ssize_t size = look(fd, received, &descriptors);
+
+	examined.descriptors = descriptors; /* unless it is known better */
+	received->fd = -1;
+	received->lost_descriptor = size > 0 && descriptors && !examine(fd, &examined);
+	received->descriptors = examined.descriptors;
+	received->bad_port = examined.descriptors == 1 && !examined.port;
+	if (size > 0 && (!descriptors || examined.port))
+		size = take(fd, received);
 	if (size < 0)
 		return (int)size;
-	received->fd = count ? descriptors[0] : -1;
-	received->other_count = count ? count - 1 : 0;
-	memcpy(received->others, descriptors + 1, received->other_count * sizeof(int));
-	received->descriptors = count + lost < 2 ? (unsigned int)(count + lost) : 2;
-	received->lost_descriptor = lost && !count;
 	received->size = (size_t)size;
-	received->bad_port = false;
 	return size ? 1 : 0;
 }
 

@@ -8,17 +8,15 @@
 
 struct socket_received {
 	uint8_t bytes[SOCKET_FRAME_MAX];
-	size_t size;                 /* as sent; may be more than there is room for */
-	int fd;                      /* the descriptor that came, or -1 */
-	unsigned int descriptors;    /* how many came: 0, 1, or 2 for more than one */
-	int others[DOOR_RIGHTS_MAX]; /* further ones that were received, so as to be disposed of */
-	size_t other_count;
-	bool lost_descriptor; /* this process could not take any more */
-	bool bad_port;        /* the descriptor is not what a PORT comes with; it was not taken */
+	size_t size;              /* as sent; may be more than there is room for */
+	unsigned int descriptors; /* how many came: 0, 1, or 2 for more than one */
+	int fd;                   /* the one that was taken, since a PORT may come with it; or -1 */
+	bool lost_descriptor;     /* this process could not take any more */
+	bool bad_port;            /* the descriptor is not what a PORT comes with */
 };
 
-/* The next frame, never waiting. 1; 0: the other end closed; -EAGAIN; -errno. What descriptors came
- * is the caller's to dispose of, unless it is an error. */
+/* A guest: the next frame, never waiting. 1; 0: the other end closed; -EAGAIN; -errno. With wrong
+ * descriptors it stays in the queue: the socket is of no use any more, and to be disposed of. */
 int socket_receive(int fd, struct socket_received *received);
 /* Sends a frame, with a descriptor unless it is -1, never waiting. 0, -errno. */
 int socket_send(int fd, const struct socket_frame *frame, int descriptor);

@@ -14,7 +14,7 @@
 #include <sys/wait.h>
 #include <time.h>
 
-#define REAP_MS 200u /* for a doorman that was told to end; it never waits for anything */
+#define REAP_MS 200u /* for a process that is about to end, if nothing it has makes it wait */
 
 /* ---- what all of them use ---- */
 
@@ -132,6 +132,16 @@ pid_t door_fork(int signal)
 	return pid;
 }
 
+bool door_keep(int first, int second)
+{
+	long a = fcntl(first, F_DUPFD, 3), b = fcntl(second, F_DUPFD, 3);
+
+	if (a < 0 || b < 0 || door_call(dup3, a, 0L, 0L) < 0 || door_call(dup3, b, 1L, 0L) < 0)
+		return false;
+	door_call(close_range, 2L, ~0u, 0L);
+	return true;
+}
+
 void door_exit(void)
 {
 	for (;;)
@@ -194,7 +204,7 @@ int door_man(struct socket_door *door, int listener)
 	return 0;
 }
 
-static void reap(pid_t pid)
+void door_reap(pid_t pid)
 {
 	const struct timespec moment = { .tv_nsec = 1000000 };
 
@@ -209,7 +219,7 @@ void door_unman(struct socket_door *door)
 	close(door->fd);
 	door->fd = -1;
 	door->taken = false;
-	reap(door->doorman);
+	door_reap(door->doorman);
 }
 
 /* A process that has what this one is about to close, and exits after it. */
@@ -234,7 +244,7 @@ bool door_undertake(struct socket_door *door)
 	if (pid < 0)
 		return false;
 	door->rubbish_count = 0;
-	reap(pid);
+	door_reap(pid);
 	return true;
 }
 

@@ -116,6 +116,10 @@ uint64_t door_age(const struct door_board *board, uint32_t child);
  * __WALL sees it. */
 pid_t door_fork(int signal);
 _Noreturn void door_exit(void);
+/* Of that process's descriptors two stay, as 0 and 1. False: there is no room. */
+bool door_keep(int first, int second);
+/* Waits a little for one that is about to end. */
+void door_reap(pid_t pid);
 
 /* The processes. Neither returns. `door` and the others are descriptors of the caller's. */
 _Noreturn void doorman_run(struct door_board *board, int door, int listener);

@@ -441,12 +441,9 @@ static bool wait_and_hear(struct doorman *d, bool look)
 static void arrange(int door, int listener)
 {
 	uint64_t child = 1ull << (SIGCHLD - 1);
-	long a = fcntl(door, F_DUPFD, 3), b = fcntl(listener, F_DUPFD, 3);
 
-	if (a < 0 || b < 0 || door_call(dup3, a, (long)DOOR, 0L) < 0 ||
-	    door_call(dup3, b, (long)LISTENER, 0L) < 0)
+	if (!door_keep(door, listener))
 		door_exit();
-	door_call(close_range, 2L, ~0u, 0L);
 	if (door_call(signalfd4, -1L, &child, SIGNALFD_MASK_SIZE, (long)SFD_NONBLOCK) != CHILDREN)
 		door_exit();
 }

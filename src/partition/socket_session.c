@@ -96,8 +96,8 @@ void socket_session_begin(struct socket_end *end, int fd, int relay, struct sock
 	say_presence(end, PARTITION_CAME);
 }
 
-/* Until its relay is closed, a porter has the same connection, and the descriptor that may lie in
- * the relay: these are not the last of them. */
+/* Until its relay is shut, a porter has the same connection: this is not the last of it. And as it
+ * may be gone right after that, what lies in the relay could be the last. */
 static void close_connection(struct socket_end *end)
 {
 	shutdown(end->fd, SHUT_RDWR);
@@ -106,7 +106,8 @@ static void close_connection(struct socket_end *end)
 		socket_discard(end, end->fd); /* with what the host sent and nobody read */
 	} else {
 		close(end->fd);
-		close(end->relay);
+		shutdown(end->relay, SHUT_RDWR);
+		socket_discard(end, end->relay);
 		door_send_off(&end->host.door, end->host.child, end->host.porter);
 		end->host.leave = 0;
 	}
@@ -203,10 +204,9 @@ void socket_session_hang_up(struct socket_end *end, enum socket_reason reason, c
 	socket_session_end(end);
 }
 
-/* At the host, the porter has checked it. */
 static bool is_good_port(struct socket_end *end, struct socket_received *received)
 {
-	if (socket_is_host(end) ? !received->bad_port : socket_check_port(received->fd))
+	if (!received->bad_port)
 		return true;
 	socket_session_hang_up(end, SOCKET_REASON_PROTOCOL, SOCKET_BAD_PORT);
 	return false;
@@ -258,7 +258,8 @@ static bool on_received(struct socket_end *end, struct socket_received *received
 	char text[160];
 
 	if (received->lost_descriptor) {
-		socket_session_hang_up(end, SOCKET_REASON_LIMIT, "out of descriptors for a port");
+		socket_session_hang_up(end, SOCKET_REASON_LIMIT,
+		                       "out of descriptors or processes for a port");
 		return false;
 	}
 	if (socket_frame_decode(SOCKET_STAGE_SESSION, received->bytes, received->size,
@@ -295,7 +296,6 @@ static int receive_relayed(struct socket_end *end, struct socket_received *recei
 	                           &received->lost_descriptor, MSG_DONTWAIT);
 
 	received->fd = -1;
-	received->other_count = 0;
 	if (got < (ssize_t)sizeof(head))
 		return got < 0 ? (int)got : 0;
 	memcpy(&head, bytes, sizeof(head));

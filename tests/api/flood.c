@@ -24,6 +24,7 @@
 
 #define PAGE        4096u
 #define TIMES       4000u
+#define RING_PAGES  4094u /* of one that is as large as can be described, with its control page */
 #define READ_ONLY   0x6b6d63u /* the connection of read-only notices (docs/architecture.md) */
 #define RINGS       0xe1e10u
 #define DATA        4u  /* pages of a ring's */
@@ -220,6 +221,7 @@ static void expect_bounds(const char *name, size_t before, uint64_t packets_max)
 	assert_in_range(info.held_gpadls, 0, GPADLS_MAX);
 	assert_in_range(info.held_messages, 0, MESSAGES_MAX);
 	assert_in_range(grown, 0, info.held + BESIDE);
+	assert_in_range(nt_map_pieces(), 0, nt_map_pieces_max() / 2);
 	peak = 0;
 }
 
@@ -452,6 +454,81 @@ static bool answers_not_read(uint32_t i)
 	return false;
 }
 
+/* Two rings whose pages are in no row, so that each takes a mapping, and all but the control pages
+ * another one. */
+static bool describe_scattered(uint32_t channel)
+{
+	struct {
+		struct wire_gpadl_header header;
+		uint32_t byte_count, byte_offset;
+		uint64_t pfns[25];
+	} __attribute__((packed)) first = {
+		.header = { .header.type = WIRE_GPADL_HEADER,
+		            .channel_id = channel,
+		            .gpadl = RINGS + channel,
+		            .range_bytes = 8 + 2 * RING_PAGES * 8,
+		            .range_count = 1 },
+		.byte_count = 2 * RING_PAGES * PAGE,
+	};
+	struct {
+		struct wire_gpadl_body body;
+		uint64_t pfns[28];
+	} __attribute__((packed))
+	more = { .body = { .header.type = WIRE_GPADL_BODY, .gpadl = RINGS + channel } };
+	uint32_t page = 0;
+
+	while (page < 25)
+		first.pfns[page] = 2 * page % 16, page++;
+	if (!post(&first, sizeof(first)))
+		return false;
+	while (page < 2 * RING_PAGES) {
+		uint32_t n = 0;
+
+		for (; n < 28 && page < 2 * RING_PAGES; n++, page++)
+			more.pfns[n] = 2 * page % 16;
+		if (!post(&more, sizeof(more.body) + n * 8))
+			return false;
+	}
+	return true;
+}
+
+static struct pair_end with_rings[12];
+
+static bool rings_of_scattered_pages(uint32_t i)
+{
+	const GUID instance = { .Data1 = i + 1 };
+	struct wire_open_channel open = {
+		.header.type = WIRE_OPEN_CHANNEL,
+		.ring_offset = RING_PAGES,
+		.target_vp = WIRE_VP_NO_INTERRUPT,
+	};
+	bool deaf = other.deaf;
+
+	if (i == sizeof(with_rings) / sizeof(with_rings[0]))
+		return false;
+	set_deaf(false);
+	pair_add_server(&pair, &with_rings[i], &instance);
+	assert_int_equal(VmbChannelEnable(with_rings[i].channel), STATUS_SUCCESS);
+	VmbChannelStart(with_rings[i].channel);
+	hear(WIRE_OFFER_CHANNEL, i + 2);
+	open.channel_id = other.offer.channel_id;
+	open.ring_gpadl = RINGS + open.channel_id;
+	assert_true(describe_scattered(open.channel_id));
+	hear(WIRE_GPADL_CREATED, i + 1);
+	assert_true(post(&open, WIRE_OPEN_CHANNEL_SIZE_SHORT));
+	hear(WIRE_OPEN_CHANNEL_RESULT, i + 1);
+	set_deaf(deaf);
+	return true;
+}
+
+static void close_rings(void)
+{
+	for (size_t i = 0; i < sizeof(with_rings) / sizeof(with_rings[0]); i++)
+		if (with_rings[i].channel)
+			pair_remove(&with_rings[i]);
+	memset(with_rings, 0, sizeof(with_rings));
+}
+
 static VMBPACKETCOMPLETION kept[100000];
 static uint32_t kept_count;
 
@@ -536,6 +613,7 @@ static void a_host_bears_any_guest(void **state)
 		{ "read-only notices", read_only_notices },
 		{ "garbage", garbage },
 		{ "offers and revocations by the service", offers_by_the_service },
+		{ "rings of scattered pages", rings_of_scattered_pages },
 		{ "packets whose answers are not read", answers_not_read },
 		{ "packets that the driver keeps", packets_that_the_driver_keeps },
 	};
@@ -557,7 +635,9 @@ static void a_host_bears_any_guest(void **state)
 			expect_bounds(inputs[n].name, before,
 			              PACKETS_MAX + (INCOMING_ITEMS_LEAST + 1) * ITEM);
 			guest_goes();
+			close_rings();
 			expect_nothing_held();
+			assert_int_equal(nt_map_pieces(), 0);
 			guest_comes(); /* it serves the next */
 			guest_goes();
 			pair_remove(&pair.server);

@@ -7,7 +7,9 @@
 #include "../temporary.h"
 
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <errno.h>
+#include <malloc.h>
 #include <net/if.h>
 #include <poll.h>
 #include <sched.h>
@@ -15,8 +17,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
+
+#include <kmcl/log.h>
 
 struct fixture {
 	char uri[128];
@@ -672,6 +678,184 @@ static void a_flood_of_nonsense(void **state)
 	f->host = NULL;
 }
 
+/* ---- more than there is ---- */
+
+static void send_ping(struct fixture *f, uint8_t *frame, uint32_t size)
+{
+	uint8_t *icmp = put_ip(frame, f->router, 1, GUEST_IP, ROUTER_IP, size - 34);
+
+	memset(icmp, 0, size - 34);
+	icmp[0] = 8;
+	net_put16(icmp + 2, (uint16_t)~net_sum_fold(net_sum(icmp, size - 34, 0)));
+	net_guest_send_frame(f->guest, 0, NULL, frame, size);
+}
+
+/* Until all that was sent before has been looked at. */
+static void await_a_ping(struct fixture *f)
+{
+	uint8_t frame[98];
+
+	send_ping(f, frame, sizeof(frame));
+	free(receive_ip(f, 1));
+}
+
+static uint32_t descriptors(void)
+{
+	DIR *directory = opendir("/proc/self/fd");
+	uint32_t count = 0;
+
+	while (readdir(directory))
+		count++;
+	closedir(directory);
+	return count;
+}
+
+static void send_syn(struct fixture *f, uint16_t port, uint16_t peer_port)
+{
+	uint8_t frame[54], *tcp = put_ip(frame, f->router, 6, GUEST_IP, ROUTER_IP, 20);
+	const struct net_guest_infos infos = { .has_checksum = true,
+		                               .checksum = RNDIS_TX_IPV4 | RNDIS_TX_TCP_CHECKSUM };
+
+	memset(tcp, 0, 20);
+	net_put16(tcp, port);
+	net_put16(tcp + 2, peer_port);
+	tcp[12] = 0x50;
+	tcp[13] = SYN;
+	net_put16(tcp + 14, 60000);
+	net_guest_send_frame(f->guest, 0, &infos, frame, sizeof(frame));
+}
+
+/* Of TCP's and of UDP's: what would have it open more is lost, and nobody else lacks descriptors.
+ */
+static void a_guest_cannot_have_all_descriptors(void **state)
+{
+	enum { LIMIT = 400, FRAMES = 450 };
+	struct rlimit before, limit;
+	struct fixture *f = *state;
+	uint32_t at_first;
+	uint16_t port, udp_port;
+
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	limit = before;
+	limit.rlim_cur = LIMIT;
+	host_socket(f, SOCK_STREAM, &port);
+	host_socket(f, SOCK_DGRAM, &udp_port);
+	meet_the_router(f);
+	at_first = descriptors();
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	for (uint32_t i = 0; i < FRAMES; i++)
+		send_syn(f, (uint16_t)(10000 + i), port);
+	await_a_ping(f); /* there is room for that */
+	print_message("# %u sockets of TCP\n", descriptors() - at_first);
+	assert_in_range(descriptors() - at_first, 100, LIMIT / 2 - LIMIT / 8 + 4);
+	for (uint32_t i = 0; i < FRAMES; i++)
+		send_udp(f, f->router, GUEST_IP, ROUTER_IP, (uint16_t)(10000 + i), udp_port, "x",
+		         1);
+	while (f->guest->frame_count)
+		free(net_guest_receive(f->guest));
+	meet_the_router(f); /* after all that was sent before */
+	print_message("# %u sockets of both\n", descriptors() - at_first);
+	assert_in_range(descriptors() - at_first, 100, LIMIT / 2 + 4);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+}
+
+static uint64_t private_memory(void)
+{
+	struct mallinfo2 info = mallinfo2(); /* 0 under a sanitizer */
+
+	return info.uordblks + info.hblkhd;
+}
+
+/* First fragments of datagrams whose rest never comes. */
+static void fragments_are_not_kept_without_end(void **state)
+{
+	enum { FRAMES = 40000, SECTION = 6144 };
+	struct fixture *f = *state;
+	uint64_t before;
+	uint8_t frame[60];
+
+	meet_the_router(f);
+	await_a_ping(f);
+	before = private_memory();
+	memset(put_ip(frame, f->router, 17, GUEST_IP, ROUTER_IP, 24), 0, 24);
+	for (uint32_t i = 0; i < FRAMES; i += 60) {
+		uint8_t *section = net_guest_section(f->guest, 0);
+		uint32_t done = f->guest->completed, at = 0;
+
+		for (uint32_t k = 0; k < 60; k++) {
+			struct net_packet p = { .ip = 14 };
+
+			net_put16(frame + 18, (uint16_t)(i + k));
+			net_put16(frame + 20, 0x2000); /* more fragments */
+			net_put32(frame + 26, GUEST_IP);
+			net_ip4_checksum(&p, frame);
+			if (at + 128 > SECTION)
+				break;
+			at += net_guest_build(section + at, NULL, frame, 14 + 20 + 24);
+		}
+		net_guest_send(f->guest, 0, 0, at, NULL, 0);
+		net_wait(f->guest->completed == done + 1);
+	}
+	await_a_ping(f);
+	print_message("# %llu KiB of fragments\n",
+	              (unsigned long long)(private_memory() - before) / 1024);
+	assert_in_range(private_memory() - before, 0, 32u << 20);
+}
+
+/* ---- what the guest has it say ---- */
+
+#define LINES_MAX    16u
+#define LINES_WINDOW 10u /* s */
+
+static atomic_uint lines;
+
+static void hear(void *context, enum kmcl_log_level level, const char *channel, const char *text)
+{
+	if (strstr(text, "slirp: "))
+		lines++;
+}
+
+/* Which only routers send: libslirp says that the guest should not. */
+static void send_router_advertisement(struct fixture *f)
+{
+	struct net_packet p = { .ip = 14, .transport = 54, .ip6 = true, .protocol = 58 };
+	uint8_t frame[70] = { 0 }, *ip = frame + 14, *icmp = frame + 54;
+
+	put_ethernet(frame, f->router, NET_ETHERTYPE_IP6);
+	ip[0] = 0x60;
+	net_put16(ip + 4, 16);
+	ip[6] = 58;
+	ip[7] = 255;
+	ip[8] = 0xfe;
+	ip[9] = 0x80;
+	ip[23] = 1;
+	ip[24] = 0xff;
+	ip[25] = 0x02;
+	ip[39] = 1;
+	icmp[0] = 134;
+	net_put16(icmp + 2,
+	          (uint16_t)~net_sum_fold(net_sum(icmp, 16, net_pseudo_sum(&p, frame, 16))));
+	net_guest_send_frame(f->guest, 0, NULL, frame, sizeof(frame));
+}
+
+static void what_a_guest_has_it_say_is_limited(void **state)
+{
+	struct fixture *f = *state;
+	time_t begin = time(NULL);
+	unsigned int windows;
+
+	meet_the_router(f);
+	lines = 0;
+	kmcl_log_set(hear, NULL, KMCL_LOG_INFO);
+	for (uint32_t i = 0; i < 500; i++)
+		send_router_advertisement(f);
+	await_a_ping(f);
+	kmcl_log_set(NULL, NULL, KMCL_LOG_WARNING);
+	windows = 1 + (unsigned int)(time(NULL) + 1 - begin) / LINES_WINDOW;
+	print_message("# %u lines\n", lines);
+	assert_in_range(lines, LINES_MAX, windows * (LINES_MAX + 1));
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -683,6 +867,12 @@ int main(int argc, char **argv)
 		                                teardown),
 		cmocka_unit_test_setup_teardown(forwards_that_are_none, setup_user, teardown),
 		cmocka_unit_test_setup_teardown(a_flood_of_nonsense, setup_user, teardown),
+		cmocka_unit_test_setup_teardown(a_guest_cannot_have_all_descriptors, setup_user,
+		                                teardown),
+		cmocka_unit_test_setup_teardown(fragments_are_not_kept_without_end, setup_user,
+		                                teardown),
+		cmocka_unit_test_setup_teardown(what_a_guest_has_it_say_is_limited, setup_user,
+		                                teardown),
 		/* from here on in a network namespace of their own */
 		{ "the_router_answers_a_ping, tap", the_router_answers_a_ping, setup_tap, teardown,
 		  NULL },

@@ -41,7 +41,7 @@ struct lane {
 	struct fixture *fixture;
 	uint8_t *memory;
 	uint32_t first, count, value; /* blocks, and what is in them then */
-	bool durable;
+	bool durable, reads;
 };
 
 /* What a block may read as after a power failure: the first is what was promised. */
@@ -182,6 +182,18 @@ static void fill(struct lane *l, uint32_t blocks)
 	l->io.length = blocks * BLOCK;
 }
 
+/* From the medium (FUA), or from wherever it is found. */
+static void prepare_read(struct lane *l, bool durable)
+{
+	put_range(l, SCSI_READ_16);
+	l->io.cdb[1] = durable ? 0x08 : 0;
+	l->io.direction = STORVSC_FROM_DISK;
+	l->io.length = l->count * BLOCK;
+	memset(l->memory, 0xee, l->io.length);
+	l->durable = durable;
+	l->reads = true;
+}
+
 static void prepare_write(struct lane *l, bool durable)
 {
 	put_range(l, SCSI_WRITE_16);
@@ -286,6 +298,27 @@ static const struct storvsc_io *write_blocks(struct fixture *f, uint32_t first, 
 	return run_one(f, l);
 }
 
+static const struct storvsc_io *read_blocks(struct fixture *f, uint32_t first, uint32_t count,
+                                            bool durable)
+{
+	struct lane *l = &f->lanes[0];
+
+	l->first = first;
+	l->count = count;
+	prepare_read(l, durable);
+	run_one(f, l);
+	l->reads = false;
+	return &l->io;
+}
+
+static uint32_t value_read(const struct fixture *f, uint32_t block)
+{
+	uint32_t value;
+
+	memcpy(&value, f->lanes[0].memory + block * BLOCK, 4);
+	return value;
+}
+
 static void assert_good(const struct storvsc_io *io)
 {
 	assert_int_equal(io->status, STATUS_SUCCESS);
@@ -352,6 +385,46 @@ static void a_disk_put_in_anew_has_lost_nothing(void **state)
 	assert_int_equal(kmcl_scsi_add_disk(f->host, 0, 0, f->path, NULL, f->why, sizeof(f->why)),
 	                 0);
 	assert_good(flush(f));
+}
+
+/* ---- reads that must come from the medium ---- */
+
+static uint32_t value_on_medium(uint32_t block);
+
+static void a_read_with_fua_is_of_what_is_on_the_medium(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_good(write_blocks(f, 4, 8, false));
+	assert_good(read_blocks(f, 4, 8, false));
+	assert_int_equal(value_read(f, 7), f->next_value);
+	assert_good(read_blocks(f, 4, 8, true));
+	for (uint32_t i = 0; i < 8; i++) {
+		assert_int_equal(value_read(f, i), f->next_value);
+		assert_int_equal(value_on_medium(4 + i), f->next_value);
+	}
+	volatile_file_lose_power();
+	assert_good(read_blocks(f, 4, 8, true));
+	assert_int_equal(value_read(f, 0), f->next_value);
+	assert_int_equal(value_read(f, 7), f->next_value);
+}
+
+static void a_read_with_fua_fails_where_write_back_did(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_good(write_blocks(f, 8, 1, true));
+	volatile_file_set_bad(8, 1, true);
+	assert_good(write_blocks(f, 8, 1, false));
+	assert_lost(read_blocks(f, 8, 1, true));
+	assert_lost(read_blocks(f, 8, 1, true));
+	assert_good(read_blocks(f, 8, 1, false));
+	assert_int_equal(value_read(f, 0), f->next_value); /* the cache has it still */
+	assert_int_equal(f->losses, 1);
+	assert_lost(flush(f));
+	assert_int_equal(kmcl_scsi_heal(f->host, 0, 0), 0);
+	assert_good(read_blocks(f, 8, 1, true));
+	assert_int_equal(value_read(f, 0), f->next_value - 1); /* the medium does not */
 }
 
 /* ---- two promises at a time ---- */
@@ -446,8 +519,8 @@ static void prepare_any(struct fixture *f, struct lane *l, uint32_t number)
 	l->count = 1 + pick(f, LANE - l->first);
 	l->first += number * LANE;
 	l->value = ++f->next_value;
-	l->durable = false;
-	switch (pick(f, 8)) {
+	l->durable = l->reads = false;
+	switch (pick(f, 9)) {
 	case 0:
 	case 1:
 		prepare_write(l, true);
@@ -463,9 +536,27 @@ static void prepare_any(struct fixture *f, struct lane *l, uint32_t number)
 			prepare_unmap(l);
 			break;
 		}
-		/* fall through */
+		prepare_write(l, false);
+		break;
+	case 5:
+		prepare_read(l, true);
+		break;
 	default:
 		prepare_write(l, false);
+	}
+}
+
+/* Of the blocks that were read with FUA: what was written last is there, and on the medium. */
+static void take_read(struct fixture *f, const struct lane *l)
+{
+	uint32_t i, value;
+
+	if (!NT_SUCCESS(l->io.status))
+		return;
+	for (i = l->first; i < l->first + l->count; i++) {
+		is_promised(&f->blocks[i]);
+		memcpy(&value, l->memory + (i - l->first) * BLOCK, 4);
+		assert_int_equal(value, f->blocks[i].value[0]);
 	}
 }
 
@@ -517,8 +608,12 @@ static void run_batch(struct fixture *f)
 	run(f, lanes, count);
 	if (count > writers && NT_SUCCESS(flush_lane->io.status))
 		take_flush(f);
-	for (i = 0; i < writers; i++)
-		take_write(f, lanes[i]);
+	for (i = 0; i < writers; i++) {
+		if (lanes[i]->reads)
+			take_read(f, lanes[i]);
+		else
+			take_write(f, lanes[i]);
+	}
 }
 
 static void stop_and_start(struct fixture *f)
@@ -592,6 +687,8 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		TEST(a_failed_write_back_is_remembered_until_it_is_healed),
 		TEST(a_disk_put_in_anew_has_lost_nothing),
+		TEST(a_read_with_fua_is_of_what_is_on_the_medium),
+		TEST(a_read_with_fua_fails_where_write_back_did),
 		TEST(what_runs_beside_a_failed_flush_fails_too),
 		TEST(what_was_promised_survives_power_failures),
 	};

@@ -86,6 +86,17 @@ static void write_back_some(void)
 		write_back(first, count < file.blocks - first ? count : file.blocks - first);
 }
 
+/* Out of the page cache, what is clean: the medium has it, or it is lost. */
+static int drop(uint64_t offset, uint64_t length)
+{
+	uint64_t block = offset / VOLATILE_BLOCK, end = (offset + length) / VOLATILE_BLOCK;
+
+	for (; block < end && block < file.blocks; block++)
+		if (!file.dirty[block])
+			memcpy(file.cache[block], file.medium[block], VOLATILE_BLOCK);
+	return 0;
+}
+
 static int tell(void)
 {
 	bool untold = file.untold;
@@ -152,6 +163,8 @@ static int execute(const struct io_uring_sqe *sqe)
 		return transfer(sqe, true, address, sqe->len);
 	case IORING_OP_FALLOCATE:
 		return zero(sqe->off, sqe->addr);
+	case IORING_OP_FADVISE:
+		return drop(sqe->off, sqe->len);
 	case IORING_OP_FSYNC:
 		write_back(0, file.blocks);
 		return tell();

@@ -154,6 +154,91 @@ static void regions_come_and_go_while_pages_are_mapped(void **state)
 	foreign_free(&shared);
 }
 
+/* `count` pieces: every other one of three pages. */
+static uint8_t *map_pieces(uint8_t *base, uint32_t count)
+{
+	PFN_NUMBER *pfns = malloc(count * sizeof(*pfns));
+	uint8_t *at;
+
+	for (uint32_t i = 0; i < count; i++)
+		pfns[i] = pfn_of(base) + 2 * (i % 2);
+	at = nt_map_pages(pfns, count, NT_NO_MIRROR);
+	free(pfns);
+	return at;
+}
+
+static uint32_t mappings_of_this_process(void)
+{
+	FILE *file = fopen("/proc/self/maps", "re");
+	char line[512];
+	uint32_t count = 0;
+
+	assert_non_null(file);
+	while (fgets(line, sizeof(line), file))
+		count++;
+	fclose(file);
+	return count;
+}
+
+static void *do_nothing(void *argument)
+{
+	return argument;
+}
+
+static void as_many_mappings_are_left_for_others(void **state)
+{
+	uint32_t all = nt_map_pieces_max(), half = all / 2, before = mappings_of_this_process();
+	struct foreign a = foreign_make(), b = foreign_make();
+	uint8_t *own = nt_pages_allocate(3), *of_a, *of_b;
+
+	assert_int_equal(nt_map_pieces(), 0);
+	assert_int_equal(nt_region_add(a.base, 4 * PAGE_SIZE, a.fd, 2 * PAGE_SIZE), 0);
+	assert_int_equal(nt_region_add(b.base, 4 * PAGE_SIZE, b.fd, 2 * PAGE_SIZE), 0);
+	assert_null(map_pieces(a.base, half + 1));
+	of_a = map_pieces(a.base, half);
+	assert_non_null(of_a);
+	assert_null(map_pieces(a.base, 1)); /* as the other region's are others' */
+	of_b = map_pieces(b.base, half - 10);
+	assert_non_null(of_b);
+	assert_int_equal(nt_map_pieces(), 2 * half - 10);
+	assert_null(map_pieces(own, all - nt_map_pieces() + 1));
+	assert_in_range(mappings_of_this_process(), 2 * half - 10, all + before);
+	finish(start(do_nothing, NULL));
+
+	nt_region_remove(a.base);
+	nt_unmap_pages(of_a, half, NT_NO_MIRROR);
+	of_a = map_pieces(own, half); /* this process's own memory may take all that there are */
+	assert_non_null(of_a);
+	nt_unmap_pages(of_b, half - 10, NT_NO_MIRROR);
+	of_b = map_pieces(own, all - half);
+	assert_non_null(of_b);
+	nt_unmap_pages(of_b, all - half, NT_NO_MIRROR);
+	nt_unmap_pages(of_a, half, NT_NO_MIRROR);
+	assert_int_equal(nt_map_pieces(), 0);
+	nt_region_remove(b.base);
+	foreign_free(&a);
+	foreign_free(&b);
+	nt_pages_free(own, 3);
+}
+
+static void what_is_in_a_row_is_one_piece(void **state)
+{
+	uint8_t *pages = nt_pages_allocate(9), *at;
+	PFN_NUMBER pfns[9];
+
+	for (unsigned i = 0; i < 9; i++)
+		pfns[i] = pfn_of(pages + i * PAGE_SIZE);
+	at = nt_map_pages(pfns, 9, 1);
+	assert_int_equal(nt_map_pieces(), 2); /* and once more for the mirror */
+	nt_unmap_pages(at, 9, 1);
+	pfns[8] = pfns[0];
+	at = nt_map_pages(pfns, 9, NT_NO_MIRROR);
+	assert_int_equal(nt_map_pieces(), 2);
+	nt_unmap_pages(at, 9, NT_NO_MIRROR);
+	assert_int_equal(nt_map_pieces(), 0);
+	nt_pages_free(pages, 9);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -162,6 +247,8 @@ int main(void)
 		cmocka_unit_test(a_page_of_no_region_fails_all),
 		cmocka_unit_test(a_region_must_be_of_pages),
 		cmocka_unit_test(regions_come_and_go_while_pages_are_mapped),
+		cmocka_unit_test(as_many_mappings_are_left_for_others),
+		cmocka_unit_test(what_is_in_a_row_is_one_piece),
 	};
 
 	return RUN(tests);
