@@ -4,10 +4,9 @@
  * A monitor that boots Linux with a disk and a network, on what is installed and KVM: one
  * processor, a serial port to look at, and VMBus. docs/embedding.md says why it does what it does.
  *
- *     boot_linux KERNEL INITRD DISK COMMAND-LINE [DSDT]
+ *     boot_linux KERNEL INITRD DISK COMMAND-LINE
  *
- * KERNEL is a bzImage. DSDT, compiled, is for a machine whose devices are described elsewhere: its
- * tables and VMBus's go together. ^C or SIGTERM asks the guest to shut down.
+ * KERNEL is a bzImage. ^C or SIGTERM asks the guest to shut down.
  *
  *     cc boot_linux.c $(pkg-config --cflags --libs kmcl-devices) -o boot_linux
  */
@@ -265,18 +264,15 @@ static uint64_t load_linux(const char *kernel, const char *initrd, const char *c
 	return entry;
 }
 
-/* A DSDT of one's own describes the serial port itself. */
-static void write_tables(const char *dsdt)
+static void write_tables(void)
 {
 	struct kmcl_acpi_options options = { .size = sizeof(options),
 		                             .processors = 1,
 		                             .address = KMCL_ACPI_ADDRESS,
 		                             .serial_port = SERIAL_PORT,
 		                             .serial_irq = SERIAL_IRQ };
-	size_t size = 0;
+	size_t size;
 
-	options.dsdt = dsdt ? file(dsdt, &size) : NULL;
-	options.dsdt_size = (uint32_t)size;
 	must_kmcl(kmcl_acpi_build(&options, m.memory + KMCL_ACPI_ADDRESS,
 	                          BIOS_BEGIN - KMCL_ACPI_ADDRESS, &size),
 	          "the ACPI tables");
@@ -423,8 +419,8 @@ int main(int argc, char **argv)
 	const char *end;
 	char why[512];
 
-	if (argc < 5 || argc > 6)
-		die("usage", "boot_linux KERNEL INITRD DISK COMMAND-LINE [DSDT]");
+	if (argc != 5)
+		die("usage", "boot_linux KERNEL INITRD DISK COMMAND-LINE");
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGINT);
 	sigaddset(&signals, SIGTERM);
@@ -434,7 +430,7 @@ int main(int argc, char **argv)
 	make_machine();
 	make_services(argv[3]);
 	make_processor(load_linux(argv[1], argv[2], argv[4]));
-	write_tables(argv[5]);
+	write_tables();
 	must_kmcl(-pthread_create(&m.asker, NULL, ask_to_shut_down, &signals), "a thread");
 	kmcl_kvm_start(m.bus);
 	if (kmcl_kvm_check(m.bus, why, sizeof(why)))

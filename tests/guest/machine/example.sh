@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # The example of a monitor, which has nothing but what is installed, boots a stock kernel on our disk and network.
-# seconds: 12
+# seconds: 15
 
 root=none
+limit=150
+wait=100
 
 guest()
 {
@@ -19,7 +21,7 @@ guest()
 	tell "got $(sum /tmp/file)"
 	check 'no line of an interrupt is VMBus'"'s" not grep -i vmbus /proc/interrupts
 	tell ready
-	sleep 60
+	sleep 120
 }
 
 host()

@@ -4,7 +4,7 @@
  * A monitor with PCI: examples/boot_linux.c, to which a PCI bus is added, without its knowing, with
  * a serial port on it whose interrupt is level-triggered line 5. Its DSDT is pci.asl.
  *
- * pci_machine IRQ KERNEL INITRD DISK COMMAND-LINE DSDT: IRQ is VMBus's, 0 for none.
+ * pci_machine DSDT IRQ KERNEL INITRD DISK COMMAND-LINE: IRQ is VMBus's, 0 for none.
  */
 
 #include <kmcl/acpi.h>
@@ -13,12 +13,12 @@
 #include <sys/ioctl.h>
 
 static int watched_ioctl(int fd, unsigned long request, uintptr_t argument);
-static int build_with_irq(const struct kmcl_acpi_options *options, void *buffer, size_t capacity,
-                          size_t *size);
+static int build_more(const struct kmcl_acpi_options *options, void *buffer, size_t capacity,
+                      size_t *size);
 static int example_main(int argc, char **argv);
 
 #define main                         example_main
-#define kmcl_acpi_build              build_with_irq
+#define kmcl_acpi_build              build_more
 #define ioctl(fd, request, argument) watched_ioctl(fd, request, (uintptr_t)(argument))
 #include "../../../examples/boot_linux.c" /* NOLINT */
 #undef main
@@ -40,15 +40,19 @@ static uint32_t config[DEVICES][16] = {
 };
 static uint32_t config_address;
 static uint32_t vmbus_irq;
+static const char *dsdt;
 static bool behind_pci; /* it is the other serial port's turn */
 
-static int build_with_irq(const struct kmcl_acpi_options *options, void *buffer, size_t capacity,
-                          size_t *size)
+/* The example's tables, but for the DSDT, and with an interrupt of VMBus's. */
+static int build_more(const struct kmcl_acpi_options *options, void *buffer, size_t capacity,
+                      size_t *size)
 {
 	struct kmcl_acpi_vmbus_options vmbus = { .size = sizeof(vmbus), .irq = vmbus_irq };
 	struct kmcl_acpi_options with = *options;
 
 	with.vmbus = &vmbus;
+	with.dsdt = file(dsdt, size);
+	with.dsdt_size = (uint32_t)*size;
 	return kmcl_acpi_build(&with, buffer, capacity, size);
 }
 
@@ -155,7 +159,8 @@ static int watched_ioctl(int fd, unsigned long request, uintptr_t argument)
 int main(int argc, char **argv)
 {
 	if (argc != 7)
-		die("usage", "pci_machine IRQ KERNEL INITRD DISK COMMAND-LINE DSDT");
-	vmbus_irq = (uint32_t)strtoul(argv[1], NULL, 0);
-	return example_main(argc - 1, argv + 1);
+		die("usage", "pci_machine DSDT IRQ KERNEL INITRD DISK COMMAND-LINE");
+	dsdt = argv[1];
+	vmbus_irq = (uint32_t)strtoul(argv[2], NULL, 0);
+	return example_main(argc - 2, argv + 2);
 }
