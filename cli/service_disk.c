@@ -261,7 +261,9 @@ static int open_disks(struct kmcl_host *host)
 	int error = kmcl_scsi_create(host, &controller, &scsi);
 
 	if (error) {
-		cli_error("cannot offer disks: %s", cli_reason(error));
+		cli_error("cannot offer disks: %s",
+		          error == -ENOTSUP ? "this kmcl was built without them (liburing)"
+		                            : cli_reason(error));
 		return EXIT_FAILED;
 	}
 	for (uint32_t i = 0; i < disk_count; i++) {

@@ -48,7 +48,7 @@ struct kmcl_scsi_options {
 };
 
 /* Offers a controller. `options` may be NULL. -EINVAL: the options; -E2BIG; -EEXIST: the instance
- * is offered already; -ENOMEM. */
+ * is offered already; -ENOTSUP: the library was built without disks; -ENOMEM. */
 KMCL_API int kmcl_scsi_create(struct kmcl_host *host, const struct kmcl_scsi_options *options,
                               struct kmcl_scsi **scsi);
 /* Withdraws it; what is in flight is finished first. NULL: nothing. */

@@ -46,7 +46,7 @@ KMCL_API int kmcl_net_user_forward(struct kmcl_net_backend *backend, const char 
                                    size_t why_size);
 
 /* A TAP interface of that name; it is made if there is none, which takes privileges. -EINVAL: the
- * name; or why it cannot be had. */
+ * name; -ENOTSUP: the library was built without them; or why it cannot be had. */
 KMCL_API int kmcl_net_tap_create(const char *name, struct kmcl_net_backend **backend, char *why,
                                  size_t why_size);
 
