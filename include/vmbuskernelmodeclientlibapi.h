@@ -413,9 +413,10 @@ __drv_allocatesMem(Mem) NTKERNELAPI VMBPACKET VmbPacketAllocate(_In_ VMBCHANNEL 
 
 /* D. Makes a packet of the caller's memory, 8-aligned, ByteCount >= VmbChannelSizeofPacket(); it
  * stays the caller's, which may use it for something else, or initialize it again, whenever it is
- * not being sent. The library follows what is in it: a guest that does not trust its host takes
- * memory that the host cannot write (see nt/wdm/pool.h). A completion routine must be set before it
- * is sent. STATUS_INVALID_PARAMETER_2; STATUS_INVALID_PARAMETER_3: too small. */
+ * not being sent. Memory of the pool, which a host may write, is the packet's name and nothing
+ * more: what the library follows lies elsewhere, until the memory or the channel is freed. A
+ * completion routine must be set before it is sent. STATUS_INVALID_PARAMETER_2: also of one that is
+ * being sent; STATUS_INVALID_PARAMETER_3: too small. */
 NTKERNELAPI NTSTATUS VmbPacketInitialize(_In_ VMBCHANNEL Channel,
                                          _Out_writes_bytes_(ByteCount) VMBPACKET VmbPacket,
                                          _In_ UINT32 ByteCount);

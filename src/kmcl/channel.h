@@ -169,8 +169,10 @@ struct packet {
 	struct wire_pipe_header pipe;
 	struct bounce bounce;
 	struct packet *next_free;
-	uint8_t *header;  /* of external data or transfer pages; behind this structure */
-	uint8_t *payload; /* used when the packet has to wait for room */
+	VMBPACKET name;            /* what its driver knows it by; NULL: this very address */
+	struct packet *next_named; /* packet_named.c */
+	uint8_t *header;           /* of external data or transfer pages; behind this structure */
+	uint8_t *payload;          /* used when the packet has to wait for room */
 };
 
 struct outgoing {
@@ -438,13 +440,32 @@ void rings_detach(struct channel *ch);
 NTSTATUS rings_create(struct channel *ch);
 void rings_destroy(struct channel *ch);
 
+/*
+ * packet_named.c: a packet that a driver makes of memory that the other end can write is only named
+ * by that memory. What the library follows is in a packet of its own, which stays until it is
+ * freed, the memory is, or the channel.
+ */
+
+struct packet *packet_find_named(VMBPACKET name);
+/* One that has that name and nothing else yet; NULL: no memory. *busy: it is being sent. */
+struct packet *packet_name(struct channel *ch, VMBPACKET name, bool *busy);
+void packet_unname(struct packet *packet); /* before it is freed */
+void packets_unname_all(struct channel *ch);
+void packet_layout(struct packet *packet, struct channel *ch);
+
 /* packet.c */
 
 static inline struct packet *packet_of(VMBPACKET handle)
 {
 	struct packet *packet = (struct packet *)handle;
 
+	if (nt_is_shared(packet))
+		packet = packet_find_named(handle);
 	return packet && packet->magic == PACKET_MAGIC ? packet : NULL;
+}
+static inline VMBPACKET packet_handle(struct packet *packet)
+{
+	return packet->name ? packet->name : (VMBPACKET)packet;
 }
 
 /* The packet of a transaction that the other end completes, taken out of flight; or NULL. */

@@ -295,7 +295,7 @@ UINT32 VmbChannelSizeofPacket(VMBCHANNEL Channel)
 	       wire_align8(ch->config.packet_max);
 }
 
-static void packet_layout(struct packet *packet, struct channel *ch)
+void packet_layout(struct packet *packet, struct channel *ch)
 {
 	memset(packet, 0, sizeof(*packet));
 	packet->channel = ch;
@@ -318,7 +318,9 @@ static void packet_destroy_locked(struct packet *packet)
 	if (packet->slot != PACKET_NO_SLOT)
 		transaction_free_locked(packet->channel, packet);
 	packet->magic = 0;
-	if (!packet->callers_memory)
+	if (packet->name)
+		packet_unname(packet);
+	if (!packet->callers_memory || packet->name)
 		free(packet);
 }
 
@@ -390,7 +392,15 @@ NTSTATUS VmbPacketInitialize(VMBCHANNEL Channel, VMBPACKET VmbPacket, UINT32 Byt
 		return STATUS_INVALID_PARAMETER_2;
 	if (ByteCount < VmbChannelSizeofPacket(Channel))
 		return STATUS_INVALID_PARAMETER_3;
-	packet_layout(packet, ch);
+	if (nt_is_shared(packet)) {
+		bool busy = false;
+
+		packet = packet_name(ch, VmbPacket, &busy);
+		if (!packet)
+			return busy ? STATUS_INVALID_PARAMETER_2 : STATUS_INSUFFICIENT_RESOURCES;
+	} else {
+		packet_layout(packet, ch);
+	}
 	packet->callers_memory = true;
 	packet->completion = packet_completion_unset;
 	packet->magic = PACKET_MAGIC;
@@ -440,6 +450,7 @@ void packets_free_all(struct channel *ch)
 		out->free_packets = packet->next_free;
 		packet_destroy_locked(packet);
 	}
+	packets_unname_all(ch);
 	for (uint32_t i = 0; i < TRANSACTION_CHUNKS; i++) {
 		free(atomic_load(&out->chunks[i]));
 		atomic_store(&out->chunks[i], NULL);
@@ -525,13 +536,15 @@ static void packet_finish(struct packet *packet, void *buffer, uint32_t size)
 {
 	struct channel *ch = packet->channel;
 	PFN_VMB_PACKET_COMPLETION_ROUTINE completion = packet->completion;
+	VMBPACKET handle = packet_handle(packet);
+	NTSTATUS status = packet->status;
 
 	extdata_finish(packet, packet_serve_caller(packet));
 	if (packet->callers_memory)
 		packet_unreserve_flight(packet);
 	if (completion) {
 		atomic_store_explicit(&packet->state, PACKET_IDLE, memory_order_release);
-		completion((VMBPACKET)packet, packet->status, buffer, size);
+		completion(handle, status, buffer, size);
 		return;
 	}
 	spin_lock(&ch->out.lock);

@@ -10,6 +10,7 @@
 #include <ntddk.h>
 
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -36,6 +37,17 @@ void *nt_pages_allocate(size_t pages);
 void nt_pages_free(void *address, size_t pages);
 /* In the heap apart, as MDLs and device objects are? */
 bool nt_is_apart(const void *p);
+/* Or in the RAM that can be shown? */
+extern _Atomic(uintptr_t) nt_shared_base; /* both are 0 until there is such memory */
+extern _Atomic(uint64_t) nt_shared_size;
+static inline bool nt_is_shared(const void *p)
+{
+	return (uintptr_t)p - atomic_load_explicit(&nt_shared_base, memory_order_relaxed) <
+	       atomic_load_explicit(&nt_shared_size, memory_order_relaxed);
+}
+/* From now on it is told of each block of that RAM before it is free for others. It may not
+ * allocate from the pool. */
+void nt_pool_on_free(void (*freed)(void *p, size_t size));
 
 /* What is allocated from the pool and not freed, in bytes; by tag into `tags` (*count of them, at
  * most `capacity`). For tests and diagnosis: it walks all of the pool. */

@@ -258,6 +258,21 @@ static void *allocate(enum nt_heap heap, size_t size, uint32_t tag, bool zero)
 	return p;
 }
 
+static void (*_Atomic on_free)(void *p, size_t size);
+
+void nt_pool_on_free(void (*freed)(void *p, size_t size))
+{
+	atomic_store(&on_free, freed);
+}
+
+static void tell_of_free(void *p, size_t size)
+{
+	void (*freed)(void *p, size_t size) = atomic_load_explicit(&on_free, memory_order_acquire);
+
+	if (freed && nt_is_shared(p))
+		freed(p, size);
+}
+
 static void free_small(const char *function, void *p, uint32_t page, uint32_t tag)
 {
 	unsigned class = table[page].class;
@@ -274,8 +289,10 @@ static void free_small(const char *function, void *p, uint32_t page, uint32_t ta
 	nt_lock_acquire(&c->lock);
 	allocated = o->allocated;
 	have = o->tag;
-	if (allocated && tags_match(have, tag))
+	if (allocated && tags_match(have, tag)) {
+		tell_of_free(p, o->size);
 		small_release(c, page, offset / GRANULE, o);
+	}
 	nt_lock_release(&c->lock);
 	if (!allocated)
 		complain_block(function, p, "freed already");
@@ -287,12 +304,14 @@ static void free_large(const char *function, void *p, uint32_t page, uint32_t ta
 {
 	uint32_t have = table[page].tag;
 
-	if (BYTE_OFFSET(p) != 0)
+	if (BYTE_OFFSET(p) != 0) {
 		complain_block(function, p, "not the start of a block");
-	else if (!tags_match(have, tag))
+	} else if (!tags_match(have, tag)) {
 		complain_tag(function, p, have, tag);
-	else
+	} else {
+		tell_of_free(p, table[page].size);
 		nt_run_free(page);
+	}
 }
 
 static void free_block(const char *function, void *p, uint32_t tag)

@@ -125,6 +125,86 @@ static void memory_is_initialized_any_number_of_times(void **state)
 	free(memory);
 }
 
+/* ---- in memory that the other end can write ---- */
+
+#define TAG 0x74736554 /* "Test" */
+
+static VMBPACKETCOMPLETION kept_packet;
+static VMBPACKET named_completed;
+
+static void keep_packet(struct pair_end *end, VMBPACKETCOMPLETION packet, void *buffer,
+                        uint32_t size, uint32_t flags)
+{
+	pair_lock();
+	kept_packet = packet;
+	pair_unlock();
+	pair_changed();
+}
+
+static VOID named_packet_completed(VMBPACKET packet, NTSTATUS status, PVOID buffer, UINT32 size)
+{
+	pair_lock();
+	named_completed = status == STATUS_SUCCESS ? packet : NULL;
+	initialized_done++;
+	pair_unlock();
+	pair_changed();
+}
+
+/* The pool's memory is the other end's to write over, at any time. */
+/* covers: VmbPacketInitialize, VmbPacketGetPointer, VmbPacketGetChannel */
+static void packets_in_the_pool_are_names(void **state)
+{
+	struct pair *pair = pair_create();
+	uint32_t size = VmbChannelSizeofPacket(pair->client.channel);
+	uint8_t *memory = ExAllocatePoolWithTag(NonPagedPoolNx, size, TAG);
+	VMBPACKET packet = (VMBPACKET)memory;
+	uint64_t word = 5;
+
+	assert_int_equal(VmbPacketInitialize(pair->client.channel, packet, size), STATUS_SUCCESS);
+	memset(memory, 0xff, size);
+	VmbPacketSetCompletionRoutine(packet, named_packet_completed);
+	VmbPacketSetPointer(packet, pair);
+	memset(memory, 0x41, size);
+	assert_ptr_equal(VmbPacketGetPointer(packet), pair);
+	assert_ptr_equal(VmbPacketGetChannel(packet), pair->client.channel);
+	pair_open(pair);
+	pair->server.process = keep_packet;
+	initialized_done = 0;
+	for (uint32_t i = 0; i < 20; i++) {
+		VMBPACKETCOMPLETION kept;
+
+		memset(memory, 0, size);
+		assert_int_equal(VmbPacketSend(packet, &word, sizeof(word), NULL, WAIT),
+		                 STATUS_SUCCESS);
+		memset(memory, 0x41 + (int)i, size);
+		pair_wait(kept_packet != NULL);
+		/* it is under way */
+		assert_int_equal(VmbPacketInitialize(pair->client.channel, packet, size),
+		                 STATUS_INVALID_PARAMETER_2);
+		kept = kept_packet;
+		kept_packet = NULL;
+		VmbChannelPacketComplete(kept, NULL, 0);
+		pair_wait(initialized_done == i + 1);
+		assert_ptr_equal(named_completed, packet);
+		if (i % 2)
+			continue;
+		assert_int_equal(VmbPacketInitialize(pair->client.channel, packet, size),
+		                 STATUS_SUCCESS);
+		VmbPacketSetCompletionRoutine(packet, named_packet_completed);
+	}
+	VmbPacketFree(packet);
+	assert_null(VmbPacketGetChannel(packet));
+	assert_int_equal(VmbPacketInitialize(pair->client.channel, packet, size), STATUS_SUCCESS);
+	ExFreePoolWithTag(memory, TAG); /* and with it the name */
+	assert_null(VmbPacketGetChannel(packet));
+	memory = ExAllocatePoolWithTag(NonPagedPoolNx, size, TAG);
+	packet = (VMBPACKET)memory;
+	assert_int_equal(VmbPacketInitialize(pair->client.channel, packet, size), STATUS_SUCCESS);
+	pair_destroy(pair);
+	assert_null(VmbPacketGetChannel(packet)); /* the channel's are gone, too */
+	ExFreePoolWithTag(memory, TAG);
+}
+
 static uint32_t one_slot_cancelled;
 
 static VOID one_slot_completed(VMBPACKET packet, NTSTATUS status, PVOID buffer, UINT32 size)
@@ -596,6 +676,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(allocated_packets),
 		cmocka_unit_test(packets_in_the_callers_memory),
 		cmocka_unit_test(memory_is_initialized_any_number_of_times),
+		cmocka_unit_test(packets_in_the_pool_are_names),
 		cmocka_unit_test(each_end_of_a_send_gives_its_transaction_back),
 		cmocka_unit_test(packets_are_made_while_the_channel_closes),
 		cmocka_unit_test(disabling_a_client_ends_what_waits),
