@@ -106,9 +106,19 @@ bool pair_traced(const struct pair_end *end, const char *trace)
 	return n >= m && strcmp(end->trace + n - m, trace) == 0;
 }
 
-static NTSTATUS pair_called(VMBCHANNEL channel, char what, size_t hook)
+/* Callbacks come for the fixture's channels alone. */
+static struct pair_end *end_of(VMBCHANNEL channel)
 {
 	struct pair_end *end = VmbChannelGetPointer(channel);
+
+	if (!end)
+		abort();
+	return end;
+}
+
+static NTSTATUS pair_called(VMBCHANNEL channel, char what, size_t hook)
+{
+	struct pair_end *end = end_of(channel);
 	pair_hook *call = *(pair_hook **)((char *)end + hook);
 	NTSTATUS status = STATUS_SUCCESS;
 
@@ -147,7 +157,7 @@ static VOID pair_closed(VMBCHANNEL channel)
 
 static VOID pair_pnp_failure(VMBCHANNEL channel, NTSTATUS status)
 {
-	struct pair_end *end = VmbChannelGetPointer(channel);
+	struct pair_end *end = end_of(channel);
 
 	end->pnp_status = status;
 	pair_trace(end, 'F');
@@ -156,7 +166,7 @@ static VOID pair_pnp_failure(VMBCHANNEL channel, NTSTATUS status)
 static VOID pair_process_packet(VMBCHANNEL channel, VMBPACKETCOMPLETION packet, PVOID buffer,
                                 UINT32 size, UINT32 flags)
 {
-	struct pair_end *end = VmbChannelGetPointer(channel);
+	struct pair_end *end = end_of(channel);
 	pair_process *process = end->process;
 
 	pthread_mutex_lock(&lock);
@@ -177,7 +187,7 @@ static VOID pair_process_packet(VMBCHANNEL channel, VMBPACKETCOMPLETION packet, 
 
 static VOID pair_processing_complete(VMBCHANNEL channel, UINT32 count)
 {
-	struct pair_end *end = VmbChannelGetPointer(channel);
+	struct pair_end *end = end_of(channel);
 
 	pthread_mutex_lock(&lock);
 	end->batches++;
