@@ -25,7 +25,11 @@
 /* Of what an examiner calls. */
 #define QUIET          __attribute__((no_sanitize("address", "thread", "undefined")))
 #define EXAMINER_STACK 65536
-#define EXAMINERS_MS   200u /* for all of them, at the end */
+#ifdef __SANITIZE_THREAD__ /* which would take clone() for a fork of all the threads */
+int __clone(int (*run)(void *), void *stack, int flags, void *argument, ...);
+#define clone __clone
+#endif
+#define EXAMINERS_MS 200u /* for all of them, at the end */
 
 bool socket_without_passrights;
 
