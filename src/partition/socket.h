@@ -96,6 +96,7 @@ struct socket_guest {
 	char complaint[256];     /* last logged, to say it once */
 	struct socket_door door; /* nobody's: what is to be disposed of; under the end's lock */
 	bool bury_now;           /* likewise */
+	struct socket_examiners examiners; /* the thread's */
 	/* The first attempt, for partition_open(). Under the end's lock. */
 	pthread_cond_t decided;
 	enum socket_outcome outcome;

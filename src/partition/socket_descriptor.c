@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -12,11 +14,22 @@
 #include <sys/un.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #ifndef SO_PASSRIGHTS
 #define SO_PASSRIGHTS 83 /* Linux include/uapi/asm-generic/socket.h */
 #endif
+
+/* Of what an examiner calls. */
+#define QUIET          __attribute__((no_sanitize("address", "thread", "undefined")))
+#define EXAMINER_STACK 65536
+#ifdef __SANITIZE_THREAD__ /* which would take clone() for a fork of all the threads */
+int __clone(int (*run)(void *), void *stack, int flags, void *argument, ...);
+#define clone __clone
+#endif
+#define EXAMINERS_MS 200u /* for all of them, at the end */
 
 bool socket_without_passrights;
 
@@ -42,58 +55,88 @@ static ssize_t look(int fd, struct socket_received *received, bool *descriptors)
 	return size < 0 ? -errno : size;
 }
 
-/* What a process that looks at descriptors tells. */
-struct examined {
+/* What a process that looks at descriptors is told, and tells. */
+struct examination {
+	int fd;
+	bool done;
 	uint8_t descriptors; /* 0, 1, or 2 for more than one */
 	bool port;           /* one, and a PORT may come with it */
 };
 
-/* It gets copies of them, and lets go of those by exiting: if that waits, nobody else's descriptors
- * wait with it. */
-static _Noreturn void examiner_run(int connection, int pipe)
+/*
+ * A process in this one's memory, while the thread that made it stands still: sanitizers must not
+ * notice that it calls anything. It gets copies of the descriptors, and lets go of those by
+ * exiting; if that waits, it has given the memory back before.
+ */
+QUIET static int examiner_run(void *argument)
 {
-	enum { CONNECTION, ANSWER };
-	uint8_t bytes[SOCKET_FRAME_MAX];
-	int descriptors[DOOR_RIGHTS_MAX];
+	struct examination *e = argument;
+	union door_rights control;
+	char byte;
+	struct iovec part = { &byte, 1 };
+	struct msghdr msg = {
+		.msg_iov = &part,
+		.msg_iovlen = 1,
+		.msg_control = control.bytes,
+		.msg_controllen = sizeof(control.bytes),
+	};
 	size_t count = 0;
-	bool lost = false;
-	struct examined examined;
-	ssize_t size;
 
-	if (!door_keep(connection, pipe))
-		door_exit();
-	size = door_receive(CONNECTION, bytes, sizeof(bytes), descriptors, &count, &lost,
-	                    MSG_PEEK | MSG_DONTWAIT);
-	examined.descriptors = (uint8_t)(count + lost < 2 ? count + lost : 2);
-	examined.port = size > 0 && count == 1 && !lost && socket_check_port(descriptors[0]);
-	if (count || !lost)
-		door_call(write, ANSWER, &examined, sizeof(examined));
-	door_exit();
+	/* Copies of others' would stay open with those. */
+	if (e->fd > 0)
+		door_call(close_range, 0L, (long)e->fd - 1, 0L);
+	door_call(close_range, (long)e->fd + 1, ~0u, 0L);
+	if (door_call(recvmsg, e->fd, &msg, MSG_PEEK | MSG_DONTWAIT) >= 0) {
+		if (msg.msg_controllen >= CMSG_LEN(sizeof(int)) &&
+		    control.header.cmsg_level == SOL_SOCKET &&
+		    control.header.cmsg_type == SCM_RIGHTS)
+			count = (control.header.cmsg_len - CMSG_LEN(0)) / sizeof(int);
+		if (msg.msg_flags & MSG_CTRUNC)
+			count++;
+		e->descriptors = count < 2 ? (uint8_t)count : 2;
+		e->port = count == 1 && !(msg.msg_flags & MSG_CTRUNC) &&
+		          socket_check_port(*(int *)(void *)CMSG_DATA(&control.header));
+		e->done = count > 0;
+	}
+	door_call(exit_group, 0L);
+	return 0;
 }
 
 /*
  * Even to close a copy of a descriptor may wait: a file of FUSE or NFS is asked for what it has to
- * write. So this process has none of its own until another one has looked. False: that cannot be
- * had.
+ * write. So this process has none of its own until another one has looked. That costs little: it
+ * shares this one's memory (as vfork() does), which it lets go of before its descriptors.
  */
-static bool examine(int fd, struct examined *examined)
+static void examine(struct examination *e, struct socket_examiners *examiners)
 {
-	int answer[2];
-	bool good;
-	pid_t pid;
+	pid_t *pid = &examiners->pids[examiners->next++ % SOCKET_EXAMINERS];
+	_Alignas(16) char stack[EXAMINER_STACK];
+	sigset_t all, before;
 
-	if (pipe2(answer, O_CLOEXEC))
-		return false;
-	pid = door_fork(0);
-	if (!pid)
-		examiner_run(fd, answer[1]);
-	close(answer[1]);
-	good = pid > 0 &&
-	       door_call(read, answer[0], examined, sizeof(*examined)) == (long)sizeof(*examined);
-	close(answer[0]);
-	if (pid > 0)
-		door_reap(pid);
-	return good;
+	if (*pid > 0)
+		door_reap(*pid); /* it has had its time */
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, &before);
+	*pid = clone(examiner_run, stack + sizeof(stack), CLONE_VM | CLONE_VFORK, e);
+	sigprocmask(SIG_SETMASK, &before, NULL);
+}
+
+void socket_examiners_reap(struct socket_examiners *examiners)
+{
+	const struct timespec moment = { .tv_nsec = 1000000 };
+	unsigned int left = 1;
+
+	for (unsigned int ms = 0; left && ms < EXAMINERS_MS; ms++) {
+		left = 0;
+		for (unsigned int i = 0; i < SOCKET_EXAMINERS; i++) {
+			if (examiners->pids[i] > 0 &&
+			    waitpid(examiners->pids[i], NULL, WNOHANG | __WALL))
+				examiners->pids[i] = 0;
+			left += examiners->pids[i] > 0;
+		}
+		if (left)
+			nanosleep(&moment, NULL);
+	}
 }
 
 static ssize_t take(int fd, struct socket_received *received)
@@ -110,18 +153,20 @@ static ssize_t take(int fd, struct socket_received *received)
 	return size;
 }
 
-int socket_receive(int fd, struct socket_received *received)
+int socket_receive(int fd, struct socket_examiners *examiners, struct socket_received *received)
 {
-	struct examined examined = { 0 };
+	struct examination e = { .fd = fd };
 	bool descriptors;
 	ssize_t size = look(fd, received, &descriptors);
 
-	examined.descriptors = descriptors; /* unless it is known better */
+	e.descriptors = descriptors; /* unless it is known better */
+	if (size > 0 && descriptors)
+		examine(&e, examiners);
 	received->fd = -1;
-	received->lost_descriptor = size > 0 && descriptors && !examine(fd, &examined);
-	received->descriptors = examined.descriptors;
-	received->bad_port = examined.descriptors == 1 && !examined.port;
-	if (size > 0 && (!descriptors || examined.port))
+	received->lost_descriptor = size > 0 && descriptors && !e.done;
+	received->descriptors = e.descriptors;
+	received->bad_port = e.descriptors == 1 && !e.port;
+	if (size > 0 && (!descriptors || e.port))
 		size = take(fd, received);
 	if (size < 0)
 		return (int)size;
@@ -200,26 +245,26 @@ bool socket_check_memory(int fd, uint64_t size, char *why, size_t why_size)
 	return true;
 }
 
-static int socket_option(int fd, int option)
+QUIET static int socket_option(int fd, int option)
 {
 	int value = -1;
 	socklen_t size = sizeof(value);
 
-	return getsockopt(fd, SOL_SOCKET, option, &value, &size) ? -1 : value;
+	return door_call(getsockopt, fd, SOL_SOCKET, option, &value, &size) ? -1 : value;
 }
 
 /* socketpair() makes sockets without a name. Anything else leads to someone we do not know, who
  * would take what is sent as coming from this process. */
-static bool is_unnamed_pair(int fd)
+QUIET static bool is_unnamed_pair(int fd)
 {
 	struct sockaddr_un address;
 	socklen_t own = sizeof(address), peer = sizeof(address);
 
-	return !getsockname(fd, (struct sockaddr *)&address, &own) && own == sizeof(sa_family_t) &&
-	       !getpeername(fd, (struct sockaddr *)&address, &peer) && peer == sizeof(sa_family_t);
+	return !door_call(getsockname, fd, &address, &own) && own == sizeof(sa_family_t) &&
+	       !door_call(getpeername, fd, &address, &peer) && peer == sizeof(sa_family_t);
 }
 
-bool socket_check_port(int fd)
+QUIET bool socket_check_port(int fd)
 {
 	/* SEQPACKET, since a datagram socket could be connected to something else later. */
 	return socket_option(fd, SO_DOMAIN) == AF_UNIX &&

@@ -15,9 +15,17 @@ struct socket_received {
 	bool bad_port;            /* the descriptor is not what a PORT comes with */
 };
 
+/* Processes that end, and are still to be reaped. */
+#define SOCKET_EXAMINERS 16u
+struct socket_examiners {
+	pid_t pids[SOCKET_EXAMINERS];
+	unsigned int next;
+};
+void socket_examiners_reap(struct socket_examiners *examiners);
+
 /* A guest: the next frame, never waiting. 1; 0: the other end closed; -EAGAIN; -errno. With wrong
  * descriptors it stays in the queue: the socket is of no use any more, and to be disposed of. */
-int socket_receive(int fd, struct socket_received *received);
+int socket_receive(int fd, struct socket_examiners *examiners, struct socket_received *received);
 /* Sends a frame, with a descriptor unless it is -1, never waiting. 0, -errno. */
 int socket_send(int fd, const struct socket_frame *frame, int descriptor);
 /* Says why this end is about to hang up. If it cannot be said, it is not. */

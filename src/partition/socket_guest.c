@@ -75,6 +75,7 @@ void socket_guest_close(struct socket_end *end)
 	if (!bury(end)) /* what is left is to wait for whatever there is */
 		while (door->rubbish_count)
 			close(door->rubbish[--door->rubbish_count]);
+	socket_examiners_reap(&end->guest.examiners);
 	pthread_cond_destroy(&end->guest.decided);
 }
 
@@ -260,7 +261,7 @@ void socket_guest_answer(struct socket_end *end)
 
 	if (end->guest.greeting_fd < 0)
 		return;
-	got = socket_receive(end->guest.greeting_fd, &received);
+	got = socket_receive(end->guest.greeting_fd, &end->guest.examiners, &received);
 	if (got == -EAGAIN)
 		return;
 	if (got >= 0)

@@ -322,8 +322,9 @@ static bool read_frames(struct socket_end *end, bool last_words)
 
 		if (atomic_load(&end->closing) || (!last_words && !may_read(end)))
 			return true;
-		got = socket_is_host(end) ? receive_relayed(end, &received)
-		                          : socket_receive(end->fd, &received);
+		got = socket_is_host(end)
+		              ? receive_relayed(end, &received)
+		              : socket_receive(end->fd, &end->guest.examiners, &received);
 		if (got == -EAGAIN)
 			return false;
 		if (got > 0)
