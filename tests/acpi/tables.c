@@ -65,6 +65,7 @@ static void assert_window(const uint8_t *table, uint64_t base, uint64_t size)
 	assert_int_equal(number(window + 38, 8), size);
 }
 
+/* covers: kmcl_acpi_vmbus */
 static void vmbus_by_default(void **state)
 {
 	struct kmcl_acpi_vmbus_options options = vmbus();
@@ -207,6 +208,7 @@ static void assert_port(const uint8_t *gas, uint16_t port)
 	assert_int_equal(number(gas + 4, 8), port);
 }
 
+/* covers: kmcl_acpi_build */
 static void a_machine_for_each_number_of_processors(void **state)
 {
 	for (uint32_t n = 1; n <= KMCL_ACPI_PROCESSORS_MAX; n++) {
