@@ -55,25 +55,18 @@ static ssize_t look(int fd, struct socket_received *received, bool *descriptors)
 	return size < 0 ? -errno : size;
 }
 
-/* What a process that looks at descriptors is told, and tells. */
-struct examination {
-	int fd;
-	bool done;
-	uint8_t descriptors; /* 0, 1, or 2 for more than one */
-	bool port;           /* one, and a PORT may come with it */
-};
-
-/*
- * A process in this one's memory, while the thread that made it stands still: sanitizers must not
- * notice that it calls anything. It gets copies of the descriptors, and lets go of those by
- * exiting; if that waits, it has given the memory back before.
- */
-QUIET static int examiner_run(void *argument)
+/* From which byte on MSG_PEEK looks, and then goes on; -1: always from the first one. */
+static bool look_on_from(int fd, int byte)
 {
-	struct examination *e = argument;
+	return setsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &byte, sizeof(byte)) == 0;
+}
+
+/* Of the next frame. False: that cannot be told. *last: nothing is to be told of what follows. */
+QUIET static bool examine_next(int fd, struct socket_verdict *verdict, bool *last)
+{
 	union door_rights control;
-	char byte;
-	struct iovec part = { &byte, 1 };
+	uint8_t bytes[SOCKET_FRAME_MAX]; /* all of it, or the next look is at the rest of it */
+	struct iovec part = { bytes, sizeof(bytes) };
 	struct msghdr msg = {
 		.msg_iov = &part,
 		.msg_iovlen = 1,
@@ -82,43 +75,68 @@ QUIET static int examiner_run(void *argument)
 	};
 	size_t count = 0;
 
+	if (door_call(recvmsg, fd, &msg, MSG_PEEK | MSG_DONTWAIT) <= 0)
+		return false;
+	if (msg.msg_controllen >= CMSG_LEN(sizeof(int)) &&
+	    control.header.cmsg_level == SOL_SOCKET && control.header.cmsg_type == SCM_RIGHTS)
+		count = (control.header.cmsg_len - CMSG_LEN(0)) / sizeof(int);
+	if (!count && msg.msg_flags & MSG_CTRUNC)
+		return false; /* it may have no more */
+	if (msg.msg_flags & MSG_CTRUNC)
+		count++;
+	verdict->descriptors = count < 2 ? (uint8_t)count : 2;
+	verdict->port = count == 1 && socket_check_port(*(int *)(void *)CMSG_DATA(&control.header));
+	*last = msg.msg_flags & MSG_TRUNC || (count && !verdict->port);
+	return true;
+}
+
+/*
+ * A process in this one's memory, while the thread that made it stands still: sanitizers must not
+ * notice that it calls anything. It gets copies of the descriptors, and lets go of those by
+ * exiting; if that waits, it has given the memory back before.
+ */
+QUIET static int examiner_run(void *argument)
+{
+	struct socket_examiners *e = argument;
+	bool last = false;
+
 	/* Copies of others' would stay open with those. */
 	if (e->fd > 0)
 		door_call(close_range, 0L, (long)e->fd - 1, 0L);
 	door_call(close_range, (long)e->fd + 1, ~0u, 0L);
-	if (door_call(recvmsg, e->fd, &msg, MSG_PEEK | MSG_DONTWAIT) >= 0) {
-		if (msg.msg_controllen >= CMSG_LEN(sizeof(int)) &&
-		    control.header.cmsg_level == SOL_SOCKET &&
-		    control.header.cmsg_type == SCM_RIGHTS)
-			count = (control.header.cmsg_len - CMSG_LEN(0)) / sizeof(int);
-		if (msg.msg_flags & MSG_CTRUNC)
-			count++;
-		e->descriptors = count < 2 ? (uint8_t)count : 2;
-		e->port = count == 1 && !(msg.msg_flags & MSG_CTRUNC) &&
-		          socket_check_port(*(int *)(void *)CMSG_DATA(&control.header));
-		e->done = count > 0;
-	}
+	while (e->known < e->most && !last && examine_next(e->fd, &e->verdicts[e->known], &last))
+		e->known++;
 	door_call(exit_group, 0L);
 	return 0;
 }
 
 /*
  * Even to close a copy of a descriptor may wait: a file of FUSE or NFS is asked for what it has to
- * write. So this process has none of its own until another one has looked. That costs little: it
- * shares this one's memory (as vfork() does), which it lets go of before its descriptors.
+ * write. So this process has none of its own until another one has looked. That one shares this
+ * one's memory (as vfork() does), which it lets go of before its descriptors; and it looks at all
+ * frames that are there, as the two may have to wait for a processor each time.
  */
-static void examine(struct examination *e, struct socket_examiners *examiners)
+static void examine(int fd, struct socket_examiners *e)
 {
-	pid_t *pid = &examiners->pids[examiners->next++ % SOCKET_EXAMINERS];
+	pid_t *pid = &e->pids[e->next++ % SOCKET_EXAMINERS];
 	_Alignas(16) char stack[EXAMINER_STACK];
 	sigset_t all, before;
 
 	if (*pid > 0)
 		door_reap(*pid); /* it has had its time */
+	e->fd = fd;
+	e->known = e->used = 0;
+	e->most = look_on_from(fd, 0) ? SOCKET_EXAMINED : 1;
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, &before);
 	*pid = clone(examiner_run, stack + sizeof(stack), CLONE_VM | CLONE_VFORK, e);
 	sigprocmask(SIG_SETMASK, &before, NULL);
+	look_on_from(fd, -1);
+}
+
+void socket_examiners_forget(struct socket_examiners *examiners)
+{
+	examiners->known = examiners->used = 0;
 }
 
 void socket_examiners_reap(struct socket_examiners *examiners)
@@ -153,20 +171,31 @@ static ssize_t take(int fd, struct socket_received *received)
 	return size;
 }
 
+/* What is known of the next frame. NULL: nothing. */
+static const struct socket_verdict *next_verdict(int fd, struct socket_examiners *e,
+                                                 bool descriptors)
+{
+	if (e->used == e->known && descriptors)
+		examine(fd, e);
+	return e->used < e->known ? &e->verdicts[e->used++] : NULL;
+}
+
 int socket_receive(int fd, struct socket_examiners *examiners, struct socket_received *received)
 {
-	struct examination e = { .fd = fd };
+	static const struct socket_verdict none;
+	const struct socket_verdict *verdict = NULL;
 	bool descriptors;
 	ssize_t size = look(fd, received, &descriptors);
 
-	e.descriptors = descriptors; /* unless it is known better */
-	if (size > 0 && descriptors)
-		examine(&e, examiners);
+	if (size > 0)
+		verdict = next_verdict(fd, examiners, descriptors);
 	received->fd = -1;
-	received->lost_descriptor = size > 0 && descriptors && !e.done;
-	received->descriptors = e.descriptors;
-	received->bad_port = e.descriptors == 1 && !e.port;
-	if (size > 0 && (!descriptors || e.port))
+	received->lost_descriptor = descriptors && !verdict;
+	if (!verdict)
+		verdict = &none;
+	received->descriptors = verdict->descriptors ? verdict->descriptors : descriptors;
+	received->bad_port = verdict->descriptors == 1 && !verdict->port;
+	if (size > 0 && (!descriptors || verdict->port))
 		size = take(fd, received);
 	if (size < 0)
 		return (int)size;

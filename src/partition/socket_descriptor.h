@@ -15,13 +15,26 @@ struct socket_received {
 	bool bad_port;            /* the descriptor is not what a PORT comes with */
 };
 
-/* Processes that end, and are still to be reaped. */
+/* What came with a frame. */
+struct socket_verdict {
+	uint8_t descriptors; /* 0, 1, or 2 for more than one */
+	bool port;           /* one, and a PORT may come with it */
+};
+
+/* Processes that look at descriptors. */
 #define SOCKET_EXAMINERS 16u
+#define SOCKET_EXAMINED  64u
 struct socket_examiners {
-	pid_t pids[SOCKET_EXAMINERS];
+	pid_t pids[SOCKET_EXAMINERS]; /* that end, and are still to be reaped */
 	unsigned int next;
+	/* Of the next frames in the queue of `fd`: so many are known, and so many received. */
+	int fd;
+	unsigned int known, used, most;
+	struct socket_verdict verdicts[SOCKET_EXAMINED];
 };
 void socket_examiners_reap(struct socket_examiners *examiners);
+/* There is a new connection. */
+void socket_examiners_forget(struct socket_examiners *examiners);
 
 /* A guest: the next frame, never waiting. 1; 0: the other end closed; -EAGAIN; -errno. With wrong
  * descriptors it stays in the queue: the socket is of no use any more, and to be disposed of. */

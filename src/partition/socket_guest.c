@@ -213,6 +213,7 @@ static void attempt(struct socket_end *end)
 		return;
 	}
 	guest->greeting_fd = fd;
+	socket_examiners_forget(&guest->examiners);
 	error = socket_send(fd, &hello, ram->size ? ram->fd : -1);
 	if (!error)
 		error = socket_watch(end, EPOLL_CTL_ADD, fd, EPOLLIN, SOCKET_GREETING, 0);
