@@ -85,6 +85,27 @@ void pair_wait_end(void)
 	pthread_mutex_unlock(&lock);
 }
 
+static struct pair *last_pair;
+
+static void tell_channels(const char *end, const struct kmcl_channel_info *infos, uint32_t count)
+{
+	for (uint32_t i = 0; i < count && i < 8; i++)
+		print_error("%s: channel %u, state %d, faults %llu\n", end, infos[i].channel_id,
+		            infos[i].state, (unsigned long long)infos[i].statistics.faults);
+}
+
+void pair_tell(void)
+{
+	struct kmcl_channel_info infos[8];
+
+	if (!last_pair)
+		return;
+	print_error("seen: by the server's end \"%s\", by the client's \"%s\"\n",
+	            last_pair->server.trace, last_pair->client.trace);
+	tell_channels("host", infos, kmcl_host_channels(last_pair->vmbus, infos, 8));
+	tell_channels("guest", infos, kmcl_guest_channels(last_pair->bus, infos, 8));
+}
+
 /* ---- recording ---- */
 
 void pair_trace(struct pair_end *end, char what)
@@ -316,6 +337,7 @@ struct pair *pair_create_versions(uint32_t host_max, uint32_t guest_max)
 	assert_int_equal(kmcl_guest_open_ex(pair->uri, &guest, &pair->bus), 0);
 	pair_add_server(pair, &pair->server, &pair_instance);
 	pair_add_client(pair, &pair->client, &pair_instance);
+	last_pair = pair;
 	return pair;
 }
 
@@ -332,6 +354,8 @@ void pair_destroy(struct pair *pair)
 		kmcl_guest_close(pair->bus);
 	if (pair->vmbus)
 		ZwClose(pair->vmbus);
+	if (last_pair == pair)
+		last_pair = NULL;
 	free(pair);
 }
 

@@ -106,6 +106,7 @@ void pair_open(struct pair *pair);
 		if (!(condition)) {                                       \
 			pair_wait_end();                                  \
 			print_error("timed out waiting for: %s\n", text); \
+			pair_tell();                                      \
 			_fail(file, line);                                \
 		}                                                         \
 		pair_wait_end();                                          \
@@ -113,6 +114,7 @@ void pair_open(struct pair *pair);
 void pair_wait_begin(void);
 bool pair_wait_more(void);
 void pair_wait_end(void);
+void pair_tell(void); /* what the ends of the last pair have seen so far */
 /* Something that a condition may depend on has changed. */
 void pair_changed(void);
 /* The recordings are guarded by this. */
