@@ -5,8 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
-#include <sched.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -23,12 +21,7 @@
 #endif
 
 /* Of what an examiner calls. */
-#define QUIET          __attribute__((no_sanitize("address", "thread", "undefined")))
-#define EXAMINER_STACK 65536
-#ifdef __SANITIZE_THREAD__ /* which would take clone() for a fork of all the threads */
-int __clone(int (*run)(void *), void *stack, int flags, void *argument, ...);
-#define clone __clone
-#endif
+#define QUIET        __attribute__((no_sanitize("address", "thread", "undefined")))
 #define EXAMINERS_MS 200u /* for all of them, at the end */
 
 bool socket_without_passrights;
@@ -90,48 +83,51 @@ QUIET static bool examine_next(int fd, struct socket_verdict *verdict, bool *las
 	return true;
 }
 
-/*
- * A process in this one's memory, while the thread that made it stands still: sanitizers must not
- * notice that it calls anything. It gets copies of the descriptors, and lets go of those by
- * exiting; if that waits, it has given the memory back before.
- */
-QUIET static int examiner_run(void *argument)
+/* It gets copies of the descriptors, and lets go of those by exiting: if that waits, nobody else's
+ * descriptors wait with it. */
+QUIET static _Noreturn void examiner_run(int connection, int answer, size_t most)
 {
-	struct socket_examiners *e = argument;
+	enum { CONNECTION, ANSWER };
+	struct socket_verdict verdicts[SOCKET_EXAMINED];
+	size_t known = 0;
 	bool last = false;
 
-	/* Copies of others' would stay open with those. */
-	if (e->fd > 0)
-		door_call(close_range, 0L, (long)e->fd - 1, 0L);
-	door_call(close_range, (long)e->fd + 1, ~0u, 0L);
-	while (e->known < e->most && !last && examine_next(e->fd, &e->verdicts[e->known], &last))
-		e->known++;
-	door_call(exit_group, 0L);
-	return 0;
+	if (!door_keep(connection, answer))
+		door_exit();
+	while (known < most && !last && examine_next(CONNECTION, &verdicts[known], &last))
+		known++;
+	door_call(write, ANSWER, verdicts, known * sizeof(verdicts[0]));
+	door_exit();
 }
 
 /*
  * Even to close a copy of a descriptor may wait: a file of FUSE or NFS is asked for what it has to
- * write. So this process has none of its own until another one has looked. That one shares this
- * one's memory (as vfork() does), which it lets go of before its descriptors; and it looks at all
- * frames that are there, as the two may have to wait for a processor each time.
+ * write. So this process has none of its own until another one has looked: at all frames that are
+ * there, as a process costs much, and the two may have to wait for a processor each time.
  */
 static void examine(int fd, struct socket_examiners *e)
 {
 	pid_t *pid = &e->pids[e->next++ % SOCKET_EXAMINERS];
-	_Alignas(16) char stack[EXAMINER_STACK];
-	sigset_t all, before;
+	long told = 0;
+	size_t most;
+	int answer[2];
 
+	e->known = e->used = 0;
 	if (*pid > 0)
 		door_reap(*pid); /* it has had its time */
-	e->fd = fd;
-	e->known = e->used = 0;
-	e->most = look_on_from(fd, 0) ? SOCKET_EXAMINED : 1;
-	sigfillset(&all);
-	sigprocmask(SIG_SETMASK, &all, &before);
-	*pid = clone(examiner_run, stack + sizeof(stack), CLONE_VM | CLONE_VFORK, e);
-	sigprocmask(SIG_SETMASK, &before, NULL);
+	*pid = 0;
+	if (pipe2(answer, O_CLOEXEC))
+		return;
+	most = look_on_from(fd, 0) ? SOCKET_EXAMINED : 1;
+	*pid = door_fork(0);
+	if (!*pid)
+		examiner_run(fd, answer[1], most);
+	close(answer[1]);
+	if (*pid > 0)
+		told = door_call(read, answer[0], e->verdicts, sizeof(e->verdicts));
+	close(answer[0]);
 	look_on_from(fd, -1);
+	e->known = told > 0 ? (unsigned int)((size_t)told / sizeof(e->verdicts[0])) : 0;
 }
 
 void socket_examiners_forget(struct socket_examiners *examiners)

@@ -27,9 +27,8 @@ struct socket_verdict {
 struct socket_examiners {
 	pid_t pids[SOCKET_EXAMINERS]; /* that end, and are still to be reaped */
 	unsigned int next;
-	/* Of the next frames in the queue of `fd`: so many are known, and so many received. */
-	int fd;
-	unsigned int known, used, most;
+	/* Of the next frames in the queue: so many are known, and of these so many received. */
+	unsigned int known, used;
 	struct socket_verdict verdicts[SOCKET_EXAMINED];
 };
 void socket_examiners_reap(struct socket_examiners *examiners);
