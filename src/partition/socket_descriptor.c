@@ -88,15 +88,19 @@ QUIET static bool examine_next(int fd, struct socket_verdict *verdict, bool *las
 QUIET static _Noreturn void examiner_run(int connection, int answer, size_t most)
 {
 	enum { CONNECTION, ANSWER };
-	struct socket_verdict verdicts[SOCKET_EXAMINED];
+	struct socket_verdict verdicts[SOCKET_EXAMINED] = { 0 };
 	size_t known = 0;
 	bool last = false;
 
-	if (!door_keep(connection, answer))
+	if (!door_keep(connection, answer)) {
+		door_call(write, answer, verdicts, 1L);
 		door_exit();
+	}
 	while (known < most && !last && examine_next(CONNECTION, &verdicts[known], &last))
 		known++;
-	door_call(write, ANSWER, verdicts, known * sizeof(verdicts[0]));
+	/* A part of one if there is none: others' forks may have the pipe, and then it has no end.
+	 */
+	door_call(write, ANSWER, verdicts, known ? known * sizeof(verdicts[0]) : 1);
 	door_exit();
 }
 
