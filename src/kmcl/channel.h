@@ -152,6 +152,7 @@ struct packet {
 	struct outgoing_item item;
 	struct channel *channel;
 	void *pointer;
+	VMBPACKET handle; /* what its driver knows it by: this very address, or a name */
 	PFN_VMB_PACKET_COMPLETION_ROUTINE completion; /* NULL: frees itself */
 	bool callers_memory;                          /* VmbPacketInitialize */
 	bool waits;                                   /* for the other end's completion */
@@ -169,7 +170,6 @@ struct packet {
 	struct wire_pipe_header pipe;
 	struct bounce bounce;
 	struct packet *next_free;
-	VMBPACKET name;            /* what its driver knows it by; NULL: this very address */
 	struct packet *next_named; /* packet_named.c */
 	uint8_t *header;           /* of external data or transfer pages; behind this structure */
 	uint8_t *payload;          /* used when the packet has to wait for room */
@@ -455,17 +455,18 @@ void packet_layout(struct packet *packet, struct channel *ch);
 
 /* packet.c */
 
-static inline struct packet *packet_of(VMBPACKET handle)
+static inline struct packet *packet_check(struct packet *packet)
 {
-	struct packet *packet = (struct packet *)handle;
-
-	if (nt_is_shared(packet))
-		packet = packet_find_named(handle);
 	return packet && packet->magic == PACKET_MAGIC ? packet : NULL;
 }
-static inline VMBPACKET packet_handle(struct packet *packet)
+static inline struct packet *packet_of(VMBPACKET handle)
 {
-	return packet->name ? packet->name : (VMBPACKET)packet;
+	return packet_check(nt_is_shared(handle) ? packet_find_named(handle)
+	                                         : (struct packet *)handle);
+}
+static inline bool packet_is_named(const struct packet *packet)
+{
+	return (uintptr_t)packet->handle != (uintptr_t)packet;
 }
 
 /* The packet of a transaction that the other end completes, taken out of flight; or NULL. */

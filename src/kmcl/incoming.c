@@ -267,12 +267,11 @@ void incoming_sent(struct incoming_packet *packet)
 /* What the driver gets or gives is at most the channel's maximum. The two ends may have other
  * limits, and what a driver answers may follow from what it was sent: that is cut, and said once.
  */
-static uint32_t incoming_cut(struct channel *ch, const char *whose, uint32_t size, uint32_t padding)
+static __attribute__((noinline)) uint32_t incoming_cut_longer(struct channel *ch, const char *whose,
+                                                              uint32_t size, uint32_t padding)
 {
 	uint32_t limit = ch->config.packet_max;
 
-	if (size <= limit)
-		return size;
 	if (size > limit + padding && !atomic_exchange(&ch->in.cut, true))
 		nt_log_limited(
 			bus_log_account(ch), NT_LOG_PACKETS, NT_LOG_WARNING, channel_name(ch),
@@ -280,6 +279,11 @@ static uint32_t incoming_cut(struct channel *ch, const char *whose, uint32_t siz
 			"VmbChannelInitSetMaximumPacketSize has it here, got %u; not said again",
 			whose, limit, size);
 	return limit;
+}
+
+static uint32_t incoming_cut(struct channel *ch, const char *whose, uint32_t size, uint32_t padding)
+{
+	return size <= ch->config.packet_max ? size : incoming_cut_longer(ch, whose, size, padding);
 }
 
 static bool incoming_completion(struct channel *ch, const struct ring_packet *ring)
@@ -383,26 +387,33 @@ static bool incoming_header(struct channel *ch, const struct ring_packet *ring,
 }
 
 /* Fills an item from the ring; on failure the channel is stopped and the item goes back. */
+/* More than the channel's maximum: a pipe says its size; else up to 7 bytes are padding. */
+static __attribute__((noinline)) bool incoming_trim(struct channel *ch, uint32_t *size)
+{
+	bool pipe = ch->config.flags & VMBUS_CHANNEL_INIT_FLAG_IS_PIPE;
+
+	if (pipe || *size > wire_align8(ch->config.packet_max)) {
+		incoming_fault_setting(ch, "packet size", ch->config.packet_max, *size,
+		                       CHANNEL_SETTING_PACKET);
+		return false;
+	}
+	*size = ch->config.packet_max;
+	return true;
+}
+
 static bool incoming_fill(struct channel *ch, const struct ring_packet *ring,
                           struct incoming_packet *packet)
 {
-	bool pipe = ch->config.flags & VMBUS_CHANNEL_INIT_FLAG_IS_PIPE;
-	/* a pipe says its size; else up to 7 bytes are padding */
-	uint32_t limit = pipe ? ch->config.packet_max : wire_align8(ch->config.packet_max);
 	uint32_t offset = ring->payload_offset;
 	uint32_t size = ring->size - offset;
 
 	if (!incoming_header(ch, ring, packet))
 		return false;
-	if (pipe && !incoming_pipe_header(ch, ring, &offset, &size))
+	if ((ch->config.flags & VMBUS_CHANNEL_INIT_FLAG_IS_PIPE) &&
+	    !incoming_pipe_header(ch, ring, &offset, &size))
 		return false;
-	if (size > limit) {
-		incoming_fault_setting(ch, "packet size", ch->config.packet_max, size,
-		                       CHANNEL_SETTING_PACKET);
+	if (size > ch->config.packet_max && !incoming_trim(ch, &size))
 		return false;
-	}
-	if (size > ch->config.packet_max)
-		size = ch->config.packet_max;
 	ring_read_copy(&ch->in.ring, ring, offset, packet->payload, size);
 	packet->payload_size = size;
 	packet->transaction_id = ring->transaction_id;

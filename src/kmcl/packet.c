@@ -299,6 +299,7 @@ void packet_layout(struct packet *packet, struct channel *ch)
 {
 	memset(packet, 0, sizeof(*packet));
 	packet->channel = ch;
+	packet->handle = (VMBPACKET)packet;
 	packet->slot = PACKET_NO_SLOT;
 	packet->header_capacity = wire_align8(extdata_header_max(&ch->config));
 	packet->payload_capacity = ch->config.packet_max;
@@ -318,9 +319,9 @@ static void packet_destroy_locked(struct packet *packet)
 	if (packet->slot != PACKET_NO_SLOT)
 		transaction_free_locked(packet->channel, packet);
 	packet->magic = 0;
-	if (packet->name)
+	if (packet_is_named(packet))
 		packet_unname(packet);
-	if (!packet->callers_memory || packet->name)
+	if (!packet->callers_memory || packet_is_named(packet))
 		free(packet);
 }
 
@@ -536,7 +537,7 @@ static void packet_finish(struct packet *packet, void *buffer, uint32_t size)
 {
 	struct channel *ch = packet->channel;
 	PFN_VMB_PACKET_COMPLETION_ROUTINE completion = packet->completion;
-	VMBPACKET handle = packet_handle(packet);
+	VMBPACKET handle = packet->handle;
 	NTSTATUS status = packet->status;
 
 	extdata_finish(packet, packet_serve_caller(packet));

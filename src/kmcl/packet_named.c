@@ -33,7 +33,7 @@ static struct packet *find_locked(struct bucket *b, VMBPACKET name)
 {
 	struct packet *packet = b->first;
 
-	while (packet && packet->name != name)
+	while (packet && packet->handle != name)
 		packet = packet->next_named;
 	return packet;
 }
@@ -61,7 +61,7 @@ static void remove_locked(struct bucket *b, struct packet *packet)
 
 void packet_unname(struct packet *packet)
 {
-	struct bucket *b = bucket_of(page_of(packet->name));
+	struct bucket *b = bucket_of(page_of(packet->handle));
 
 	spin_lock(&b->lock);
 	remove_locked(b, packet);
@@ -81,7 +81,7 @@ static void drop(struct bucket *b, uintptr_t begin, uintptr_t end, const struct 
 
 	spin_lock(&b->lock);
 	while ((packet = *link) != NULL) {
-		uintptr_t at = (uintptr_t)packet->name;
+		uintptr_t at = (uintptr_t)packet->handle;
 
 		if (at < begin || at >= end || (ch && packet->channel != ch) || !is_idle(packet)) {
 			link = &packet->next_named;
@@ -150,7 +150,7 @@ struct packet *packet_name(struct channel *ch, VMBPACKET name, bool *busy)
 	if (!packet)
 		return NULL;
 	packet_layout(packet, ch);
-	packet->name = name;
+	packet->handle = name;
 	nt_pool_on_free(on_free);
 	spin_lock(&b->lock);
 	packet->next_named = b->first;

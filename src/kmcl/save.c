@@ -145,7 +145,7 @@ static NTSTATUS save_ask_driver(struct channel *ch, struct packet *packet, void 
 	*size = 0;
 	if (!callback)
 		return STATUS_SUCCESS;
-	status = callback(channel_handle(ch), packet_handle(packet), NULL, 0, &needed);
+	status = callback(channel_handle(ch), packet->handle, NULL, 0, &needed);
 	if (NT_SUCCESS(status))
 		return STATUS_SUCCESS;
 	if (needed == 0 || needed > SAVE_DRIVER_MAX)
@@ -154,7 +154,7 @@ static NTSTATUS save_ask_driver(struct channel *ch, struct packet *packet, void 
 	if (!*bytes)
 		return STATUS_INSUFFICIENT_RESOURCES;
 	*size = needed;
-	status = callback(channel_handle(ch), packet_handle(packet), *bytes, needed, &needed);
+	status = callback(channel_handle(ch), packet->handle, *bytes, needed, &needed);
 	if (!NT_SUCCESS(status)) {
 		free(*bytes);
 		*bytes = NULL;

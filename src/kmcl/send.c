@@ -121,29 +121,48 @@ static NTSTATUS send_check_external(const struct packet *packet, uint32_t flags,
 	return STATUS_SUCCESS;
 }
 
-NTSTATUS send_request(struct packet *packet, const void *buffer, uint32_t size, PMDL mdl,
-                      uint32_t flags, bool now_only)
+static __attribute__((noinline)) NTSTATUS send_mdl(struct packet *packet, const void *buffer,
+                                                   uint32_t size, PMDL mdl, uint32_t flags,
+                                                   bool now_only)
 {
 	struct extdata_source source = {
 		.mdl = mdl,
 		.force_length = flags & VMBUS_CHANNEL_FORMAT_FLAG_FORCE_MDL_LENGTH,
 	};
-	NTSTATUS status = send_check(packet, buffer, size, flags, STATUS_INVALID_PARAMETER_5);
+	NTSTATUS status = send_check_external(packet, flags, STATUS_INVALID_PARAMETER_5);
 
-	if (NT_SUCCESS(status) && mdl)
-		status = send_check_external(packet, flags, STATUS_INVALID_PARAMETER_5);
 	if (!NT_SUCCESS(status))
 		return status;
-	return send_packet(packet, buffer, size,
-	                   (struct send_reference){ .external = mdl ? &source : NULL }, flags,
-	                   now_only);
+	return send_packet(packet, buffer, size, (struct send_reference){ .external = &source },
+	                   flags, now_only);
+}
+
+NTSTATUS send_request(struct packet *packet, const void *buffer, uint32_t size, PMDL mdl,
+                      uint32_t flags, bool now_only)
+{
+	NTSTATUS status = send_check(packet, buffer, size, flags, STATUS_INVALID_PARAMETER_5);
+
+	if (!NT_SUCCESS(status))
+		return status;
+	if (mdl)
+		return send_mdl(packet, buffer, size, mdl, flags, now_only);
+	return send_packet(packet, buffer, size, (struct send_reference){ 0 }, flags, now_only);
+}
+
+static __attribute__((noinline)) NTSTATUS send_named(VMBPACKET name, void *buffer, uint32_t size,
+                                                     PMDL mdl, uint32_t flags)
+{
+	return send_request(packet_of(name), buffer, size, mdl, flags, false);
 }
 
 NTSTATUS VmbPacketSend(VMBPACKET PacketObject, PVOID Buffer, UINT32 BufferLength,
                        PMDL ExternalDataMdl, UINT32 Flags)
 {
-	return send_request(packet_of(PacketObject), Buffer, BufferLength, ExternalDataMdl, Flags,
-	                    false);
+	/* apart, so that the others need not keep their arguments across a call */
+	if (nt_is_shared(PacketObject))
+		return send_named(PacketObject, Buffer, BufferLength, ExternalDataMdl, Flags);
+	return send_request(packet_check((struct packet *)PacketObject), Buffer, BufferLength,
+	                    ExternalDataMdl, Flags, false);
 }
 
 NTSTATUS VmbPacketSendWithExternalMdl(VMBPACKET PacketObject, PVOID Buffer, UINT32 BufferLength,

@@ -37,13 +37,17 @@ void *nt_pages_allocate(size_t pages);
 void nt_pages_free(void *address, size_t pages);
 /* In the heap apart, as MDLs and device objects are? */
 bool nt_is_apart(const void *p);
-/* Or in the RAM that can be shown? */
-extern _Atomic(uintptr_t) nt_shared_base; /* both are 0 until there is such memory */
-extern _Atomic(uint64_t) nt_shared_size;
+/* Or in the RAM that can be shown? Asked for each packet: hidden, so that it is read where it is
+ * and not looked up in a table as what another library might have. */
+struct nt_shared {
+	_Atomic(uintptr_t) base; /* both are 0 until there is such memory */
+	_Atomic(uint64_t) size;
+};
+extern struct nt_shared nt_shared __attribute__((visibility("hidden")));
 static inline bool nt_is_shared(const void *p)
 {
-	return (uintptr_t)p - atomic_load_explicit(&nt_shared_base, memory_order_relaxed) <
-	       atomic_load_explicit(&nt_shared_size, memory_order_relaxed);
+	return (uintptr_t)p - atomic_load_explicit(&nt_shared.base, memory_order_relaxed) <
+	       atomic_load_explicit(&nt_shared.size, memory_order_relaxed);
 }
 /* From now on it is told of each block of that RAM before it is free for others. It may not
  * allocate from the pool. */

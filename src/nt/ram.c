@@ -11,8 +11,7 @@
 #define MIN_MB     16
 #define MAX_MB     (1024 * 1024) /* a page number fits in 28 bits */
 
-_Atomic(uintptr_t) nt_shared_base;
-_Atomic(uint64_t) nt_shared_size;
+struct nt_shared nt_shared;
 
 static struct nt_ram ram;
 static const struct nt_ram *made;
@@ -95,8 +94,8 @@ static void ram_make(void)
 	}
 	ram = (struct nt_ram){ .fd = fd, .base = base, .size = size };
 	made = &ram;
-	atomic_store(&nt_shared_base, (uintptr_t)base);
-	atomic_store(&nt_shared_size, size);
+	atomic_store(&nt_shared.base, (uintptr_t)base);
+	atomic_store(&nt_shared.size, size);
 }
 
 const struct nt_ram *nt_ram(void)
