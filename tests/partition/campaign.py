@@ -13,11 +13,13 @@ What is looked at: no process ends by a signal, a failed assertion or a sanitize
 ends by itself or comes to the next host in time; a host lets the next guest in; private memory stays bounded.
 
 What is done in a round follows from the seed (default: random) and its number alone, when it happens does not.
-A failure names both. KMCL_TEST_LOG in the environment: what the processes said is printed, too.
+A failure names both. KMCL_TEST_LOG in the environment: what the processes said is printed, too. A round that takes
+far too long is a failure that says where it stood; SIGUSR1 has that printed at any time.
 """
 
 import argparse
 import contextlib
+import faulthandler
 import fcntl
 import mmap
 import os
@@ -32,12 +34,14 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 
 import vmbus
 from host import (HELLO, MAGIC, MESSAGE, PAGE, PORT, REFUSE, SEALS, WELCOME, Gone, Guest, Host, Peer, Silent,
                   frame, message_frame)
 
 PATIENCE = 40  # far more than anything takes, also under a sanitizer on a loaded machine
+LONGEST = 2 * PATIENCE + 10  # a round: what waits in vain says so itself before that
 RAM_MB = 16    # of a guest: little to write over
 PRIVATE_MB = 64
 SANITIZED_MB = 400  # with shadow memory and what is kept of freed blocks
@@ -703,6 +707,39 @@ class Overwritten(Between):
         return 0, self.rng.choice([self.spare_rings] * 3 + [self.all_of_it])
 
 
+# ---- how far it has come ----
+
+STANDS = ["nowhere yet"]  # the round that is under way, in words that begin it again
+
+
+def where(frame):
+    return "".join(traceback.format_stack(frame)[-12:])
+
+
+def tell_where(_, frame):
+    print(f"# {STANDS[0]} stands at\n# " + where(frame).replace("\n", "\n# "), flush=True)
+
+
+def take_too_long(_, frame):
+    raise Failure(f"takes more than {LONGEST} s; it stands at\n{where(frame)}")
+
+
+def be_watched():
+    """SIGUSR1 tells, by two ways, as Python's own does nothing while a call of C's does not return."""
+    signal.signal(signal.SIGALRM, take_too_long)
+    signal.signal(signal.SIGUSR1, tell_where)
+    faulthandler.register(signal.SIGUSR1, chain=True)
+
+
+@contextlib.contextmanager
+def limited(seconds):
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+
+
 # ---- campaigns ----
 
 CAMPAIGNS = {"memory": Overwritten, "between": Between, "host": HostileHost, "guest": HostileGuest}
@@ -723,10 +760,12 @@ def campaign(settings, name):
         end = time.monotonic() + settings.seconds
         while time.monotonic() < end and (settings.round is None or number == settings.round):
             rng = random.Random(f"{settings.seed} {name} {number}")
+            STANDS[0] = f"--seed {settings.seed} --round {number} {name}"
             try:
-                kind(settings, directory, rng, *([host] if host else [])).run()
+                with limited(LONGEST):
+                    kind(settings, directory, rng, *([host] if host else [])).run()
             except Failure as failure:
-                raise Failure(f"--seed {settings.seed} --round {number} {name}: {failure}") from None
+                raise Failure(f"{STANDS[0]}: {failure}") from None
             number += 1
         if host:
             stop_host(host)
@@ -761,6 +800,7 @@ def main():
     parser.add_argument("campaign", nargs="*", choices=[[], *CAMPAIGNS])
     settings = parser.parse_args()
     settings.sanitized = is_sanitized(settings.kmcl)
+    be_watched()
     names = settings.campaign or list(CAMPAIGNS)
     failed = False
     print(f"1..{len(names)}")
