@@ -5,9 +5,15 @@
 /*
  * The face of bus/: the channel protocol's two state machines, `server` for the host end and
  * `client` for the guest end. Pure: a call takes one input and returns after zero or more calls of
- * the ops it was made with; it does no I/O, takes no lock and starts no thread. Ops must not call
- * back into the machine; what they ask for is answered later with a ..._done() call. The caller
+ * the ops it was made with; it does no I/O, takes no lock and starts no thread. The caller
  * serialises all calls on one machine. Memory comes from ops->allocate, within the limits below.
+ *
+ * No op calls back into the machine that called it: whatever op it is, memory and fault included,
+ * each function that would change the machine returns BUS_REENTERED there and does nothing, destroy
+ * too. What an op asks for is answered later with a ..._done() call; what it wants to ask for, such
+ * as client_release() after a rescind, its owner notes down and asks for once the call is over.
+ * From any op may be called what only looks: server_version, server_channel_state, client_version,
+ * client_uses_shared_interrupt, client_hears_shared_interrupt; and any function of another machine.
  */
 
 #include "wire/wire.h"
@@ -32,6 +38,16 @@ static inline uint32_t bus_status_from_wire(uint32_t status)
 {
 	return status && !(status & 0x80000000u) ? BUS_STATUS_UNSUCCESSFUL : status;
 }
+
+/* What a call of a machine returns. Functions whose comment names no failure return one only when
+ * they are called from an op. */
+enum bus_result {
+	BUS_OK = 0,
+	BUS_REFUSED = -1, /* no such channel, its state forbids it, a limit, or no memory */
+	BUS_OFFERED =
+		-2, /* server_offer(): that type, instance and subchannel is offered already */
+	BUS_REENTERED = -3, /* called from one of the machine's own ops: nothing was done */
+};
 
 struct bus_guid {
 	uint8_t bytes[16]; /* as on the wire */
@@ -155,33 +171,35 @@ struct server_ops {
 struct server *server_create(const struct server_ops *ops, void *context,
                              const struct server_limits *limits, uint32_t version_max);
 /* Frees everything, whatever its state; says nothing more. */
-void server_destroy(struct server *s);
+enum bus_result server_destroy(struct server *s);
 
 /* Input: a message from the guest, `size` <= 240, the caller's own copy. */
-void server_message(struct server *s, const void *message, size_t size);
+enum bus_result server_message(struct server *s, const void *message, size_t size);
 /* Input: the guest is gone without unload (its process died, its VM was reset): closes all
  * channels, tears down all GPADLs, then `disconnected` (always, maybe before this returns). */
-void server_reset(struct server *s);
+enum bus_result server_reset(struct server *s);
 
-/* Offers a channel; sent at once if the guest has asked for offers. 0; -1 out of memory or at the
- * limit; -2: that type, instance and subchannel is offered already. `offer` gets its ids. */
-int server_offer(struct server *s, struct bus_offer *offer, void *owner,
-                 struct server_channel **channel);
+/* Offers a channel; sent at once if the guest has asked for offers. BUS_REFUSED: out of memory or
+ * at the limit; BUS_OFFERED. `offer` gets its ids. */
+enum bus_result server_offer(struct server *s, struct bus_offer *offer, void *owner,
+                             struct server_channel **channel);
 /* Takes it back: closes and tears down; then, since the guest may reuse its memory once it knows,
  * rescinds; then `revoked`, maybe before this returns. */
-void server_revoke(struct server *s, struct server_channel *channel);
+enum bus_result server_revoke(struct server *s, struct server_channel *channel);
 
 /* Answers to the ops. */
-void server_contact_done(struct server *s, bool accepted);
-void server_monitor_pages_done(struct server *s, bool accepted);
-void server_open_done(struct server *s, struct server_channel *channel, uint32_t status);
-void server_close_done(struct server *s, struct server_channel *channel);
-void server_modify_done(struct server *s, struct server_channel *channel, uint32_t status);
-void server_gpadl_done(struct server *s, struct server_channel *channel, uint32_t gpadl,
-                       uint32_t status);
-void server_gpadl_teardown_done(struct server *s, struct server_channel *channel, uint32_t gpadl);
-void server_tl_result(struct server *s, const struct bus_guid *endpoint,
-                      const struct bus_guid *service, uint32_t status);
+enum bus_result server_contact_done(struct server *s, bool accepted);
+enum bus_result server_monitor_pages_done(struct server *s, bool accepted);
+enum bus_result server_open_done(struct server *s, struct server_channel *channel, uint32_t status);
+enum bus_result server_close_done(struct server *s, struct server_channel *channel);
+enum bus_result server_modify_done(struct server *s, struct server_channel *channel,
+                                   uint32_t status);
+enum bus_result server_gpadl_done(struct server *s, struct server_channel *channel, uint32_t gpadl,
+                                  uint32_t status);
+enum bus_result server_gpadl_teardown_done(struct server *s, struct server_channel *channel,
+                                           uint32_t gpadl);
+enum bus_result server_tl_result(struct server *s, const struct bus_guid *endpoint,
+                                 const struct bus_guid *service, uint32_t status);
 
 /* The agreed version, or 0. */
 uint32_t server_version(const struct server *s);
@@ -226,23 +244,24 @@ struct client_ops {
 };
 
 struct client *client_create(const struct client_ops *ops, void *context);
-void client_destroy(struct client *c);
+enum bus_result client_destroy(struct client *c);
 
-void client_message(struct client *c, const void *message, size_t size);
+enum bus_result client_message(struct client *c, const void *message, size_t size);
 /* The host is gone: everything pending is answered with UNSUCCESSFUL (`connected` with 0), then
  * `rescind` for each channel not rescinded yet; all count as released when this returns, and
  * client_connect() may be called again. */
-void client_reset(struct client *c);
+enum bus_result client_reset(struct client *c);
 
-/* Makes contact, negotiates down, then asks for offers. Answer: `connected`, then offers. */
-int client_connect(struct client *c, const struct client_contact *contact);
+/* Makes contact, negotiates down, then asks for offers. Answer: `connected`, then offers.
+ * BUS_REFUSED: not disconnected, or no version that will do. */
+enum bus_result client_connect(struct client *c, const struct client_contact *contact);
 /* The host does not know the connection id that contact was asked on (hosts before 5.0 do not know
  * 4): as if it had refused that version. */
-void client_contact_refused(struct client *c);
+enum bus_result client_contact_refused(struct client *c);
 /* Says goodbye: UNLOAD. Answer: `unloaded`; before it, what is pending is answered with
  * UNSUCCESSFUL and channels not rescinded yet are, and then none is left. While connecting,
  * `connected` says no at once. */
-void client_unload(struct client *c);
+enum bus_result client_unload(struct client *c);
 
 struct client_open {
 	uint32_t ring_gpadl;
@@ -250,33 +269,34 @@ struct client_open {
 	uint32_t target_vp;
 	uint8_t user_data[120];
 };
-/* 0, or -1: no such channel, or its state forbids it. Answers: the op of the same name, with 0 or a
- * failure by NT_SUCCESS()'s measure. When a channel is rescinded, what is pending is answered
- * before `rescind`: opened, modified and gpadl_created with UNSUCCESSFUL.
+/* BUS_OK, or BUS_REFUSED: no such channel, or its state forbids it. Answers: the op of the same
+ * name, with 0 or a failure by NT_SUCCESS()'s measure. When a channel is rescinded, what is pending
+ * is answered before `rescind`: opened, modified and gpadl_created with UNSUCCESSFUL.
  *
  * After a close that came before the open was answered, the next open is said to the host when it
  * has answered the first. */
-int client_open(struct client *c, uint32_t channel_id, const struct client_open *open);
+enum bus_result client_open(struct client *c, uint32_t channel_id, const struct client_open *open);
 /* No answer; but a modify that is pending is answered, with UNSUCCESSFUL. Before an open was
  * answered it means that nobody wants it any more: `opened` does not come, and should the host open
  * late, it is told to close. */
-int client_close(struct client *c, uint32_t channel_id);
+enum bus_result client_close(struct client *c, uint32_t channel_id);
 /* Since 4.1. Before 5.3 the host does not answer, and `modified` comes during the call. One at a
- * time: -1. */
-int client_modify(struct client *c, uint32_t channel_id, uint32_t target_vp);
+ * time: BUS_REFUSED. */
+enum bus_result client_modify(struct client *c, uint32_t channel_id, uint32_t target_vp);
 /* Nobody waits for `modified` any more, and it does not come. */
-void client_modify_give_up(struct client *c, uint32_t channel_id);
-int client_gpadl_create(struct client *c, uint32_t channel_id, const struct bus_gpa_range *ranges,
-                        uint32_t count, uint32_t *gpadl);
+enum bus_result client_modify_give_up(struct client *c, uint32_t channel_id);
+enum bus_result client_gpadl_create(struct client *c, uint32_t channel_id,
+                                    const struct bus_gpa_range *ranges, uint32_t count,
+                                    uint32_t *gpadl);
 /* On a rescinded channel `gpadl_torndown` comes during the call: the host is done with it. Of a
  * GPADL whose creation was not answered it means that nobody wants it any more: `gpadl_created`
  * does not come, and `gpadl_torndown` does when the host has refused it, or created it and torn it
  * down. That of a closed channel's rings waits for the answer to their open. */
-int client_gpadl_teardown(struct client *c, uint32_t channel_id, uint32_t gpadl);
+enum bus_result client_gpadl_teardown(struct client *c, uint32_t channel_id, uint32_t gpadl);
 /* After a rescind, when nothing of this end uses the channel any more: the id may be reused. */
-int client_release(struct client *c, uint32_t channel_id);
-void client_tl_connect(struct client *c, const struct bus_guid *endpoint,
-                       const struct bus_guid *service);
+enum bus_result client_release(struct client *c, uint32_t channel_id);
+enum bus_result client_tl_connect(struct client *c, const struct bus_guid *endpoint,
+                                  const struct bus_guid *service);
 
 /* The agreed version, or 0. */
 uint32_t client_version(const struct client *c);

@@ -42,12 +42,15 @@ struct client *client_create(const struct client_ops *ops, void *context)
 	return c;
 }
 
-void client_destroy(struct client *c)
+enum bus_result client_destroy(struct client *c)
 {
 	if (!c)
-		return;
+		return BUS_OK;
+	if (!client_enter(c))
+		return BUS_REENTERED;
 	client_free_channels(c);
 	client_free(c, c, sizeof(*c));
+	return BUS_OK;
 }
 
 uint32_t client_version(const struct client *c)
@@ -72,8 +75,8 @@ bool client_hears_shared_interrupt(const struct client *c)
 	return client_version(c) < WIRE_VERSION_2_4;
 }
 
-void client_tl_connect(struct client *c, const struct bus_guid *endpoint,
-                       const struct bus_guid *service)
+static void send_tl_connect(struct client *c, const struct bus_guid *endpoint,
+                            const struct bus_guid *service)
 {
 	struct wire_tl_connect_request message = { .header.type = WIRE_TL_CONNECT_REQUEST };
 
@@ -84,6 +87,15 @@ void client_tl_connect(struct client *c, const struct bus_guid *endpoint,
 	memcpy(message.endpoint_id, endpoint, sizeof(message.endpoint_id));
 	memcpy(message.service_id, service, sizeof(message.service_id));
 	client_send(c, &message, wire_tl_connect_request_size(c->version));
+}
+
+enum bus_result client_tl_connect(struct client *c, const struct bus_guid *endpoint,
+                                  const struct bus_guid *service)
+{
+	if (!client_enter(c))
+		return BUS_REENTERED;
+	send_tl_connect(c, endpoint, service);
+	return client_leave(c, BUS_OK);
 }
 
 static void client_on_tl_result(struct client *c, const struct wire_tl_connect_result *message)
@@ -140,7 +152,7 @@ static bool client_hears(const struct client *c, uint32_t type)
 	return c->state != CLIENT_UNLOADING || type == WIRE_UNLOAD_COMPLETE;
 }
 
-void client_message(struct client *c, const void *bytes, size_t size)
+static void take_message(struct client *c, const void *bytes, size_t size)
 {
 	bool agreed = c->state == CLIENT_CONNECTED || c->state == CLIENT_UNLOADING;
 	union wire_message message;
@@ -159,7 +171,15 @@ void client_message(struct client *c, const void *bytes, size_t size)
 		client_dispatch(c, &message);
 }
 
-void client_reset(struct client *c)
+enum bus_result client_message(struct client *c, const void *bytes, size_t size)
+{
+	if (!client_enter(c))
+		return BUS_REENTERED;
+	take_message(c, bytes, size);
+	return client_leave(c, BUS_OK);
+}
+
+static void connection_reset(struct client *c)
 {
 	bool connecting = c->state == CLIENT_CONNECTING && !c->unload_wanted;
 	bool unloading = c->state == CLIENT_UNLOADING || c->unload_wanted;
@@ -171,4 +191,12 @@ void client_reset(struct client *c)
 		c->ops.connected(c->context, 0, 0);
 	if (unloading)
 		c->ops.unloaded(c->context);
+}
+
+enum bus_result client_reset(struct client *c)
+{
+	if (!client_enter(c))
+		return BUS_REENTERED;
+	connection_reset(c);
+	return client_leave(c, BUS_OK);
 }

@@ -147,7 +147,7 @@ void client_drop_channels(struct client *c)
 	}
 }
 
-int client_release(struct client *c, uint32_t channel_id)
+static enum bus_result channel_release(struct client *c, uint32_t channel_id)
 {
 	struct wire_channel_message message = {
 		.header.type = WIRE_RELID_RELEASED,
@@ -156,11 +156,18 @@ int client_release(struct client *c, uint32_t channel_id)
 	struct client_channel *channel = client_find_channel(c, channel_id, false);
 
 	if (!channel || !channel->rescinded || channel->state != CLIENT_CHANNEL_OFFERED)
-		return -1;
+		return BUS_REFUSED;
 	channel_remove(c, channel);
 	if (c->state == CLIENT_CONNECTED)
 		client_send(c, &message, sizeof(message));
-	return 0;
+	return BUS_OK;
+}
+
+enum bus_result client_release(struct client *c, uint32_t channel_id)
+{
+	if (!client_enter(c))
+		return BUS_REENTERED;
+	return client_leave(c, channel_release(c, channel_id));
 }
 
 /* ---------------- open, close, modify ---------------- */
@@ -187,20 +194,28 @@ static void send_open(struct client *c, struct client_channel *channel,
 	client_send(c, &message, wire_open_channel_size(c->features));
 }
 
-int client_open(struct client *c, uint32_t channel_id, const struct client_open *open)
+static enum bus_result channel_open(struct client *c, uint32_t channel_id,
+                                    const struct client_open *open)
 {
 	struct client_channel *channel = client_find_channel(c, channel_id, true);
 
 	if (channel && channel->state == CLIENT_CHANNEL_OFFERED) {
 		send_open(c, channel, open);
-		return 0;
+		return BUS_OK;
 	}
 	if (channel && channel->state == CLIENT_CHANNEL_ABANDONED && !channel->reopen_wanted) {
 		channel->reopen = *open;
 		channel->reopen_wanted = true;
-		return 0;
+		return BUS_OK;
 	}
-	return -1;
+	return BUS_REFUSED;
+}
+
+enum bus_result client_open(struct client *c, uint32_t channel_id, const struct client_open *open)
+{
+	if (!client_enter(c))
+		return BUS_REENTERED;
+	return client_leave(c, channel_open(c, channel_id, open));
 }
 
 static void send_close(struct client *c, const struct client_channel *channel)
@@ -252,22 +267,22 @@ void client_on_open_result(struct client *c, const struct wire_open_channel_resu
 }
 
 /* Before the open was answered. On the way out the host answers nothing more. */
-static int channel_abandon(struct client *c, struct client_channel *channel)
+static enum bus_result channel_abandon(struct client *c, struct client_channel *channel)
 {
 	channel->reopen_wanted = false;
 	channel->state =
 		c->state == CLIENT_CONNECTED ? CLIENT_CHANNEL_ABANDONED : CLIENT_CHANNEL_OFFERED;
-	return 0;
+	return BUS_OK;
 }
 
-int client_close(struct client *c, uint32_t channel_id)
+static enum bus_result channel_close(struct client *c, uint32_t channel_id)
 {
 	struct client_channel *channel = client_find_channel(c, channel_id, false);
 
 	if (channel && (channel->state == CLIENT_CHANNEL_OPENING || channel->reopen_wanted))
 		return channel_abandon(c, channel);
 	if (!channel || channel->state != CLIENT_CHANNEL_OPEN)
-		return -1;
+		return BUS_REFUSED;
 	channel->state = CLIENT_CHANNEL_OFFERED;
 	send_close(c, channel);
 	if (channel->modifying) {
@@ -276,10 +291,17 @@ int client_close(struct client *c, uint32_t channel_id)
 		channel->modifies_late++;
 		c->ops.modified(c->context, channel_id, BUS_STATUS_UNSUCCESSFUL);
 	}
-	return 0;
+	return BUS_OK;
 }
 
-int client_modify(struct client *c, uint32_t channel_id, uint32_t target_vp)
+enum bus_result client_close(struct client *c, uint32_t channel_id)
+{
+	if (!client_enter(c))
+		return BUS_REENTERED;
+	return client_leave(c, channel_close(c, channel_id));
+}
+
+static enum bus_result channel_modify(struct client *c, uint32_t channel_id, uint32_t target_vp)
 {
 	struct wire_modify_channel message = {
 		.header.type = WIRE_MODIFY_CHANNEL,
@@ -290,16 +312,23 @@ int client_modify(struct client *c, uint32_t channel_id, uint32_t target_vp)
 
 	if (!channel || channel->state != CLIENT_CHANNEL_OPEN || channel->modifying ||
 	    c->version < WIRE_VERSION_4_1)
-		return -1;
+		return BUS_REFUSED;
 	client_send(c, &message, sizeof(message));
 	if (c->version < WIRE_VERSION_5_3) /* the host does not answer */
 		c->ops.modified(c->context, channel_id, BUS_STATUS_SUCCESS);
 	else
 		channel->modifying = true;
-	return 0;
+	return BUS_OK;
 }
 
-void client_modify_give_up(struct client *c, uint32_t channel_id)
+enum bus_result client_modify(struct client *c, uint32_t channel_id, uint32_t target_vp)
+{
+	if (!client_enter(c))
+		return BUS_REENTERED;
+	return client_leave(c, channel_modify(c, channel_id, target_vp));
+}
+
+static void channel_modify_give_up(struct client *c, uint32_t channel_id)
 {
 	struct client_channel *channel = client_find_channel(c, channel_id, false);
 
@@ -307,6 +336,14 @@ void client_modify_give_up(struct client *c, uint32_t channel_id)
 		return;
 	channel->modifying = false;
 	channel->modifies_late++;
+}
+
+enum bus_result client_modify_give_up(struct client *c, uint32_t channel_id)
+{
+	if (!client_enter(c))
+		return BUS_REENTERED;
+	channel_modify_give_up(c, channel_id);
+	return client_leave(c, BUS_OK);
 }
 
 /*

@@ -47,7 +47,7 @@ static void send_empty(struct client *c, uint32_t type)
 	client_send(c, &message, sizeof(message));
 }
 
-int client_connect(struct client *c, const struct client_contact *contact)
+static enum bus_result contact_begin(struct client *c, const struct client_contact *contact)
 {
 	uint32_t version = contact->version_max;
 
@@ -55,7 +55,7 @@ int client_connect(struct client *c, const struct client_contact *contact)
 		version = wire_version_below(version);
 	if (c->state != CLIENT_DISCONNECTED || !version ||
 	    (contact->vtl && version < WIRE_VERSION_5_1))
-		return -1;
+		return BUS_REFUSED;
 	c->contact = *contact;
 	c->version = version;
 	c->state = CLIENT_CONNECTING;
@@ -63,7 +63,14 @@ int client_connect(struct client *c, const struct client_contact *contact)
 	c->offers_delivered = false;
 	c->gpadl_answers_late = 0;
 	send_contact(c);
-	return 0;
+	return BUS_OK;
+}
+
+enum bus_result client_connect(struct client *c, const struct client_contact *contact)
+{
+	if (!client_enter(c))
+		return BUS_REENTERED;
+	return client_leave(c, contact_begin(c, contact));
 }
 
 static void contact_failed(struct client *c)
@@ -98,10 +105,13 @@ static void contact_refused(struct client *c)
 	send_contact(c);
 }
 
-void client_contact_refused(struct client *c)
+enum bus_result client_contact_refused(struct client *c)
 {
+	if (!client_enter(c))
+		return BUS_REENTERED;
 	if (c->state == CLIENT_CONNECTING)
 		contact_refused(c);
+	return client_leave(c, BUS_OK);
 }
 
 static void start_unload(struct client *c)
@@ -164,7 +174,7 @@ void client_on_version_response(struct client *c, const struct wire_version_resp
 	}
 }
 
-void client_unload(struct client *c)
+static void contact_unload(struct client *c)
 {
 	switch (c->state) {
 	case CLIENT_DISCONNECTED:
@@ -182,6 +192,14 @@ void client_unload(struct client *c)
 	case CLIENT_UNLOADING:
 		break;
 	}
+}
+
+enum bus_result client_unload(struct client *c)
+{
+	if (!client_enter(c))
+		return BUS_REENTERED;
+	contact_unload(c);
+	return client_leave(c, BUS_OK);
 }
 
 void client_on_unload_complete(struct client *c)

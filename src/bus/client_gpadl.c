@@ -156,8 +156,9 @@ static uint32_t ranges_words(const struct bus_gpa_range *ranges, uint32_t count)
 	return (uint32_t)words;
 }
 
-int client_gpadl_create(struct client *c, uint32_t channel_id, const struct bus_gpa_range *ranges,
-                        uint32_t count, uint32_t *id)
+static enum bus_result gpadl_create(struct client *c, uint32_t channel_id,
+                                    const struct bus_gpa_range *ranges, uint32_t count,
+                                    uint32_t *id)
 {
 	struct client_channel *channel = client_find_channel(c, channel_id, true);
 	uint32_t words = ranges_words(ranges, count);
@@ -170,14 +171,23 @@ int client_gpadl_create(struct client *c, uint32_t channel_id, const struct bus_
 	struct client_gpadl *gpadl;
 
 	if (!channel || !words)
-		return -1;
+		return BUS_REFUSED;
 	gpadl = gpadl_new(c, channel);
 	if (!gpadl)
-		return -1;
+		return BUS_REFUSED;
 	header.gpadl = gpadl->node.id;
 	*id = gpadl->node.id;
 	send_gpadl(c, &header, ranges);
-	return 0;
+	return BUS_OK;
+}
+
+enum bus_result client_gpadl_create(struct client *c, uint32_t channel_id,
+                                    const struct bus_gpa_range *ranges, uint32_t count,
+                                    uint32_t *gpadl)
+{
+	if (!client_enter(c))
+		return BUS_REENTERED;
+	return client_leave(c, gpadl_create(c, channel_id, ranges, count, gpadl));
 }
 
 static void send_teardown(struct client *c, struct client_gpadl *gpadl)
@@ -242,26 +252,33 @@ static bool in_abandoned_rings(const struct client_gpadl *gpadl)
 	return channel->state == CLIENT_CHANNEL_ABANDONED && channel->ring_gpadl == gpadl->node.id;
 }
 
-int client_gpadl_teardown(struct client *c, uint32_t channel_id, uint32_t id)
+static enum bus_result gpadl_tear_down(struct client *c, uint32_t channel_id, uint32_t id)
 {
 	struct client_channel *channel = client_find_channel(c, channel_id, false);
 	struct client_gpadl *gpadl = find_gpadl(c, id);
 
 	if (!channel || !gpadl || gpadl->channel != channel)
-		return -1;
+		return BUS_REFUSED;
 	if (gpadl->state == CLIENT_GPADL_ASKED) {
 		gpadl->state = CLIENT_GPADL_UNWANTED;
-		return 0;
+		return BUS_OK;
 	}
 	if (gpadl->state != CLIENT_GPADL_HELD)
-		return -1;
+		return BUS_REFUSED;
 	if (channel->rescinded) /* the host let go of it before it said so */
 		gpadl_torn_down(c, gpadl);
 	else if (in_abandoned_rings(gpadl))
 		gpadl->state = CLIENT_GPADL_KEPT;
 	else
 		send_teardown(c, gpadl);
-	return 0;
+	return BUS_OK;
+}
+
+enum bus_result client_gpadl_teardown(struct client *c, uint32_t channel_id, uint32_t gpadl)
+{
+	if (!client_enter(c))
+		return BUS_REENTERED;
+	return client_leave(c, gpadl_tear_down(c, channel_id, gpadl));
 }
 
 void client_unkeep_gpadls(struct client *c, struct client_channel *channel)

@@ -55,6 +55,7 @@ enum client_state {
 struct client {
 	struct client_ops ops;
 	void *context;
+	bool entered; /* by a call that has not returned */
 	enum client_state state;
 	bool unload_wanted; /* while connecting: say goodbye as soon as there is somebody to */
 	bool left;          /* with a goodbye, and has not come back */
@@ -69,6 +70,21 @@ struct client {
 	struct client_channel *channels[WIRE_CHANNEL_ID_MAX + 1];
 	struct id_tree gpadls;
 };
+
+/* Around each call that changes the machine. False: an op of it calls back. */
+static inline bool client_enter(struct client *c)
+{
+	bool entered = c->entered;
+
+	c->entered = true;
+	return !entered;
+}
+
+static inline enum bus_result client_leave(struct client *c, enum bus_result result)
+{
+	c->entered = false;
+	return result;
+}
 
 /* client.c */
 void *client_allocate(struct client *c, size_t size);

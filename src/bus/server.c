@@ -58,18 +58,21 @@ struct server *server_create(const struct server_ops *ops, void *context,
 	return s;
 }
 
-void server_destroy(struct server *s)
+enum bus_result server_destroy(struct server *s)
 {
 	struct server_channel *next;
 
 	if (!s)
-		return;
+		return BUS_OK;
+	if (!server_enter(s))
+		return BUS_REENTERED;
 	for (struct server_channel *channel = s->first; channel; channel = next) {
 		next = channel->next;
 		gpadls_free(s, channel);
 		server_release(s, channel, sizeof(*channel));
 	}
 	server_release(s, s, sizeof(*s));
+	return BUS_OK;
 }
 
 uint32_t server_version(const struct server *s)
@@ -90,7 +93,7 @@ static void server_on_tl_connect(struct server *s, const struct wire_tl_connect_
 
 /* A connection that came to be is announced by its offer; only a failure is said, since 4.1
  * (OpenVMM send_tl_connect_result). */
-void server_tl_result(struct server *s, const struct bus_guid *endpoint,
+static void tl_result(struct server *s, const struct bus_guid *endpoint,
                       const struct bus_guid *service, uint32_t status)
 {
 	struct wire_tl_connect_result message = { .header.type = WIRE_TL_CONNECT_RESULT };
@@ -101,6 +104,15 @@ void server_tl_result(struct server *s, const struct bus_guid *endpoint,
 	memcpy(message.service_id, service, sizeof(message.service_id));
 	message.status = status;
 	server_send(s, &message, sizeof(message));
+}
+
+enum bus_result server_tl_result(struct server *s, const struct bus_guid *endpoint,
+                                 const struct bus_guid *service, uint32_t status)
+{
+	if (!server_enter(s))
+		return BUS_REENTERED;
+	tl_result(s, endpoint, service, status);
+	return server_leave(s, BUS_OK);
 }
 
 static void server_dispatch(struct server *s, const union wire_message *message, size_t size)
@@ -157,7 +169,7 @@ static bool server_unload_allowed(const struct server *s, const struct wire_mess
 	       s->state != CONNECTION_DISCONNECTED;
 }
 
-void server_message(struct server *s, const void *bytes, size_t size)
+static void take_message(struct server *s, const void *bytes, size_t size)
 {
 	union wire_message message;
 	uint32_t features = server_version(s) ? s->contact.feature_flags : 0;
@@ -171,4 +183,12 @@ void server_message(struct server *s, const void *bytes, size_t size)
 		return;
 	}
 	server_dispatch(s, &message, size);
+}
+
+enum bus_result server_message(struct server *s, const void *bytes, size_t size)
+{
+	if (!server_enter(s))
+		return BUS_REENTERED;
+	take_message(s, bytes, size);
+	return server_leave(s, BUS_OK);
 }

@@ -189,19 +189,19 @@ void server_on_request_offers(struct server *s)
 	server_send(s, &message, sizeof(message));
 }
 
-int server_offer(struct server *s, struct bus_offer *offer, void *owner,
-                 struct server_channel **result)
+static enum bus_result offer_channel(struct server *s, struct bus_offer *offer, void *owner,
+                                     struct server_channel **result)
 {
 	struct server_channel *channel;
 	uint32_t id = free_channel_id(s);
 
 	if (find_offer(s, offer))
-		return -2;
+		return BUS_OFFERED;
 	if (!id || s->channel_count >= s->limits.channels)
-		return -1;
+		return BUS_REFUSED;
 	channel = server_allocate(s, sizeof(*channel));
 	if (!channel)
-		return -1;
+		return BUS_REFUSED;
 	channel->server = s;
 	channel->offer = *offer;
 	channel->owner = owner;
@@ -214,7 +214,15 @@ int server_offer(struct server *s, struct bus_offer *offer, void *owner,
 	*result = channel;
 	if (may_be_offered(s, channel))
 		send_offer(s, channel);
-	return 0;
+	return BUS_OK;
+}
+
+enum bus_result server_offer(struct server *s, struct bus_offer *offer, void *owner,
+                             struct server_channel **channel)
+{
+	if (!server_enter(s))
+		return BUS_REENTERED;
+	return server_leave(s, offer_channel(s, offer, owner, channel));
 }
 
 /* ---------------- what the guest asks ---------------- */
@@ -542,7 +550,7 @@ void channel_settle(struct server *s, struct server_channel *channel)
 	server_check_disconnected(s);
 }
 
-void server_revoke(struct server *s, struct server_channel *channel)
+static void channel_revoke(struct server *s, struct server_channel *channel)
 {
 	if (channel->revoked)
 		return;
@@ -560,9 +568,17 @@ void server_revoke(struct server *s, struct server_channel *channel)
 	channel_settle(s, channel);
 }
 
+enum bus_result server_revoke(struct server *s, struct server_channel *channel)
+{
+	if (!server_enter(s))
+		return BUS_REENTERED;
+	channel_revoke(s, channel);
+	return server_leave(s, BUS_OK);
+}
+
 /* ---------------- what the owner answers ---------------- */
 
-void server_open_done(struct server *s, struct server_channel *channel, uint32_t status)
+static void open_done(struct server *s, struct server_channel *channel, uint32_t status)
 {
 	uint32_t answer = channel->revoked ? BUS_STATUS_DEVICE_REMOVED : status;
 
@@ -577,6 +593,14 @@ void server_open_done(struct server *s, struct server_channel *channel, uint32_t
 	channel_settle(s, channel);
 }
 
+enum bus_result server_open_done(struct server *s, struct server_channel *channel, uint32_t status)
+{
+	if (!server_enter(s))
+		return BUS_REENTERED;
+	open_done(s, channel, status);
+	return server_leave(s, BUS_OK);
+}
+
 /* From 5.3 on a guest waits for the answer, also when it has closed the channel meanwhile. */
 static void modify_end(struct server *s, struct server_channel *channel, uint32_t status)
 {
@@ -585,7 +609,7 @@ static void modify_end(struct server *s, struct server_channel *channel, uint32_
 	channel->modifying = false;
 }
 
-void server_close_done(struct server *s, struct server_channel *channel)
+static void close_done(struct server *s, struct server_channel *channel)
 {
 	if (channel->state != CHANNEL_CLOSING)
 		return;
@@ -599,13 +623,30 @@ void server_close_done(struct server *s, struct server_channel *channel)
 	channel_settle(s, channel);
 }
 
-void server_modify_done(struct server *s, struct server_channel *channel, uint32_t status)
+enum bus_result server_close_done(struct server *s, struct server_channel *channel)
+{
+	if (!server_enter(s))
+		return BUS_REENTERED;
+	close_done(s, channel);
+	return server_leave(s, BUS_OK);
+}
+
+static void modify_done(struct server *s, struct server_channel *channel, uint32_t status)
 {
 	modify_end(s, channel, status);
 	if (channel->modify_again && channel->state == CHANNEL_OPEN) {
 		channel->modify_again = false;
 		channel_modify(s, channel, channel->modify_vp);
 	}
+}
+
+enum bus_result server_modify_done(struct server *s, struct server_channel *channel,
+                                   uint32_t status)
+{
+	if (!server_enter(s))
+		return BUS_REENTERED;
+	modify_done(s, channel, status);
+	return server_leave(s, BUS_OK);
 }
 
 const char *server_channel_state(const struct server_channel *channel)

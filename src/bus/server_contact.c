@@ -193,7 +193,7 @@ void server_on_unload(struct server *s)
 	disconnect(s, NEXT_UNLOAD);
 }
 
-void server_reset(struct server *s)
+static void connection_reset(struct server *s)
 {
 	if (s->state == CONNECTION_DISCONNECTED)
 		s->ops.disconnected(s->context);
@@ -201,7 +201,15 @@ void server_reset(struct server *s)
 		disconnect(s, NEXT_RESET);
 }
 
-void server_contact_done(struct server *s, bool accepted)
+enum bus_result server_reset(struct server *s)
+{
+	if (!server_enter(s))
+		return BUS_REENTERED;
+	connection_reset(s);
+	return server_leave(s, BUS_OK);
+}
+
+static void contact_done(struct server *s, bool accepted)
 {
 	if (s->state != CONNECTION_CONNECTING)
 		return;
@@ -219,6 +227,14 @@ void server_contact_done(struct server *s, bool accepted)
 	send_version_response(s, s->contact.version,
 	                      accepted ? WIRE_CONNECTION_STATE_SUCCESSFUL
 	                               : WIRE_CONNECTION_STATE_UNKNOWN_FAILURE);
+}
+
+enum bus_result server_contact_done(struct server *s, bool accepted)
+{
+	if (!server_enter(s))
+		return BUS_REENTERED;
+	contact_done(s, accepted);
+	return server_leave(s, BUS_OK);
 }
 
 static void send_modify_connection_response(struct server *s, uint8_t state)
@@ -251,7 +267,7 @@ void server_on_modify_connection(struct server *s, const struct wire_modify_conn
 	s->ops.monitor_pages(s->context, pages);
 }
 
-void server_monitor_pages_done(struct server *s, bool accepted)
+static void monitor_pages_done(struct server *s, bool accepted)
 {
 	if (!s->modifying_connection)
 		return;
@@ -266,4 +282,12 @@ void server_monitor_pages_done(struct server *s, bool accepted)
 	}
 	send_modify_connection_response(s, accepted ? WIRE_CONNECTION_STATE_SUCCESSFUL
 	                                            : WIRE_CONNECTION_STATE_UNKNOWN_FAILURE);
+}
+
+enum bus_result server_monitor_pages_done(struct server *s, bool accepted)
+{
+	if (!server_enter(s))
+		return BUS_REENTERED;
+	monitor_pages_done(s, accepted);
+	return server_leave(s, BUS_OK);
 }

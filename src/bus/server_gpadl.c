@@ -430,7 +430,7 @@ static void gpadl_refused(struct server *s, struct server_gpadl *gpadl, uint32_t
 	channel_settle(s, channel);
 }
 
-void server_gpadl_done(struct server *s, struct server_channel *channel, uint32_t id,
+static void gpadl_done(struct server *s, struct server_channel *channel, uint32_t id,
                        uint32_t status)
 {
 	struct server_gpadl *gpadl = owner_gpadl(channel, id);
@@ -449,7 +449,16 @@ void server_gpadl_done(struct server *s, struct server_channel *channel, uint32_
 	gpadl_advance(s, gpadl);
 }
 
-void server_gpadl_teardown_done(struct server *s, struct server_channel *channel, uint32_t id)
+enum bus_result server_gpadl_done(struct server *s, struct server_channel *channel, uint32_t id,
+                                  uint32_t status)
+{
+	if (!server_enter(s))
+		return BUS_REENTERED;
+	gpadl_done(s, channel, id, status);
+	return server_leave(s, BUS_OK);
+}
+
+static void gpadl_teardown_done(struct server *s, struct server_channel *channel, uint32_t id)
 {
 	struct server_gpadl *gpadl = owner_gpadl(channel, id);
 
@@ -472,4 +481,13 @@ void server_gpadl_teardown_done(struct server *s, struct server_channel *channel
 		break;
 	}
 	channel_settle(s, channel);
+}
+
+enum bus_result server_gpadl_teardown_done(struct server *s, struct server_channel *channel,
+                                           uint32_t id)
+{
+	if (!server_enter(s))
+		return BUS_REENTERED;
+	gpadl_teardown_done(s, channel, id);
+	return server_leave(s, BUS_OK);
 }

@@ -96,6 +96,7 @@ struct contact_request {
 struct server {
 	struct server_ops ops;
 	void *context;
+	bool entered; /* by a call that has not returned */
 	struct server_limits limits;
 	uint32_t version_max;
 
@@ -121,6 +122,21 @@ struct server {
 	uint32_t gpadls_building;
 	uint32_t gpadls_of_owners;
 };
+
+/* Around each call that changes the machine. False: an op of it calls back. */
+static inline bool server_enter(struct server *s)
+{
+	bool entered = s->entered;
+
+	s->entered = true;
+	return !entered;
+}
+
+static inline enum bus_result server_leave(struct server *s, enum bus_result result)
+{
+	s->entered = false;
+	return result;
+}
 
 /* server.c */
 void *server_allocate(struct server *s, size_t size);
