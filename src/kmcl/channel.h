@@ -491,7 +491,11 @@ void packet_cancel_all(struct channel *ch, NTSTATUS status);
 void packet_done(struct packet *packet, NTSTATUS status, void *buffer, uint32_t size);
 /* Caller holds out.lock. A packet that will wait has a slot from now on; false: all are taken. And
  * gives it back, where it is not the packet's for life. */
-bool packet_reserve_flight_locked(struct packet *packet);
+bool packet_reserve_slot_locked(struct packet *packet);
+static inline bool packet_reserve_flight_locked(struct packet *packet)
+{
+	return packet->slot != PACKET_NO_SLOT || packet_reserve_slot_locked(packet);
+}
 void packet_unreserve_flight_locked(struct packet *packet);
 /* Caller holds out.lock. Gives the packet its transaction id; and, if it could be written, lets the
  * other end complete it: from then on it may be gone. */

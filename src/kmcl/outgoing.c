@@ -246,16 +246,15 @@ static enum ring_status outgoing_write_locked(struct channel *ch, struct outgoin
 	return status;
 }
 
-/* The ring is malformed: outgoing_fault() follows, without the lock. */
-static struct ring_fault outgoing_fault_locked(struct outgoing *out)
+/* Without the lock, after outgoing_leave_locked(): the ring was malformed then, and stays so. */
+static __attribute__((noinline)) void outgoing_fault(struct channel *ch)
 {
-	outgoing_leave_locked(out);
-	return out->ring.fault;
-}
+	struct ring_fault fault;
 
-static void outgoing_fault(struct channel *ch, const struct ring_fault *fault)
-{
-	channel_fault(ch, fault->what, fault->expected, fault->actual);
+	spin_lock(&ch->out.lock);
+	fault = ch->out.ring.fault;
+	spin_unlock(&ch->out.lock);
+	channel_fault(ch, fault.what, fault.expected, fault.actual);
 	outgoing_left(&ch->out);
 }
 
@@ -282,7 +281,6 @@ NTSTATUS outgoing_send(struct channel *ch, struct packet *packet, bool now_only)
 	enum ring_status ring = RING_FULL;
 	bool waits = packet->waits, done = false, open;
 	struct signal_target target = { 0 };
-	struct ring_fault fault = { 0 };
 
 	packet->item.done = packet_item_done;
 	spin_lock(&out->lock);
@@ -307,7 +305,7 @@ NTSTATUS outgoing_send(struct channel *ch, struct packet *packet, bool now_only)
 		packet_unreserve_flight_locked(packet);
 	}
 	if (ring == RING_MALFORMED)
-		fault = outgoing_fault_locked(out);
+		outgoing_leave_locked(out);
 	spin_unlock(&out->lock);
 	outgoing_signal_end(ch, &target);
 
@@ -317,7 +315,7 @@ NTSTATUS outgoing_send(struct channel *ch, struct packet *packet, bool now_only)
 		return STATUS_SUCCESS;
 	}
 	if (ring == RING_MALFORMED)
-		outgoing_fault(ch, &fault);
+		outgoing_fault(ch);
 	if (ring == RING_TOO_BIG)
 		return STATUS_INVALID_BUFFER_SIZE;
 	if (now_only)
@@ -339,7 +337,6 @@ void outgoing_answer(struct incoming_packet *packet, const void *buffer, uint32_
 	struct outgoing_item *item = &packet->item;
 	enum ring_status ring = RING_FULL;
 	struct signal_target target = { 0 };
-	struct ring_fault fault = { 0 };
 	bool queued = false;
 
 	item->done = outgoing_answer_done;
@@ -365,12 +362,12 @@ void outgoing_answer(struct incoming_packet *packet, const void *buffer, uint32_
 		outgoing_leave_locked(out);
 		queued = true;
 	} else if (ring == RING_MALFORMED) {
-		fault = outgoing_fault_locked(out);
+		outgoing_leave_locked(out);
 	}
 	spin_unlock(&out->lock);
 	outgoing_signal_end(ch, &target);
 	if (ring == RING_MALFORMED)
-		outgoing_fault(ch, &fault);
+		outgoing_fault(ch);
 	if (!queued) {
 		incoming_free(packet);
 		return;
@@ -409,7 +406,6 @@ uint32_t outgoing_drain(struct channel *ch)
 	struct outgoing_list answers = { .last = &answers.first };
 	struct outgoing_item *item, *next;
 	struct signal_target target = { 0 };
-	struct ring_fault fault = { 0 };
 	enum ring_status ring = RING_OK;
 	uint32_t count = 0;
 	bool signal = false, ends;
@@ -448,7 +444,7 @@ uint32_t outgoing_drain(struct channel *ch)
 	if (answers.first)
 		outgoing_leave_locked(out);
 	if (ring == RING_MALFORMED)
-		fault = outgoing_fault_locked(out);
+		outgoing_leave_locked(out);
 	spin_unlock(&out->lock);
 	outgoing_signal_end(ch, &target);
 
@@ -457,7 +453,7 @@ uint32_t outgoing_drain(struct channel *ch)
 		outgoing_left(out);
 	}
 	if (ring == RING_MALFORMED)
-		outgoing_fault(ch, &fault);
+		outgoing_fault(ch);
 	outgoing_end_queued(done.first, STATUS_SUCCESS);
 	outgoing_end_queued(refused.first, STATUS_INVALID_BUFFER_SIZE);
 	return count;

@@ -77,9 +77,9 @@ static void transaction_free_locked(struct channel *ch, struct packet *packet)
 	packet->slot = PACKET_NO_SLOT;
 }
 
-bool packet_reserve_flight_locked(struct packet *packet)
+bool packet_reserve_slot_locked(struct packet *packet)
 {
-	return !packet->waits || transaction_reserve_locked(packet->channel, packet);
+	return transaction_reserve_locked(packet->channel, packet);
 }
 
 void packet_unreserve_flight_locked(struct packet *packet)
@@ -423,6 +423,15 @@ void packet_release_locked(struct packet *packet)
 	out->free_count++;
 }
 
+static __attribute__((noinline)) void packet_release(struct packet *packet)
+{
+	struct channel *ch = packet->channel;
+
+	spin_lock(&ch->out.lock);
+	packet_release_locked(packet);
+	spin_unlock(&ch->out.lock);
+}
+
 VOID VmbPacketFree(VMBPACKET VmbPacket)
 {
 	struct packet *packet = packet_of(VmbPacket);
@@ -435,9 +444,7 @@ VOID VmbPacketFree(VMBPACKET VmbPacket)
 		nt_misuse(__func__, channel_name(ch), "the packet is free already, or being sent");
 		return;
 	}
-	spin_lock(&ch->out.lock);
-	packet_release_locked(packet);
-	spin_unlock(&ch->out.lock);
+	packet_release(packet);
 }
 
 void packets_free_all(struct channel *ch)
@@ -535,22 +542,22 @@ static __attribute__((noinline)) void packet_unreserve_flight(struct packet *pac
 
 static void packet_finish(struct packet *packet, void *buffer, uint32_t size)
 {
-	struct channel *ch = packet->channel;
-	PFN_VMB_PACKET_COMPLETION_ROUTINE completion = packet->completion;
-	VMBPACKET handle = packet->handle;
-	NTSTATUS status = packet->status;
+	PFN_VMB_PACKET_COMPLETION_ROUTINE completion;
+	VMBPACKET handle;
+	NTSTATUS status;
 
 	extdata_finish(packet, packet_serve_caller(packet));
 	if (packet->callers_memory)
 		packet_unreserve_flight(packet);
-	if (completion) {
-		atomic_store_explicit(&packet->state, PACKET_IDLE, memory_order_release);
-		completion(handle, status, buffer, size);
+	completion = packet->completion;
+	if (!completion) {
+		packet_release(packet);
 		return;
 	}
-	spin_lock(&ch->out.lock);
-	packet_release_locked(packet);
-	spin_unlock(&ch->out.lock);
+	handle = packet->handle;
+	status = packet->status;
+	atomic_store_explicit(&packet->state, PACKET_IDLE, memory_order_release);
+	completion(handle, status, buffer, size);
 }
 
 /*
