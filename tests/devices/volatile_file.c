@@ -10,7 +10,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 
-#define HELD_MAX 8u
+#define HELD_MAX 256u
 
 struct held {
 	struct io_uring *ring;
