@@ -383,7 +383,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size > 4096)
 		return 0; /* no more GPADLs than are counted here */
 	memset(&guest, 0, sizeof(guest));
-	guest.client = client_create(&ops, NULL);
+	must(client_create(&ops, NULL, &guest.client) == BUS_OK);
 	while (size >= 2) {
 		uint8_t op = data[0] % OPS;
 		size_t length = data[1] <= size - 2 ? data[1] : size - 2;

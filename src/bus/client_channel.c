@@ -98,7 +98,8 @@ void client_on_offers_delivered(struct client *c)
 		return;
 	}
 	c->offers_delivered = true;
-	c->ops.offers_delivered(c->context);
+	if (c->ops.offers_delivered)
+		c->ops.offers_delivered(c->context);
 }
 
 /* A host answers nothing of a rescinded channel any more (Linux vmbus_rescind_cleanup). */
@@ -116,7 +117,7 @@ static void channel_rescind(struct client *c, struct client_channel *channel)
 	if (opening)
 		c->ops.opened(c->context, id, channel->open_id, BUS_STATUS_UNSUCCESSFUL);
 	if (modifying)
-		c->ops.modified(c->context, id, BUS_STATUS_UNSUCCESSFUL);
+		client_say_modified(c, id, BUS_STATUS_UNSUCCESSFUL);
 	client_void_gpadls(c, channel);
 	c->ops.rescind(c->context, id);
 }
@@ -289,7 +290,7 @@ static enum bus_result channel_close(struct client *c, uint32_t channel_id)
 		/* Some hosts answer that before they close, some not at all (OpenVMM). */
 		channel->modifying = false;
 		channel->modifies_late++;
-		c->ops.modified(c->context, channel_id, BUS_STATUS_UNSUCCESSFUL);
+		client_say_modified(c, channel_id, BUS_STATUS_UNSUCCESSFUL);
 	}
 	return BUS_OK;
 }
@@ -315,7 +316,7 @@ static enum bus_result channel_modify(struct client *c, uint32_t channel_id, uin
 		return BUS_REFUSED;
 	client_send(c, &message, sizeof(message));
 	if (c->version < WIRE_VERSION_5_3) /* the host does not answer */
-		c->ops.modified(c->context, channel_id, BUS_STATUS_SUCCESS);
+		client_say_modified(c, channel_id, BUS_STATUS_SUCCESS);
 	else
 		channel->modifying = true;
 	return BUS_OK;
@@ -358,8 +359,7 @@ void client_on_modify_response(struct client *c, const struct wire_modify_channe
 		return; /* answered by the rescind */
 	if (channel && channel->modifying) {
 		channel->modifying = false;
-		c->ops.modified(c->context, message->channel_id,
-		                bus_status_from_wire(message->status));
+		client_say_modified(c, message->channel_id, bus_status_from_wire(message->status));
 	} else if (channel && channel->modifies_late) {
 		channel->modifies_late--;
 	} else {

@@ -1084,8 +1084,7 @@ static struct guest *guest_create(void)
 	pthread_condattr_destroy(&monotonic);
 	messages_init(&guest->messages, &guest->account);
 	guest->pages = nt_pages_allocate(GUEST_PAGES);
-	guest->client = client_create(&guest_ops, guest);
-	if (guest->pages && guest->client)
+	if (client_create(&guest_ops, guest, &guest->client) == BUS_OK && guest->pages)
 		return guest;
 	guest_destroy(guest);
 	return NULL;

@@ -821,14 +821,19 @@ static void wind_up(void)
 	must(world.blocks == 2); /* the two machines */
 }
 
+static void make_machines(void)
+{
+	must(server_create(&host_ops, NULL, &server_limits_default, WIRE_VERSION_6_0,
+	                   &world.server) == BUS_OK);
+	must(client_create(&guest_ops, NULL, &world.client) == BUS_OK);
+}
+
 static void run(uint32_t seed, uint32_t steps)
 {
 	memset(&world, 0, sizeof(world));
 	world.seed = seed;
 	world.random = seed * 0x9e3779b97f4a7c15u + 1;
-	world.server = server_create(&host_ops, NULL, &server_limits_default, WIRE_VERSION_6_0);
-	world.client = client_create(&guest_ops, NULL);
-	must(world.server && world.client);
+	make_machines();
 	for (world.step = 0; world.step < steps; world.step++)
 		one_step();
 	wind_up();
@@ -866,9 +871,7 @@ static void destroyed_at_any_time(void **state)
 		memset(&world, 0, sizeof(world));
 		world.seed = seed;
 		world.random = seed;
-		world.server =
-			server_create(&host_ops, NULL, &server_limits_default, WIRE_VERSION_6_0);
-		world.client = client_create(&guest_ops, NULL);
+		make_machines();
 		for (world.step = 0; world.step < 50 + seed * 5; world.step++)
 			one_step();
 		server_destroy(world.server);

@@ -233,9 +233,9 @@ struct fixture *server_fixture(const struct server_limits *limits, uint32_t vers
 {
 	struct fixture *f = fixture_new();
 
-	f->server = server_create(&server_ops, f, limits ? limits : &server_limits_default,
-	                          version_max);
-	assert_non_null(f->server);
+	assert_int_equal(server_create(&server_ops, f, limits ? limits : &server_limits_default,
+	                               version_max, &f->server),
+	                 BUS_OK);
 	return f;
 }
 
@@ -245,8 +245,8 @@ struct fixture *server_fixture_plain(uint32_t version_max)
 	struct fixture *f = fixture_new();
 
 	ops.monitor_pages = NULL;
-	f->server = server_create(&ops, f, &server_limits_default, version_max);
-	assert_non_null(f->server);
+	assert_int_equal(server_create(&ops, f, &server_limits_default, version_max, &f->server),
+	                 BUS_OK);
 	return f;
 }
 
@@ -599,8 +599,7 @@ struct fixture *client_fixture(void)
 {
 	struct fixture *f = fixture_new();
 
-	f->client = client_create(&client_ops, f);
-	assert_non_null(f->client);
+	assert_int_equal(client_create(&client_ops, f, &f->client), BUS_OK);
 	return f;
 }
 

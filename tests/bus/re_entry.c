@@ -286,8 +286,7 @@ static void each_op_of_a_client(void **state)
 	struct fixture *f = calloc(1, sizeof(*f));
 
 	(void)state;
-	client = client_create(&client_ops, NULL);
-	assert_non_null(client);
+	assert_int_equal(client_create(&client_ops, NULL, &client), BUS_OK);
 	client_has_a_life(f, 1);
 	assert_int_equal(client_reset(client), BUS_OK);
 	client_has_a_life(f, 2);
@@ -553,8 +552,9 @@ static void each_op_of_a_server(void **state)
 	struct fixture *f = calloc(1, sizeof(*f));
 
 	(void)state;
-	server = server_create(&server_ops, NULL, &server_limits_default, WIRE_VERSION_6_0);
-	assert_non_null(server);
+	assert_int_equal(
+		server_create(&server_ops, NULL, &server_limits_default, WIRE_VERSION_6_0, &server),
+		BUS_OK);
 	f->server = server;
 	channel = offer(f, "A");
 	guest_has_a_life(f);

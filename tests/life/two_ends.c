@@ -967,11 +967,10 @@ static void world_begin(void)
 	memset(&world, 0, sizeof(world));
 	life_init(&world.server.life, true);
 	life_init(&world.client.life, false);
-	world.bus_server =
-		server_create(&server_ops, NULL, &server_limits_default, WIRE_VERSION_5_3);
-	world.bus_client = client_create(&client_ops, NULL);
-	assert_non_null(world.bus_server);
-	assert_non_null(world.bus_client);
+	assert_int_equal(server_create(&server_ops, NULL, &server_limits_default, WIRE_VERSION_5_3,
+	                               &world.bus_server),
+	                 BUS_OK);
+	assert_int_equal(client_create(&client_ops, NULL, &world.bus_client), BUS_OK);
 	client_connect(world.bus_client, &contact);
 	while (gets_message(&world.server) || gets_message(&world.client))
 		;
