@@ -234,16 +234,20 @@ struct client_ops {
 	void (*send)(void *context, const void *message, size_t size, uint32_t connection_id);
 	/* Contact made (version != 0), or refused at every version (0). */
 	void (*connected)(void *context, uint32_t version, uint32_t feature_flags);
-	/* An offer came. It stays until rescinded or until released after that. */
-	void (*offer)(void *context, const struct bus_offer *offer);
+	/* An offer came. It stays until rescinded or until released after that. *owner is NULL:
+	 * what is put there, or said with client_set_owner(), is what the ops about this channel
+	 * name, until it is released or the connection is over. */
+	void (*offer)(void *context, const struct bus_offer *offer, void **owner);
 	void (*offers_delivered)(void *context); /* optional: all that were there have come */
 	/* The host took it back: close down, then client_release(). */
-	void (*rescind)(void *context, uint32_t channel_id);
-	void (*opened)(void *context, uint32_t channel_id, uint32_t open_id, uint32_t status);
-	void (*gpadl_created)(void *context, uint32_t channel_id, uint32_t gpadl, uint32_t status);
-	void (*gpadl_torndown)(void *context, uint32_t channel_id, uint32_t gpadl);
+	void (*rescind)(void *context, void *owner, uint32_t channel_id);
+	void (*opened)(void *context, void *owner, uint32_t channel_id, uint32_t open_id,
+	               uint32_t status);
+	void (*gpadl_created)(void *context, void *owner, uint32_t channel_id, uint32_t gpadl,
+	                      uint32_t status);
+	void (*gpadl_torndown)(void *context, void *owner, uint32_t channel_id, uint32_t gpadl);
 	/* Optional. */
-	void (*modified)(void *context, uint32_t channel_id, uint32_t status);
+	void (*modified)(void *context, void *owner, uint32_t channel_id, uint32_t status);
 	/* Optional. */
 	void (*tl_result)(void *context, const struct bus_guid *endpoint,
 	                  const struct bus_guid *service, uint32_t status);
@@ -271,6 +275,9 @@ enum bus_result client_contact_refused(struct client *c);
  * UNSUCCESSFUL and channels not rescinded yet are, and then none is left. While connecting,
  * `connected` says no at once. */
 enum bus_result client_unload(struct client *c);
+
+/* From now on the ops about this channel name that owner. BUS_REFUSED: no such channel. */
+enum bus_result client_set_owner(struct client *c, uint32_t channel_id, void *owner);
 
 struct client_open {
 	uint32_t ring_gpadl;

@@ -32,10 +32,10 @@ void client_fault(struct client *c, uint32_t type, const char *what, uint64_t ex
 		c->ops.fault(c->context, &fault);
 }
 
-void client_say_modified(struct client *c, uint32_t channel_id, uint32_t status)
+void client_say_modified(struct client *c, const struct client_channel *channel, uint32_t status)
 {
 	if (c->ops.modified)
-		c->ops.modified(c->context, channel_id, status);
+		c->ops.modified(c->context, channel->owner, channel->offer.channel_id, status);
 }
 
 static void say_tl_result(struct client *c, const struct bus_guid *endpoint,

@@ -292,7 +292,7 @@ static void guest_match(void)
 	}
 }
 
-static void guest_offer(void *context, const struct bus_offer *offer)
+static void guest_offer(void *context, const struct bus_offer *offer, void **owner)
 {
 	for (uint32_t i = 0; i < OFFERS; i++) {
 		if (world.offers[i].id)
@@ -317,7 +317,7 @@ static struct offer *guest_find(uint32_t id)
 	return &world.offers[0];
 }
 
-static void guest_rescind(void *context, uint32_t id)
+static void guest_rescind(void *context, void *owner, uint32_t id)
 {
 	struct offer *offer = guest_find(id);
 
@@ -334,12 +334,12 @@ static void guest_answer(enum talk talk, uint32_t status)
 	world.status = status;
 }
 
-static void guest_opened(void *context, uint32_t id, uint32_t open_id, uint32_t status)
+static void guest_opened(void *context, void *owner, uint32_t id, uint32_t open_id, uint32_t status)
 {
 	guest_answer(TALK_OPENED, status);
 }
 
-static void guest_created(void *context, uint32_t id, uint32_t gpadl, uint32_t status)
+static void guest_created(void *context, void *owner, uint32_t id, uint32_t gpadl, uint32_t status)
 {
 	guest_answer(TALK_CREATED, status);
 }
@@ -357,13 +357,13 @@ static enum life_result guest_outcome(void)
 	return LIFE_FAILED;
 }
 
-static void guest_torndown(void *context, uint32_t id, uint32_t gpadl)
+static void guest_torndown(void *context, void *owner, uint32_t id, uint32_t gpadl)
 {
 	if (world.talk == TALK_TORNDOWN)
 		world.talk = TALK_OVER;
 }
 
-static void guest_modified(void *context, uint32_t id, uint32_t status)
+static void guest_modified(void *context, void *owner, uint32_t id, uint32_t status)
 {
 }
 
