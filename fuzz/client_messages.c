@@ -103,7 +103,7 @@ static void guest_connected(void *context, uint32_t version, uint32_t features)
 	guest.connected = version != 0;
 }
 
-static void guest_offer(void *context, const struct bus_offer *offer)
+static void guest_offer(void *context, const struct bus_offer *offer, void **owner)
 {
 	uint32_t id = offer->channel_id;
 
@@ -121,7 +121,7 @@ static void guest_offers_delivered(void *context)
 	must(guest.connected);
 }
 
-static void guest_rescind(void *context, uint32_t id)
+static void guest_rescind(void *context, void *owner, uint32_t id)
 {
 	(void)context;
 	must(id <= WIRE_CHANNEL_ID_MAX);
@@ -136,7 +136,7 @@ static void guest_rescind(void *context, uint32_t id)
 	guest.channels[id].rescinded = true;
 }
 
-static void guest_opened(void *context, uint32_t id, uint32_t open_id, uint32_t status)
+static void guest_opened(void *context, void *owner, uint32_t id, uint32_t open_id, uint32_t status)
 {
 	(void)context;
 	(void)open_id;
@@ -148,7 +148,7 @@ static void guest_opened(void *context, uint32_t id, uint32_t open_id, uint32_t 
 	guest.channels[id].state = status ? CLOSED : OPEN;
 }
 
-static void guest_created(void *context, uint32_t id, uint32_t gpadl, uint32_t status)
+static void guest_created(void *context, void *owner, uint32_t id, uint32_t gpadl, uint32_t status)
 {
 	(void)context;
 	must(gpadl > 0 && gpadl < GPADL_TOP);
@@ -156,7 +156,7 @@ static void guest_created(void *context, uint32_t id, uint32_t gpadl, uint32_t s
 	guest.gpadls[gpadl].state = status ? NONE : HELD;
 }
 
-static void guest_torndown(void *context, uint32_t id, uint32_t gpadl)
+static void guest_torndown(void *context, void *owner, uint32_t id, uint32_t gpadl)
 {
 	(void)context;
 	must(gpadl > 0 && gpadl < GPADL_TOP);
@@ -164,7 +164,7 @@ static void guest_torndown(void *context, uint32_t id, uint32_t gpadl)
 	guest.gpadls[gpadl].state = NONE;
 }
 
-static void guest_modified(void *context, uint32_t id, uint32_t status)
+static void guest_modified(void *context, void *owner, uint32_t id, uint32_t status)
 {
 	(void)context;
 	(void)status;
@@ -383,7 +383,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size > 4096)
 		return 0; /* no more GPADLs than are counted here */
 	memset(&guest, 0, sizeof(guest));
-	guest.client = client_create(&ops, NULL);
+	must(client_create(&ops, NULL, &guest.client) == BUS_OK);
 	while (size >= 2) {
 		uint8_t op = data[0] % OPS;
 		size_t length = data[1] <= size - 2 ? data[1] : size - 2;

@@ -402,7 +402,7 @@ static void wind_up(void)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	memset(&host, 0, sizeof(host));
-	host.server = server_create(&ops, NULL, &limits, WIRE_VERSION_6_0);
+	must(server_create(&ops, NULL, &limits, WIRE_VERSION_6_0, &host.server) == BUS_OK);
 	while (size >= 2) {
 		uint8_t op = data[0] % OPS;
 		size_t length = data[1] <= size - 2 ? data[1] : size - 2;

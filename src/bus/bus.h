@@ -47,6 +47,8 @@ enum bus_result {
 	BUS_OFFERED =
 		-2, /* server_offer(): that type, instance and subchannel is offered already */
 	BUS_REENTERED = -3, /* called from one of the machine's own ops: nothing was done */
+	BUS_NO_OP = -4,     /* ..._create(): an op that is not optional is missing */
+	BUS_NO_MEMORY = -5, /* ..._create() */
 };
 
 struct bus_guid {
@@ -127,10 +129,11 @@ struct server_open {
 	uint8_t user_data[120];
 };
 
+/* All are there, but for those that say "optional". */
 struct server_ops {
 	struct bus_memory memory;
-	/* For GPADLs, of which the guest says how many and how large; or empty: `memory`. NULL for
-	 * want of memory, or because it is enough: the GPADL is refused. */
+	/* Optional, as a pair: for GPADLs, of which the guest says how many and how large; without,
+	 * `memory`. NULL for want of memory, or because it is enough: the GPADL is refused. */
 	struct bus_memory gpadl_memory;
 	/* To the guest, in order. Never fails: the caller queues; while its queue is long it feeds
 	 * no further guest messages in. `vp`, `sint`: where the guest wants its messages. */
@@ -157,19 +160,21 @@ struct server_ops {
 	 * `owner` is not named again and `channel` is not to be used again. The guest may go on
 	 * holding the id; an offer of the same key waits until it releases it. No answer. */
 	void (*revoked)(void *context, void *owner);
-	/* A TL connect request: server_tl_result() with CONNECTION_REFUSED unless someone listens.
-	 */
+	/* Optional: a TL connect request; server_tl_result() with CONNECTION_REFUSED unless someone
+	 * listens. Without it all are refused. */
 	void (*tl_connect)(void *context, const struct bus_guid *endpoint,
 	                   const struct bus_guid *service, const struct bus_guid *silo);
 	/* Optional: other monitor pages, or none (0) from now on; server_monitor_pages_done().
 	 * Without it guests are not told that they may ask (6.0, WIRE_FEATURE_MODIFY_CONNECTION).
 	 */
 	void (*monitor_pages)(void *context, const uint64_t pages[2]);
-	void (*fault)(void *context, const struct bus_fault *fault);
+	void (*fault)(void *context, const struct bus_fault *fault); /* optional */
 };
 
-struct server *server_create(const struct server_ops *ops, void *context,
-                             const struct server_limits *limits, uint32_t version_max);
+/* BUS_NO_OP, BUS_NO_MEMORY: *s is NULL. */
+enum bus_result server_create(const struct server_ops *ops, void *context,
+                              const struct server_limits *limits, uint32_t version_max,
+                              struct server **s);
 /* Frees everything, whatever its state; says nothing more. */
 enum bus_result server_destroy(struct server *s);
 
@@ -222,28 +227,36 @@ struct client_contact {
 	struct bus_guid client_id;
 };
 
+/* All are there, but for those that say "optional". */
 struct client_ops {
 	struct bus_memory memory;
 	/* To the host, in order, to a connection id. Never fails: the caller queues. */
 	void (*send)(void *context, const void *message, size_t size, uint32_t connection_id);
 	/* Contact made (version != 0), or refused at every version (0). */
 	void (*connected)(void *context, uint32_t version, uint32_t feature_flags);
-	/* An offer came. It stays until rescinded or until released after that. */
-	void (*offer)(void *context, const struct bus_offer *offer);
-	void (*offers_delivered)(void *context);
+	/* An offer came. It stays until rescinded or until released after that. *owner is NULL:
+	 * what is put there, or said with client_set_owner(), is what the ops about this channel
+	 * name, until it is released or the connection is over. */
+	void (*offer)(void *context, const struct bus_offer *offer, void **owner);
+	void (*offers_delivered)(void *context); /* optional: all that were there have come */
 	/* The host took it back: close down, then client_release(). */
-	void (*rescind)(void *context, uint32_t channel_id);
-	void (*opened)(void *context, uint32_t channel_id, uint32_t open_id, uint32_t status);
-	void (*gpadl_created)(void *context, uint32_t channel_id, uint32_t gpadl, uint32_t status);
-	void (*gpadl_torndown)(void *context, uint32_t channel_id, uint32_t gpadl);
-	void (*modified)(void *context, uint32_t channel_id, uint32_t status);
+	void (*rescind)(void *context, void *owner, uint32_t channel_id);
+	void (*opened)(void *context, void *owner, uint32_t channel_id, uint32_t open_id,
+	               uint32_t status);
+	void (*gpadl_created)(void *context, void *owner, uint32_t channel_id, uint32_t gpadl,
+	                      uint32_t status);
+	void (*gpadl_torndown)(void *context, void *owner, uint32_t channel_id, uint32_t gpadl);
+	/* Optional. */
+	void (*modified)(void *context, void *owner, uint32_t channel_id, uint32_t status);
+	/* Optional. */
 	void (*tl_result)(void *context, const struct bus_guid *endpoint,
 	                  const struct bus_guid *service, uint32_t status);
 	void (*unloaded)(void *context);
-	void (*fault)(void *context, const struct bus_fault *fault);
+	void (*fault)(void *context, const struct bus_fault *fault); /* optional */
 };
 
-struct client *client_create(const struct client_ops *ops, void *context);
+/* BUS_NO_OP, BUS_NO_MEMORY: *c is NULL. */
+enum bus_result client_create(const struct client_ops *ops, void *context, struct client **c);
 enum bus_result client_destroy(struct client *c);
 
 enum bus_result client_message(struct client *c, const void *message, size_t size);
@@ -262,6 +275,9 @@ enum bus_result client_contact_refused(struct client *c);
  * UNSUCCESSFUL and channels not rescinded yet are, and then none is left. While connecting,
  * `connected` says no at once. */
 enum bus_result client_unload(struct client *c);
+
+/* From now on the ops about this channel name that owner. BUS_REFUSED: no such channel. */
+enum bus_result client_set_owner(struct client *c, uint32_t channel_id, void *owner);
 
 struct client_open {
 	uint32_t ring_gpadl;

@@ -28,18 +28,44 @@ void client_fault(struct client *c, uint32_t type, const char *what, uint64_t ex
 		.actual = actual,
 	};
 
-	c->ops.fault(c->context, &fault);
+	if (c->ops.fault)
+		c->ops.fault(c->context, &fault);
 }
 
-struct client *client_create(const struct client_ops *ops, void *context)
+void client_say_modified(struct client *c, const struct client_channel *channel, uint32_t status)
 {
-	struct client *c = ops->memory.allocate(context, sizeof(*c));
+	if (c->ops.modified)
+		c->ops.modified(c->context, channel->owner, channel->offer.channel_id, status);
+}
 
+static void say_tl_result(struct client *c, const struct bus_guid *endpoint,
+                          const struct bus_guid *service, uint32_t status)
+{
+	if (c->ops.tl_result)
+		c->ops.tl_result(c->context, endpoint, service, status);
+}
+
+static bool ops_are_there(const struct client_ops *ops)
+{
+	return ops->memory.allocate && ops->memory.release && ops->send && ops->connected &&
+	       ops->offer && ops->rescind && ops->opened && ops->gpadl_created &&
+	       ops->gpadl_torndown && ops->unloaded;
+}
+
+enum bus_result client_create(const struct client_ops *ops, void *context, struct client **client)
+{
+	struct client *c;
+
+	*client = NULL;
+	if (!ops_are_there(ops))
+		return BUS_NO_OP;
+	c = ops->memory.allocate(context, sizeof(*c));
 	if (!c)
-		return NULL;
+		return BUS_NO_MEMORY;
 	c->ops = *ops;
 	c->context = context;
-	return c;
+	*client = c;
+	return BUS_OK;
 }
 
 enum bus_result client_destroy(struct client *c)
@@ -81,7 +107,7 @@ static void send_tl_connect(struct client *c, const struct bus_guid *endpoint,
 	struct wire_tl_connect_request message = { .header.type = WIRE_TL_CONNECT_REQUEST };
 
 	if (client_version(c) < WIRE_VERSION_4_0) {
-		c->ops.tl_result(c->context, endpoint, service, BUS_STATUS_CONNECTION_REFUSED);
+		say_tl_result(c, endpoint, service, BUS_STATUS_CONNECTION_REFUSED);
 		return;
 	}
 	memcpy(message.endpoint_id, endpoint, sizeof(message.endpoint_id));
@@ -104,7 +130,7 @@ static void client_on_tl_result(struct client *c, const struct wire_tl_connect_r
 
 	memcpy(&endpoint, message->endpoint_id, sizeof(endpoint));
 	memcpy(&service, message->service_id, sizeof(service));
-	c->ops.tl_result(c->context, &endpoint, &service, bus_status_from_wire(message->status));
+	say_tl_result(c, &endpoint, &service, bus_status_from_wire(message->status));
 }
 
 static void client_dispatch(struct client *c, const union wire_message *message)

@@ -88,7 +88,19 @@ void client_on_offer(struct client *c, const struct wire_offer_channel *message)
 	}
 	offer_parse(c, message, &channel->offer);
 	c->channels[channel->offer.channel_id] = channel;
-	c->ops.offer(c->context, &channel->offer);
+	c->ops.offer(c->context, &channel->offer, &channel->owner);
+}
+
+enum bus_result client_set_owner(struct client *c, uint32_t channel_id, void *owner)
+{
+	struct client_channel *channel = client_find_channel(c, channel_id, false);
+
+	if (c->entered)
+		return BUS_REENTERED;
+	if (!channel)
+		return BUS_REFUSED;
+	channel->owner = owner;
+	return BUS_OK;
 }
 
 void client_on_offers_delivered(struct client *c)
@@ -98,7 +110,8 @@ void client_on_offers_delivered(struct client *c)
 		return;
 	}
 	c->offers_delivered = true;
-	c->ops.offers_delivered(c->context);
+	if (c->ops.offers_delivered)
+		c->ops.offers_delivered(c->context);
 }
 
 /* A host answers nothing of a rescinded channel any more (Linux vmbus_rescind_cleanup). */
@@ -114,11 +127,12 @@ static void channel_rescind(struct client *c, struct client_channel *channel)
 	if (channel->state != CLIENT_CHANNEL_OPEN)
 		channel->state = CLIENT_CHANNEL_OFFERED;
 	if (opening)
-		c->ops.opened(c->context, id, channel->open_id, BUS_STATUS_UNSUCCESSFUL);
+		c->ops.opened(c->context, channel->owner, id, channel->open_id,
+		              BUS_STATUS_UNSUCCESSFUL);
 	if (modifying)
-		c->ops.modified(c->context, id, BUS_STATUS_UNSUCCESSFUL);
+		client_say_modified(c, channel, BUS_STATUS_UNSUCCESSFUL);
 	client_void_gpadls(c, channel);
-	c->ops.rescind(c->context, id);
+	c->ops.rescind(c->context, channel->owner, id);
 }
 
 void client_on_rescind(struct client *c, const struct wire_channel_message *message)
@@ -263,7 +277,7 @@ void client_on_open_result(struct client *c, const struct wire_open_channel_resu
 	channel->state =
 		status == BUS_STATUS_SUCCESS ? CLIENT_CHANNEL_OPEN : CLIENT_CHANNEL_OFFERED;
 	channel->modifies_late = 0;
-	c->ops.opened(c->context, message->channel_id, message->open_id, status);
+	c->ops.opened(c->context, channel->owner, message->channel_id, message->open_id, status);
 }
 
 /* Before the open was answered. On the way out the host answers nothing more. */
@@ -289,7 +303,7 @@ static enum bus_result channel_close(struct client *c, uint32_t channel_id)
 		/* Some hosts answer that before they close, some not at all (OpenVMM). */
 		channel->modifying = false;
 		channel->modifies_late++;
-		c->ops.modified(c->context, channel_id, BUS_STATUS_UNSUCCESSFUL);
+		client_say_modified(c, channel, BUS_STATUS_UNSUCCESSFUL);
 	}
 	return BUS_OK;
 }
@@ -315,7 +329,7 @@ static enum bus_result channel_modify(struct client *c, uint32_t channel_id, uin
 		return BUS_REFUSED;
 	client_send(c, &message, sizeof(message));
 	if (c->version < WIRE_VERSION_5_3) /* the host does not answer */
-		c->ops.modified(c->context, channel_id, BUS_STATUS_SUCCESS);
+		client_say_modified(c, channel, BUS_STATUS_SUCCESS);
 	else
 		channel->modifying = true;
 	return BUS_OK;
@@ -358,8 +372,7 @@ void client_on_modify_response(struct client *c, const struct wire_modify_channe
 		return; /* answered by the rescind */
 	if (channel && channel->modifying) {
 		channel->modifying = false;
-		c->ops.modified(c->context, message->channel_id,
-		                bus_status_from_wire(message->status));
+		client_say_modified(c, channel, bus_status_from_wire(message->status));
 	} else if (channel && channel->modifies_late) {
 		channel->modifies_late--;
 	} else {

@@ -80,10 +80,11 @@ void client_void_gpadls(struct client *c, struct client_channel *channel)
 			continue;
 		gpadl->state = CLIENT_GPADL_VOID;
 		if (state == CLIENT_GPADL_ASKED)
-			c->ops.gpadl_created(c->context, channel_id, gpadl->node.id,
+			c->ops.gpadl_created(c->context, channel->owner, channel_id, gpadl->node.id,
 			                     BUS_STATUS_UNSUCCESSFUL);
 		else if (state != CLIENT_GPADL_VOID)
-			c->ops.gpadl_torndown(c->context, channel_id, gpadl->node.id);
+			c->ops.gpadl_torndown(c->context, channel->owner, channel_id,
+			                      gpadl->node.id);
 	}
 }
 
@@ -205,10 +206,11 @@ static void send_teardown(struct client *c, struct client_gpadl *gpadl)
 
 static void gpadl_torn_down(struct client *c, struct client_gpadl *gpadl)
 {
-	uint32_t channel_id = gpadl->channel->offer.channel_id, id = gpadl->node.id;
+	const struct client_channel *channel = gpadl->channel;
+	uint32_t id = gpadl->node.id;
 
 	gpadl_remove(c, gpadl);
-	c->ops.gpadl_torndown(c->context, channel_id, id);
+	c->ops.gpadl_torndown(c->context, channel->owner, channel->offer.channel_id, id);
 }
 
 static void unwanted_answered(struct client *c, struct client_gpadl *gpadl, uint32_t status)
@@ -223,6 +225,7 @@ void client_on_gpadl_created(struct client *c, const struct wire_gpadl_created *
 {
 	struct client_gpadl *gpadl = find_gpadl(c, message->gpadl);
 	uint32_t status = bus_status_from_wire(message->status);
+	const struct client_channel *channel;
 
 	if (gpadl_answer_late(c, gpadl))
 		return;
@@ -236,11 +239,13 @@ void client_on_gpadl_created(struct client *c, const struct wire_gpadl_created *
 		unwanted_answered(c, gpadl, status);
 		return;
 	}
+	channel = gpadl->channel;
 	if (status == BUS_STATUS_SUCCESS)
 		gpadl->state = CLIENT_GPADL_HELD;
 	else
 		gpadl_remove(c, gpadl);
-	c->ops.gpadl_created(c->context, message->channel_id, message->gpadl, status);
+	c->ops.gpadl_created(c->context, channel->owner, message->channel_id, message->gpadl,
+	                     status);
 }
 
 /* ---------------- tearing down ---------------- */

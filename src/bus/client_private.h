@@ -16,6 +16,7 @@ enum client_channel_state {
 
 struct client_channel {
 	struct bus_offer offer;
+	void *owner;
 	enum client_channel_state state;
 	bool rescinded; /* all that was pending has been answered; the host hears only the release
 	                 */
@@ -90,8 +91,10 @@ static inline enum bus_result client_leave(struct client *c, enum bus_result res
 void *client_allocate(struct client *c, size_t size);
 void client_free(struct client *c, void *memory, size_t size);
 void client_send(struct client *c, const void *message, size_t size);
+/* What follows looks for an op that is optional, each for one. */
 void client_fault(struct client *c, uint32_t type, const char *what, uint64_t expected,
                   uint64_t actual);
+void client_say_modified(struct client *c, const struct client_channel *channel, uint32_t status);
 
 /* client_contact.c */
 void client_on_version_response(struct client *c, const struct wire_version_response *message);

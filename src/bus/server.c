@@ -36,16 +36,30 @@ void server_fault(struct server *s, uint32_t type, const char *what, uint64_t ex
 		.actual = actual,
 	};
 
-	s->ops.fault(s->context, &fault);
+	if (s->ops.fault)
+		s->ops.fault(s->context, &fault);
 }
 
-struct server *server_create(const struct server_ops *ops, void *context,
-                             const struct server_limits *limits, uint32_t version_max)
+static bool ops_are_there(const struct server_ops *ops)
 {
-	struct server *s = ops->memory.allocate(context, sizeof(*s));
+	return ops->memory.allocate && ops->memory.release &&
+	       !ops->gpadl_memory.allocate == !ops->gpadl_memory.release && ops->send &&
+	       ops->contact && ops->disconnected && ops->open && ops->close && ops->modify &&
+	       ops->gpadl && ops->gpadl_teardown && ops->revoked;
+}
 
+enum bus_result server_create(const struct server_ops *ops, void *context,
+                              const struct server_limits *limits, uint32_t version_max,
+                              struct server **server)
+{
+	struct server *s;
+
+	*server = NULL;
+	if (!ops_are_there(ops))
+		return BUS_NO_OP;
+	s = ops->memory.allocate(context, sizeof(*s));
 	if (!s)
-		return NULL;
+		return BUS_NO_MEMORY;
 	s->ops = *ops;
 	if (!s->ops.gpadl_memory.allocate)
 		s->ops.gpadl_memory = s->ops.memory;
@@ -55,7 +69,8 @@ struct server *server_create(const struct server_ops *ops, void *context,
 		s->limits.channels = WIRE_CHANNEL_ID_MAX;
 	s->version_max = version_max;
 	s->message_sint = WIRE_SINT_DEFAULT;
-	return s;
+	*server = s;
+	return BUS_OK;
 }
 
 enum bus_result server_destroy(struct server *s)
@@ -80,17 +95,6 @@ uint32_t server_version(const struct server *s)
 	return s->state == CONNECTION_CONNECTED ? s->contact.version : 0;
 }
 
-static void server_on_tl_connect(struct server *s, const struct wire_tl_connect_request *message)
-{
-	struct bus_guid endpoint, service, silo = { { 0 } };
-
-	memcpy(&endpoint, message->endpoint_id, sizeof(endpoint));
-	memcpy(&service, message->service_id, sizeof(service));
-	if (s->contact.version >= WIRE_VERSION_5_2)
-		memcpy(&silo, message->silo_id, sizeof(silo));
-	s->ops.tl_connect(s->context, &endpoint, &service, &silo);
-}
-
 /* A connection that came to be is announced by its offer; only a failure is said, since 4.1
  * (OpenVMM send_tl_connect_result). */
 static void tl_result(struct server *s, const struct bus_guid *endpoint,
@@ -113,6 +117,20 @@ enum bus_result server_tl_result(struct server *s, const struct bus_guid *endpoi
 		return BUS_REENTERED;
 	tl_result(s, endpoint, service, status);
 	return server_leave(s, BUS_OK);
+}
+
+static void server_on_tl_connect(struct server *s, const struct wire_tl_connect_request *message)
+{
+	struct bus_guid endpoint, service, silo = { { 0 } };
+
+	memcpy(&endpoint, message->endpoint_id, sizeof(endpoint));
+	memcpy(&service, message->service_id, sizeof(service));
+	if (s->contact.version >= WIRE_VERSION_5_2)
+		memcpy(&silo, message->silo_id, sizeof(silo));
+	if (s->ops.tl_connect)
+		s->ops.tl_connect(s->context, &endpoint, &service, &silo);
+	else
+		tl_result(s, &endpoint, &service, BUS_STATUS_CONNECTION_REFUSED);
 }
 
 static void server_dispatch(struct server *s, const union wire_message *message, size_t size)

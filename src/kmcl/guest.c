@@ -438,7 +438,7 @@ static void guest_connected(void *context, uint32_t version, uint32_t features)
 	pthread_cond_broadcast(&guest->changed);
 }
 
-static void guest_offer(void *context, const struct bus_offer *bus_offer)
+static void guest_offer(void *context, const struct bus_offer *bus_offer, void **owner)
 {
 	struct guest *guest = context;
 	struct guest_offer *offer;
@@ -455,6 +455,7 @@ static void guest_offer(void *context, const struct bus_offer *bus_offer)
 	offer->next = guest->offers;
 	guest->offers = offer;
 	guest->offer_count++;
+	*owner = offer;
 	guest_match_offer(guest, offer);
 }
 
@@ -466,21 +467,12 @@ static void guest_offers_delivered(void *context)
 	pthread_cond_broadcast(&guest->changed);
 }
 
-static struct guest_offer *guest_find_offer(struct guest *guest, uint32_t channel_id)
-{
-	struct guest_offer *offer = guest->offers;
-
-	while (offer && (offer->gone || offer->offer.channel_id != channel_id))
-		offer = offer->next;
-	return offer;
-}
-
-static void guest_rescind(void *context, uint32_t channel_id)
+static void guest_rescind(void *context, void *owner, uint32_t channel_id)
 {
 	struct guest *guest = context;
-	struct guest_offer *offer = guest_find_offer(guest, channel_id);
+	struct guest_offer *offer = owner;
 
-	if (!offer)
+	if (!offer) /* there was no room for it */
 		return;
 	offer->rescinded = true;
 	if (offer->owner) {
@@ -515,14 +507,16 @@ static bool guest_answer(struct guest *guest, const struct guest_wait *answer)
 	return false;
 }
 
-static void guest_opened(void *context, uint32_t channel_id, uint32_t open_id, uint32_t status)
+static void guest_opened(void *context, void *owner, uint32_t channel_id, uint32_t open_id,
+                         uint32_t status)
 {
 	guest_answer(context, &(struct guest_wait){ .answer = ANSWER_OPENED,
 	                                            .channel_id = channel_id,
 	                                            .status = status });
 }
 
-static void guest_gpadl_created(void *context, uint32_t channel_id, uint32_t gpadl, uint32_t status)
+static void guest_gpadl_created(void *context, void *owner, uint32_t channel_id, uint32_t gpadl,
+                                uint32_t status)
 {
 	guest_answer(context, &(struct guest_wait){ .answer = ANSWER_GPADL_CREATED,
 	                                            .channel_id = channel_id,
@@ -547,7 +541,7 @@ static void guest_found(struct guest *guest, uint32_t gpadl)
 	free(lost);
 }
 
-static void guest_gpadl_torndown(void *context, uint32_t channel_id, uint32_t gpadl)
+static void guest_gpadl_torndown(void *context, void *owner, uint32_t channel_id, uint32_t gpadl)
 {
 	if (!guest_answer(context, &(struct guest_wait){ .answer = ANSWER_GPADL_TORNDOWN,
 	                                                 .channel_id = channel_id,
@@ -555,7 +549,7 @@ static void guest_gpadl_torndown(void *context, uint32_t channel_id, uint32_t gp
 		guest_found(context, gpadl);
 }
 
-static void guest_modified(void *context, uint32_t channel_id, uint32_t status)
+static void guest_modified(void *context, void *owner, uint32_t channel_id, uint32_t status)
 {
 	guest_answer(context, &(struct guest_wait){ .answer = ANSWER_MODIFIED,
 	                                            .channel_id = channel_id,
@@ -1084,8 +1078,7 @@ static struct guest *guest_create(void)
 	pthread_condattr_destroy(&monotonic);
 	messages_init(&guest->messages, &guest->account);
 	guest->pages = nt_pages_allocate(GUEST_PAGES);
-	guest->client = client_create(&guest_ops, guest);
-	if (guest->pages && guest->client)
+	if (client_create(&guest_ops, guest, &guest->client) == BUS_OK && guest->pages)
 		return guest;
 	guest_destroy(guest);
 	return NULL;

@@ -583,9 +583,9 @@ NTSTATUS kmcl_host_open_ex(const char *partition, const struct kmcl_host_options
 	pthread_mutex_init(&host->lock, NULL);
 	pthread_mutex_init(&host->channels_lock, NULL);
 	messages_init(&host->messages, &host->account);
-	host->server = server_create(&host_ops, host, &server_limits_default, own.version_max);
 	status = STATUS_INSUFFICIENT_RESOURCES;
-	if (host->server)
+	if (server_create(&host_ops, host, &server_limits_default, own.version_max,
+	                  &host->server) == BUS_OK)
 		status = host_open_partition(host, partition, own.memory_max);
 	if (NT_SUCCESS(status))
 		status = nt_handle_create(HOST_KIND, host, host_destroy, vmbus);

@@ -435,7 +435,7 @@ static void guest_connected(void *context, uint32_t version, uint32_t features)
 	world.reconnects += world.connected;
 }
 
-static void guest_offer(void *context, const struct bus_offer *offer)
+static void guest_offer(void *context, const struct bus_offer *offer, void **owner)
 {
 	struct seen *seen = seen_of(offer->channel_id);
 
@@ -460,7 +460,7 @@ static bool nobody_has(uint32_t gpadl)
 	return true;
 }
 
-static void guest_rescind(void *context, uint32_t id)
+static void guest_rescind(void *context, void *owner, uint32_t id)
 {
 	struct seen *seen = seen_of(id);
 
@@ -477,7 +477,7 @@ static void guest_rescind(void *context, uint32_t id)
 	world.rescinds++;
 }
 
-static void guest_opened(void *context, uint32_t id, uint32_t open_id, uint32_t status)
+static void guest_opened(void *context, void *owner, uint32_t id, uint32_t open_id, uint32_t status)
 {
 	struct seen *seen = seen_of(id);
 
@@ -488,7 +488,8 @@ static void guest_opened(void *context, uint32_t id, uint32_t open_id, uint32_t 
 	seen->queued_ring = 0;
 }
 
-static void guest_gpadl_created(void *context, uint32_t id, uint32_t gpadl, uint32_t status)
+static void guest_gpadl_created(void *context, void *owner, uint32_t id, uint32_t gpadl,
+                                uint32_t status)
 {
 	struct seen *seen = seen_of(id);
 	uint32_t i = seen_gpadl(seen, gpadl);
@@ -499,7 +500,7 @@ static void guest_gpadl_created(void *context, uint32_t id, uint32_t gpadl, uint
 	seen->gpadls[i].state = status == BUS_STATUS_SUCCESS ? GPADL_HELD : GPADL_NONE;
 }
 
-static void guest_gpadl_torndown(void *context, uint32_t id, uint32_t gpadl)
+static void guest_gpadl_torndown(void *context, void *owner, uint32_t id, uint32_t gpadl)
 {
 	struct seen *seen = seen_of(id);
 	uint32_t i = seen_gpadl(seen, gpadl);
@@ -511,7 +512,7 @@ static void guest_gpadl_torndown(void *context, uint32_t id, uint32_t gpadl)
 		must(nobody_has(gpadl));
 }
 
-static void guest_modified(void *context, uint32_t id, uint32_t status)
+static void guest_modified(void *context, void *owner, uint32_t id, uint32_t status)
 {
 	struct seen *seen = seen_of(id);
 
@@ -821,14 +822,19 @@ static void wind_up(void)
 	must(world.blocks == 2); /* the two machines */
 }
 
+static void make_machines(void)
+{
+	must(server_create(&host_ops, NULL, &server_limits_default, WIRE_VERSION_6_0,
+	                   &world.server) == BUS_OK);
+	must(client_create(&guest_ops, NULL, &world.client) == BUS_OK);
+}
+
 static void run(uint32_t seed, uint32_t steps)
 {
 	memset(&world, 0, sizeof(world));
 	world.seed = seed;
 	world.random = seed * 0x9e3779b97f4a7c15u + 1;
-	world.server = server_create(&host_ops, NULL, &server_limits_default, WIRE_VERSION_6_0);
-	world.client = client_create(&guest_ops, NULL);
-	must(world.server && world.client);
+	make_machines();
 	for (world.step = 0; world.step < steps; world.step++)
 		one_step();
 	wind_up();
@@ -866,9 +872,7 @@ static void destroyed_at_any_time(void **state)
 		memset(&world, 0, sizeof(world));
 		world.seed = seed;
 		world.random = seed;
-		world.server =
-			server_create(&host_ops, NULL, &server_limits_default, WIRE_VERSION_6_0);
-		world.client = client_create(&guest_ops, NULL);
+		make_machines();
 		for (world.step = 0; world.step < 50 + seed * 5; world.step++)
 			one_step();
 		server_destroy(world.server);

@@ -51,10 +51,50 @@ static void life_of_a_channel(void **state)
 	fixture_end(f);
 }
 
+static void *said_owner;
+static unsigned int said_times;
+
+static void note_owner(void *context, void *owner, uint32_t channel_id)
+{
+	said_owner = owner;
+	said_times++;
+}
+
+/* Nobody takes the offer when it comes; who does is said later, and again. */
+static void an_owner_found_later(void **state)
+{
+	struct fixture *f = client_fixture();
+	struct client_ops ops = *client_fixture_ops();
+	int first, second;
+
+	(void)state;
+	assert_int_equal(client_destroy(f->client), BUS_OK);
+	ops.rescind = note_owner;
+	assert_int_equal(client_create(&ops, f, &f->client), BUS_OK);
+	client_connect_at(f, WIRE_VERSION_5_3);
+	assert_int_equal(client_set_owner(f->client, 4, &first), BUS_REFUSED);
+	assert_int_equal(client_set_owner(f->client, WIRE_CHANNEL_ID_MAX + 1, &first), BUS_REFUSED);
+	host_offer(f, 4);
+	assert_int_equal(client_set_owner(f->client, 4, &first), BUS_OK);
+	assert_int_equal(client_set_owner(f->client, 4, &second), BUS_OK);
+	host_channel_message(f, WIRE_RESCIND_CHANNEL_OFFER, 4);
+	assert_ptr_equal(said_owner, &second);
+	assert_int_equal(client_release(f->client, 4), BUS_OK);
+	assert_int_equal(client_set_owner(f->client, 4, &first), BUS_REFUSED);
+	/* The id comes again, and nobody's. */
+	host_offer(f, 4);
+	assert_int_equal(client_set_owner(f->client, 4, NULL), BUS_OK);
+	assert_int_equal(client_reset(f->client), BUS_OK);
+	assert_null(said_owner);
+	assert_int_equal(said_times, 2);
+	fixture_end(f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(life_of_a_channel),
+		cmocka_unit_test(an_owner_found_later),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -233,9 +233,9 @@ struct fixture *server_fixture(const struct server_limits *limits, uint32_t vers
 {
 	struct fixture *f = fixture_new();
 
-	f->server = server_create(&server_ops, f, limits ? limits : &server_limits_default,
-	                          version_max);
-	assert_non_null(f->server);
+	assert_int_equal(server_create(&server_ops, f, limits ? limits : &server_limits_default,
+	                               version_max, &f->server),
+	                 BUS_OK);
 	return f;
 }
 
@@ -245,8 +245,8 @@ struct fixture *server_fixture_plain(uint32_t version_max)
 	struct fixture *f = fixture_new();
 
 	ops.monitor_pages = NULL;
-	f->server = server_create(&ops, f, &server_limits_default, version_max);
-	assert_non_null(f->server);
+	assert_int_equal(server_create(&ops, f, &server_limits_default, version_max, &f->server),
+	                 BUS_OK);
 	return f;
 }
 
@@ -524,8 +524,16 @@ static void on_connected(void *context, uint32_t version, uint32_t features)
 	note(context, "connected %u.%u features=0x%x", version >> 16, version & 0xffff, features);
 }
 
-static void on_offer(void *context, const struct bus_offer *o)
+/* Of a channel: no two have the same. */
+static void *owner_of(struct fixture *f, uint32_t channel_id)
 {
+	return f->log + channel_id;
+}
+
+static void on_offer(void *context, const struct bus_offer *o, void **owner)
+{
+	assert_null(*owner);
+	*owner = owner_of(context, o->channel_id);
 	note(context,
 	     "offer %u '%c' conn=0x%x dedicated=%u monitor=%u/%u sub=%u mmio=%u+%u flags=0x%x",
 	     o->channel_id, o->instance.bytes[0], o->connection_id, o->dedicated_interrupt,
@@ -538,28 +546,35 @@ static void on_offers_delivered(void *context)
 	note(context, "offers_delivered");
 }
 
-static void on_rescind(void *context, uint32_t channel_id)
+static void on_rescind(void *context, void *owner, uint32_t channel_id)
 {
+	assert_ptr_equal(owner, owner_of(context, channel_id));
 	note(context, "rescind %u", channel_id);
 }
 
-static void on_opened(void *context, uint32_t channel_id, uint32_t open_id, uint32_t status)
+static void on_opened(void *context, void *owner, uint32_t channel_id, uint32_t open_id,
+                      uint32_t status)
 {
+	assert_ptr_equal(owner, owner_of(context, channel_id));
 	note(context, "opened %u open=%u 0x%x", channel_id, open_id, status);
 }
 
-static void on_gpadl_created(void *context, uint32_t channel_id, uint32_t gpadl, uint32_t status)
+static void on_gpadl_created(void *context, void *owner, uint32_t channel_id, uint32_t gpadl,
+                             uint32_t status)
 {
+	assert_ptr_equal(owner, owner_of(context, channel_id));
 	note(context, "gpadl_created %u gpadl=%u 0x%x", channel_id, gpadl, status);
 }
 
-static void on_gpadl_torndown(void *context, uint32_t channel_id, uint32_t gpadl)
+static void on_gpadl_torndown(void *context, void *owner, uint32_t channel_id, uint32_t gpadl)
 {
+	assert_ptr_equal(owner, owner_of(context, channel_id));
 	note(context, "gpadl_torndown %u gpadl=%u", channel_id, gpadl);
 }
 
-static void on_modified(void *context, uint32_t channel_id, uint32_t status)
+static void on_modified(void *context, void *owner, uint32_t channel_id, uint32_t status)
 {
+	assert_ptr_equal(owner, owner_of(context, channel_id));
 	note(context, "modified %u 0x%x", channel_id, status);
 }
 
@@ -599,8 +614,7 @@ struct fixture *client_fixture(void)
 {
 	struct fixture *f = fixture_new();
 
-	f->client = client_create(&client_ops, f);
-	assert_non_null(f->client);
+	assert_int_equal(client_create(&client_ops, f, &f->client), BUS_OK);
 	return f;
 }
 

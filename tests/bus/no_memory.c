@@ -7,14 +7,19 @@
 static void no_memory_for_a_machine(void **state)
 {
 	struct memory_count memory = { .fail_in = 1 };
+	struct server *server;
+	struct client *client;
 
 	(void)state;
-	assert_null(server_create(server_fixture_ops(), &memory, &server_limits_default,
-	                          WIRE_VERSION_6_0));
+	assert_int_equal(server_create(server_fixture_ops(), &memory, &server_limits_default,
+	                               WIRE_VERSION_6_0, &server),
+	                 BUS_NO_MEMORY);
+	assert_null(server);
 	memory.fail_in = 1;
-	assert_null(client_create(client_fixture_ops(), &memory));
-	server_destroy(NULL);
-	client_destroy(NULL);
+	assert_int_equal(client_create(client_fixture_ops(), &memory, &client), BUS_NO_MEMORY);
+	assert_null(client);
+	assert_int_equal(server_destroy(NULL), BUS_OK);
+	assert_int_equal(client_destroy(NULL), BUS_OK);
 }
 
 static void no_memory_for_an_offer(void **state)

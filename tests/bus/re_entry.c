@@ -111,6 +111,11 @@ static enum bus_result call_tl_connect(void)
 	return client_tl_connect(client, &endpoint, &service);
 }
 
+static enum bus_result call_set_owner(void)
+{
+	return client_set_owner(client, 1, NULL);
+}
+
 static enum bus_result call_destroy(void)
 {
 	return client_destroy(client);
@@ -133,6 +138,7 @@ static const struct {
 	{ "gpadl_teardown", call_gpadl_teardown },
 	{ "release", call_release },
 	{ "tl_connect", call_tl_connect },
+	{ "set_owner", call_set_owner },
 	{ "destroy", call_destroy },
 };
 
@@ -190,7 +196,7 @@ static void client_is_connected(void *context, uint32_t version, uint32_t featur
 	from_client_op(CLIENT_CONNECTED);
 }
 
-static void client_is_offered(void *context, const struct bus_offer *offer)
+static void client_is_offered(void *context, const struct bus_offer *offer, void **owner)
 {
 	from_client_op(CLIENT_OFFER);
 }
@@ -200,28 +206,30 @@ static void client_has_offers(void *context)
 	from_client_op(CLIENT_OFFERS_DELIVERED);
 }
 
-static void client_is_rescinded(void *context, uint32_t channel_id)
+static void client_is_rescinded(void *context, void *owner, uint32_t channel_id)
 {
 	from_client_op(CLIENT_RESCIND);
 }
 
-static void client_is_opened(void *context, uint32_t channel_id, uint32_t open_id, uint32_t status)
+static void client_is_opened(void *context, void *owner, uint32_t channel_id, uint32_t open_id,
+                             uint32_t status)
 {
 	from_client_op(CLIENT_OPENED);
 }
 
-static void client_gpadl_is_created(void *context, uint32_t channel_id, uint32_t gpadl,
+static void client_gpadl_is_created(void *context, void *owner, uint32_t channel_id, uint32_t gpadl,
                                     uint32_t status)
 {
 	from_client_op(CLIENT_GPADL_CREATED);
 }
 
-static void client_gpadl_is_torndown(void *context, uint32_t channel_id, uint32_t gpadl)
+static void client_gpadl_is_torndown(void *context, void *owner, uint32_t channel_id,
+                                     uint32_t gpadl)
 {
 	from_client_op(CLIENT_GPADL_TORNDOWN);
 }
 
-static void client_is_modified(void *context, uint32_t channel_id, uint32_t status)
+static void client_is_modified(void *context, void *owner, uint32_t channel_id, uint32_t status)
 {
 	from_client_op(CLIENT_MODIFIED);
 }
@@ -286,8 +294,7 @@ static void each_op_of_a_client(void **state)
 	struct fixture *f = calloc(1, sizeof(*f));
 
 	(void)state;
-	client = client_create(&client_ops, NULL);
-	assert_non_null(client);
+	assert_int_equal(client_create(&client_ops, NULL, &client), BUS_OK);
 	client_has_a_life(f, 1);
 	assert_int_equal(client_reset(client), BUS_OK);
 	client_has_a_life(f, 2);
@@ -553,8 +560,9 @@ static void each_op_of_a_server(void **state)
 	struct fixture *f = calloc(1, sizeof(*f));
 
 	(void)state;
-	server = server_create(&server_ops, NULL, &server_limits_default, WIRE_VERSION_6_0);
-	assert_non_null(server);
+	assert_int_equal(
+		server_create(&server_ops, NULL, &server_limits_default, WIRE_VERSION_6_0, &server),
+		BUS_OK);
 	f->server = server;
 	channel = offer(f, "A");
 	guest_has_a_life(f);

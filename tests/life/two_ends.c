@@ -306,7 +306,7 @@ static void guest_match(void)
 	}
 }
 
-static void guest_offer(void *context, const struct bus_offer *offer)
+static void guest_offer(void *context, const struct bus_offer *offer, void **owner)
 {
 	for (uint32_t i = 0; i < OFFERS; i++) {
 		if (world.offers[i].id)
@@ -331,7 +331,7 @@ static struct offer *guest_find(uint32_t id)
 	return &world.offers[0];
 }
 
-static void guest_rescind(void *context, uint32_t id)
+static void guest_rescind(void *context, void *owner, uint32_t id)
 {
 	struct offer *offer = guest_find(id);
 
@@ -348,12 +348,12 @@ static void guest_answer(enum talk talk, uint32_t status)
 	world.status = status;
 }
 
-static void guest_opened(void *context, uint32_t id, uint32_t open_id, uint32_t status)
+static void guest_opened(void *context, void *owner, uint32_t id, uint32_t open_id, uint32_t status)
 {
 	guest_answer(TALK_OPENED, status);
 }
 
-static void guest_created(void *context, uint32_t id, uint32_t gpadl, uint32_t status)
+static void guest_created(void *context, void *owner, uint32_t id, uint32_t gpadl, uint32_t status)
 {
 	guest_answer(TALK_CREATED, status);
 }
@@ -371,13 +371,13 @@ static enum life_result guest_outcome(void)
 	return LIFE_FAILED;
 }
 
-static void guest_torndown(void *context, uint32_t id, uint32_t gpadl)
+static void guest_torndown(void *context, void *owner, uint32_t id, uint32_t gpadl)
 {
 	if (world.talk == TALK_TORNDOWN)
 		world.talk = TALK_OVER;
 }
 
-static void guest_modified(void *context, uint32_t id, uint32_t status)
+static void guest_modified(void *context, void *owner, uint32_t id, uint32_t status)
 {
 }
 
@@ -1025,11 +1025,10 @@ static void world_begin(void)
 	memset(&world, 0, sizeof(world));
 	life_init(&world.server.life, true);
 	life_init(&world.client.life, false);
-	world.bus_server =
-		server_create(&server_ops, NULL, &server_limits_default, WIRE_VERSION_5_3);
-	world.bus_client = client_create(&client_ops, NULL);
-	assert_non_null(world.bus_server);
-	assert_non_null(world.bus_client);
+	assert_int_equal(server_create(&server_ops, NULL, &server_limits_default, WIRE_VERSION_5_3,
+	                               &world.bus_server),
+	                 BUS_OK);
+	assert_int_equal(client_create(&client_ops, NULL, &world.bus_client), BUS_OK);
 	parts_set();
 	client_connect(world.bus_client, &contact);
 	while (gets_message(&world.server) || gets_message(&world.client))
