@@ -80,7 +80,7 @@ static void open_was_sent(uint32_t id)
 	guest.channels[id].state = OPENING;
 }
 
-static void guest_send(void *context, const void *message, size_t size, uint32_t connection_id)
+static bool guest_send(void *context, const void *message, size_t size, uint32_t connection_id)
 {
 	union wire_message m;
 
@@ -91,6 +91,7 @@ static void guest_send(void *context, const void *message, size_t size, uint32_t
 	must(m.header.type > 0 && m.header.type < WIRE_MESSAGE_TYPES);
 	if (m.header.type == WIRE_OPEN_CHANNEL)
 		open_was_sent(m.open_channel.channel_id);
+	return true;
 }
 
 static void guest_connected(void *context, uint32_t version, uint32_t features)

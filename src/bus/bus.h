@@ -49,6 +49,7 @@ enum bus_result {
 	BUS_REENTERED = -3, /* called from one of the machine's own ops: nothing was done */
 	BUS_NO_OP = -4,     /* ..._create(): an op that is not optional is missing */
 	BUS_NO_MEMORY = -5, /* ..._create() */
+	BUS_BUSY = -6,      /* the host has no room: again after client_resume() */
 };
 
 struct bus_guid {
@@ -230,8 +231,9 @@ struct client_contact {
 /* All are there, but for those that say "optional". */
 struct client_ops {
 	struct bus_memory memory;
-	/* To the host, in order, to a connection id. Never fails: the caller queues. */
-	void (*send)(void *context, const void *message, size_t size, uint32_t connection_id);
+	/* To the host, in order, to a connection id. False: the host has no room for it. Then the
+	 * client remembers what it has to say, and says nothing before client_resume(). */
+	bool (*send)(void *context, const void *message, size_t size, uint32_t connection_id);
 	/* Contact made (version != 0), or refused at every version (0). */
 	void (*connected)(void *context, uint32_t version, uint32_t feature_flags);
 	/* An offer came. It stays until rescinded or until released after that. *owner is NULL:
@@ -260,6 +262,16 @@ enum bus_result client_create(const struct client_ops *ops, void *context, struc
 enum bus_result client_destroy(struct client *c);
 
 enum bus_result client_message(struct client *c, const void *message, size_t size);
+/*
+ * The host may have room again: says what is due, until `send` says no. BUS_BUSY: it did.
+ *
+ * While it does, calls are taken as ever and what they have to say follows in their order. There is
+ * no limit to that and no memory in it: it is kept where what it is about is. What is not wanted
+ * any more meanwhile is not said: an open that is closed, a modify of what is closed, a GPADL that
+ * is torn down (its gpadl_torndown comes during that call), all that is about a channel when it is
+ * rescinded, and everything when the guest says goodbye.
+ */
+enum bus_result client_resume(struct client *c);
 /* The host is gone: everything pending is answered with UNSUCCESSFUL (`connected` with 0), then
  * `rescind` for each channel not rescinded yet; all count as released when this returns, and
  * client_connect() may be called again. */
@@ -296,11 +308,13 @@ enum bus_result client_open(struct client *c, uint32_t channel_id, const struct 
  * answered it means that nobody wants it any more: `opened` does not come, and should the host open
  * late, it is told to close. */
 enum bus_result client_close(struct client *c, uint32_t channel_id);
-/* Since 4.1. Before 5.3 the host does not answer, and `modified` comes during the call. One at a
- * time: BUS_REFUSED. */
+/* Since 4.1. Before 5.3 the host does not answer, and `modified` comes when it is said: during the
+ * call, or client_resume(). One at a time: BUS_REFUSED. */
 enum bus_result client_modify(struct client *c, uint32_t channel_id, uint32_t target_vp);
 /* Nobody waits for `modified` any more, and it does not come. */
 enum bus_result client_modify_give_up(struct client *c, uint32_t channel_id);
+/* The ranges and their page numbers are the caller's, and stay valid until gpadl_created or
+ * gpadl_torndown, or client_destroy(); if `send` said yes, they are read during the call alone. */
 enum bus_result client_gpadl_create(struct client *c, uint32_t channel_id,
                                     const struct bus_gpa_range *ranges, uint32_t count,
                                     uint32_t *gpadl);
@@ -311,6 +325,7 @@ enum bus_result client_gpadl_create(struct client *c, uint32_t channel_id,
 enum bus_result client_gpadl_teardown(struct client *c, uint32_t channel_id, uint32_t gpadl);
 /* After a rescind, when nothing of this end uses the channel any more: the id may be reused. */
 enum bus_result client_release(struct client *c, uint32_t channel_id);
+/* BUS_BUSY: the last one has not been said yet. */
 enum bus_result client_tl_connect(struct client *c, const struct bus_guid *endpoint,
                                   const struct bus_guid *service);
 

@@ -13,9 +13,11 @@ void client_free(struct client *c, void *memory, size_t size)
 	c->ops.memory.release(c->context, memory, size);
 }
 
-void client_send(struct client *c, const void *message, size_t size)
+size_t client_put_header(struct client *c, uint32_t type)
 {
-	c->ops.send(c->context, message, size, c->connection_id);
+	memset(&c->outgoing, 0, sizeof(c->outgoing));
+	c->outgoing.header.type = type;
+	return sizeof(c->outgoing.header);
 }
 
 void client_fault(struct client *c, uint32_t type, const char *what, uint64_t expected,
@@ -101,18 +103,29 @@ bool client_hears_shared_interrupt(const struct client *c)
 	return client_version(c) < WIRE_VERSION_2_4;
 }
 
-static void send_tl_connect(struct client *c, const struct bus_guid *endpoint,
-                            const struct bus_guid *service)
+size_t client_put_tl_connect(struct client *c)
 {
-	struct wire_tl_connect_request message = { .header.type = WIRE_TL_CONNECT_REQUEST };
+	struct wire_tl_connect_request *message = &c->outgoing.tl_connect_request;
 
+	client_put_header(c, WIRE_TL_CONNECT_REQUEST);
+	memcpy(message->endpoint_id, &c->tl_endpoint, sizeof(message->endpoint_id));
+	memcpy(message->service_id, &c->tl_service, sizeof(message->service_id));
+	return wire_tl_connect_request_size(c->version);
+}
+
+static enum bus_result tl_connect(struct client *c, const struct bus_guid *endpoint,
+                                  const struct bus_guid *service)
+{
 	if (client_version(c) < WIRE_VERSION_4_0) {
 		say_tl_result(c, endpoint, service, BUS_STATUS_CONNECTION_REFUSED);
-		return;
+		return BUS_OK;
 	}
-	memcpy(message.endpoint_id, endpoint, sizeof(message.endpoint_id));
-	memcpy(message.service_id, service, sizeof(message.service_id));
-	client_send(c, &message, wire_tl_connect_request_size(c->version));
+	if (client_is_due(&c->tl_due))
+		return BUS_BUSY;
+	c->tl_endpoint = *endpoint;
+	c->tl_service = *service;
+	client_due(c, &c->tl_due, CLIENT_DUE_TL_CONNECT);
+	return BUS_OK;
 }
 
 enum bus_result client_tl_connect(struct client *c, const struct bus_guid *endpoint,
@@ -120,8 +133,7 @@ enum bus_result client_tl_connect(struct client *c, const struct bus_guid *endpo
 {
 	if (!client_enter(c))
 		return BUS_REENTERED;
-	send_tl_connect(c, endpoint, service);
-	return client_leave(c, BUS_OK);
+	return client_leave(c, tl_connect(c, endpoint, service));
 }
 
 static void client_on_tl_result(struct client *c, const struct wire_tl_connect_result *message)
@@ -181,20 +193,20 @@ static bool client_hears(const struct client *c, uint32_t type)
 static void take_message(struct client *c, const void *bytes, size_t size)
 {
 	bool agreed = c->state == CLIENT_CONNECTED || c->state == CLIENT_UNLOADING;
-	union wire_message message;
+	union wire_message *message = &c->incoming;
 	struct wire_message_error error;
 
 	if (c->left && c->state == CLIENT_DISCONNECTED)
 		return; /* it crossed the goodbye, or is the answer to one at 0.13 */
-	error = wire_message_decode(&message, bytes, size, WIRE_FROM_HOST, agreed ? c->version : 0,
+	error = wire_message_decode(message, bytes, size, WIRE_FROM_HOST, agreed ? c->version : 0,
 	                            agreed ? c->features : 0);
 	if (error.problem != WIRE_MESSAGE_OK) {
-		client_fault(c, message.header.type, wire_message_problem(error.problem),
+		client_fault(c, message->header.type, wire_message_problem(error.problem),
 		             error.expected, error.actual);
 		return;
 	}
-	if (client_hears(c, message.header.type))
-		client_dispatch(c, &message);
+	if (client_hears(c, message->header.type))
+		client_dispatch(c, message);
 }
 
 enum bus_result client_message(struct client *c, const void *bytes, size_t size)
@@ -212,6 +224,7 @@ static void connection_reset(struct client *c)
 
 	c->state = CLIENT_DISCONNECTED;
 	c->unload_wanted = false;
+	client_due_cancel_all(c);
 	client_drop_channels(c);
 	if (connecting)
 		c->ops.connected(c->context, 0, 0);

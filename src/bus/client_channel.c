@@ -14,12 +14,20 @@ struct client_channel *client_find_channel(struct client *c, uint32_t id, bool a
 		channel = c->channels[id];
 	if (channel && alive && (channel->rescinded || c->state != CLIENT_CONNECTED))
 		return NULL;
-	return channel;
+	return channel && !channel->released ? channel : NULL;
+}
+
+static void cancel_dues(struct client *c, struct client_channel *channel)
+{
+	client_due_cancel(c, &channel->modify_due);
+	client_due_cancel(c, &channel->open_due);
+	client_due_cancel(c, &channel->end_due);
 }
 
 static void channel_remove(struct client *c, struct client_channel *channel)
 {
 	client_free_gpadls(c, channel);
+	cancel_dues(c, channel);
 	c->channels[channel->offer.channel_id] = NULL;
 	client_free(c, channel, sizeof(*channel));
 }
@@ -121,6 +129,7 @@ static void channel_rescind(struct client *c, struct client_channel *channel)
 	bool opening = channel->state == CLIENT_CHANNEL_OPENING || channel->reopen_wanted;
 	bool modifying = channel->modifying;
 
+	cancel_dues(c, channel);
 	channel->rescinded = true;
 	channel->modifying = false;
 	channel->reopen_wanted = false;
@@ -161,19 +170,31 @@ void client_drop_channels(struct client *c)
 	}
 }
 
+size_t client_put_channel(struct client *c, uint32_t type, const struct client_channel *channel)
+{
+	client_put_header(c, type);
+	c->outgoing.channel.channel_id = channel->offer.channel_id;
+	return sizeof(c->outgoing.channel);
+}
+
+/* Only now may the host offer something else by that id. */
+void client_release_said(struct client *c, struct client_channel *channel)
+{
+	channel_remove(c, channel);
+}
+
 static enum bus_result channel_release(struct client *c, uint32_t channel_id)
 {
-	struct wire_channel_message message = {
-		.header.type = WIRE_RELID_RELEASED,
-		.channel_id = channel_id,
-	};
 	struct client_channel *channel = client_find_channel(c, channel_id, false);
 
 	if (!channel || !channel->rescinded || channel->state != CLIENT_CHANNEL_OFFERED)
 		return BUS_REFUSED;
-	channel_remove(c, channel);
+	channel->released = true;
+	client_free_gpadls(c, channel);
 	if (c->state == CLIENT_CONNECTED)
-		client_send(c, &message, sizeof(message));
+		client_due(c, &channel->end_due, CLIENT_DUE_RELEASE);
+	else
+		channel_remove(c, channel);
 	return BUS_OK;
 }
 
@@ -186,26 +207,30 @@ enum bus_result client_release(struct client *c, uint32_t channel_id)
 
 /* ---------------- open, close, modify ---------------- */
 
-static void send_open(struct client *c, struct client_channel *channel,
-                      const struct client_open *open)
+size_t client_put_open(struct client *c, struct client_channel *channel)
 {
-	uint32_t channel_id = channel->offer.channel_id;
-	struct wire_open_channel message = {
-		.header.type = WIRE_OPEN_CHANNEL,
-		.channel_id = channel_id,
-		.ring_gpadl = open->ring_gpadl,
-		.target_vp = open->target_vp,
-		.ring_offset = open->ring_offset,
-	};
+	const struct client_open *open = &channel->wanted;
+	struct wire_open_channel *message = &c->outgoing.open_channel;
 
+	client_put_header(c, WIRE_OPEN_CHANNEL);
+	message->channel_id = channel->offer.channel_id;
+	message->open_id = channel->open_id;
+	message->ring_gpadl = open->ring_gpadl;
+	message->target_vp = open->target_vp;
+	message->ring_offset = open->ring_offset;
+	message->connection_id = channel->offer.connection_id;
+	message->event_flag = (uint16_t)channel->offer.channel_id;
+	memcpy(message->user_data, open->user_data, sizeof(message->user_data));
+	return wire_open_channel_size(c->features);
+}
+
+/* What is wanted. */
+static void send_open(struct client *c, struct client_channel *channel)
+{
 	channel->open_id = ++c->last_open_id;
-	channel->ring_gpadl = open->ring_gpadl;
+	channel->ring_gpadl = channel->wanted.ring_gpadl;
 	channel->state = CLIENT_CHANNEL_OPENING;
-	message.open_id = channel->open_id;
-	message.connection_id = channel->offer.connection_id;
-	message.event_flag = (uint16_t)channel_id;
-	memcpy(message.user_data, open->user_data, sizeof(message.user_data));
-	client_send(c, &message, wire_open_channel_size(c->features));
+	client_due(c, &channel->open_due, CLIENT_DUE_OPEN);
 }
 
 static enum bus_result channel_open(struct client *c, uint32_t channel_id,
@@ -214,11 +239,12 @@ static enum bus_result channel_open(struct client *c, uint32_t channel_id,
 	struct client_channel *channel = client_find_channel(c, channel_id, true);
 
 	if (channel && channel->state == CLIENT_CHANNEL_OFFERED) {
-		send_open(c, channel, open);
+		channel->wanted = *open;
+		send_open(c, channel);
 		return BUS_OK;
 	}
 	if (channel && channel->state == CLIENT_CHANNEL_ABANDONED && !channel->reopen_wanted) {
-		channel->reopen = *open;
+		channel->wanted = *open;
 		channel->reopen_wanted = true;
 		return BUS_OK;
 	}
@@ -232,15 +258,10 @@ enum bus_result client_open(struct client *c, uint32_t channel_id, const struct 
 	return client_leave(c, channel_open(c, channel_id, open));
 }
 
-static void send_close(struct client *c, const struct client_channel *channel)
+static void send_close(struct client *c, struct client_channel *channel)
 {
-	struct wire_channel_message message = {
-		.header.type = WIRE_CLOSE_CHANNEL,
-		.channel_id = channel->offer.channel_id,
-	};
-
 	if (!channel->rescinded && c->state == CLIENT_CONNECTED)
-		client_send(c, &message, sizeof(message));
+		client_due(c, &channel->end_due, CLIENT_DUE_CLOSE);
 }
 
 /* Of the open that nobody waits for. */
@@ -252,7 +273,7 @@ static void abandoned_answered(struct client *c, struct client_channel *channel,
 	client_unkeep_gpadls(c, channel);
 	if (channel->reopen_wanted) {
 		channel->reopen_wanted = false;
-		send_open(c, channel, &channel->reopen);
+		send_open(c, channel);
 	}
 }
 
@@ -263,7 +284,7 @@ void client_on_open_result(struct client *c, const struct wire_open_channel_resu
 
 	if (channel && channel->rescinded)
 		return; /* answered by the rescind */
-	if (!channel || channel->open_id != message->open_id ||
+	if (!channel || channel->open_id != message->open_id || client_is_due(&channel->open_due) ||
 	    (channel->state != CLIENT_CHANNEL_OPENING &&
 	     channel->state != CLIENT_CHANNEL_ABANDONED)) {
 		client_fault(c, WIRE_OPEN_CHANNEL_RESULT, "answers no open of that channel",
@@ -283,28 +304,42 @@ void client_on_open_result(struct client *c, const struct wire_open_channel_resu
 /* Before the open was answered. On the way out the host answers nothing more. */
 static enum bus_result channel_abandon(struct client *c, struct client_channel *channel)
 {
+	bool heard = !client_is_due(&channel->open_due);
+
+	client_due_cancel(c, &channel->open_due);
 	channel->reopen_wanted = false;
-	channel->state =
-		c->state == CLIENT_CONNECTED ? CLIENT_CHANNEL_ABANDONED : CLIENT_CHANNEL_OFFERED;
+	channel->state = c->state == CLIENT_CONNECTED && heard ? CLIENT_CHANNEL_ABANDONED
+	                                                       : CLIENT_CHANNEL_OFFERED;
 	return BUS_OK;
+}
+
+/* Whether somebody waited for it. Some hosts answer that before they close, some not at all
+ * (OpenVMM). */
+static bool channel_stop_modifying(struct client *c, struct client_channel *channel)
+{
+	bool modifying = channel->modifying;
+
+	if (modifying && !client_is_due(&channel->modify_due))
+		channel->modifies_late++;
+	client_due_cancel(c, &channel->modify_due);
+	channel->modifying = false;
+	return modifying;
 }
 
 static enum bus_result channel_close(struct client *c, uint32_t channel_id)
 {
 	struct client_channel *channel = client_find_channel(c, channel_id, false);
+	bool modifying;
 
 	if (channel && (channel->state == CLIENT_CHANNEL_OPENING || channel->reopen_wanted))
 		return channel_abandon(c, channel);
 	if (!channel || channel->state != CLIENT_CHANNEL_OPEN)
 		return BUS_REFUSED;
+	modifying = channel_stop_modifying(c, channel);
 	channel->state = CLIENT_CHANNEL_OFFERED;
 	send_close(c, channel);
-	if (channel->modifying) {
-		/* Some hosts answer that before they close, some not at all (OpenVMM). */
-		channel->modifying = false;
-		channel->modifies_late++;
+	if (modifying)
 		client_say_modified(c, channel, BUS_STATUS_UNSUCCESSFUL);
-	}
 	return BUS_OK;
 }
 
@@ -315,23 +350,33 @@ enum bus_result client_close(struct client *c, uint32_t channel_id)
 	return client_leave(c, channel_close(c, channel_id));
 }
 
+size_t client_put_modify(struct client *c, struct client_channel *channel)
+{
+	client_put_header(c, WIRE_MODIFY_CHANNEL);
+	c->outgoing.modify_channel.channel_id = channel->offer.channel_id;
+	c->outgoing.modify_channel.target_vp = channel->modify_vp;
+	return sizeof(c->outgoing.modify_channel);
+}
+
+/* Before 5.3 the host does not answer. */
+void client_modify_said(struct client *c, struct client_channel *channel)
+{
+	if (c->version >= WIRE_VERSION_5_3)
+		return;
+	channel->modifying = false;
+	client_say_modified(c, channel, BUS_STATUS_SUCCESS);
+}
+
 static enum bus_result channel_modify(struct client *c, uint32_t channel_id, uint32_t target_vp)
 {
-	struct wire_modify_channel message = {
-		.header.type = WIRE_MODIFY_CHANNEL,
-		.channel_id = channel_id,
-		.target_vp = target_vp,
-	};
 	struct client_channel *channel = client_find_channel(c, channel_id, true);
 
 	if (!channel || channel->state != CLIENT_CHANNEL_OPEN || channel->modifying ||
 	    c->version < WIRE_VERSION_4_1)
 		return BUS_REFUSED;
-	client_send(c, &message, sizeof(message));
-	if (c->version < WIRE_VERSION_5_3) /* the host does not answer */
-		client_say_modified(c, channel, BUS_STATUS_SUCCESS);
-	else
-		channel->modifying = true;
+	channel->modifying = true;
+	channel->modify_vp = target_vp;
+	client_due(c, &channel->modify_due, CLIENT_DUE_MODIFY);
 	return BUS_OK;
 }
 
@@ -346,10 +391,8 @@ static void channel_modify_give_up(struct client *c, uint32_t channel_id)
 {
 	struct client_channel *channel = client_find_channel(c, channel_id, false);
 
-	if (!channel || !channel->modifying)
-		return;
-	channel->modifying = false;
-	channel->modifies_late++;
+	if (channel)
+		channel_stop_modifying(c, channel);
 }
 
 enum bus_result client_modify_give_up(struct client *c, uint32_t channel_id)
@@ -370,7 +413,7 @@ void client_on_modify_response(struct client *c, const struct wire_modify_channe
 
 	if (channel && channel->rescinded)
 		return; /* answered by the rescind */
-	if (channel && channel->modifying) {
+	if (channel && channel->modifying && !client_is_due(&channel->modify_due)) {
 		channel->modifying = false;
 		client_say_modified(c, channel, bus_status_from_wire(message->status));
 	} else if (channel && channel->modifies_late) {

@@ -9,42 +9,41 @@
 /* What this machine can make use of. */
 #define CLIENT_FEATURES (WIRE_FEATURE_SIGNAL_PARAMETERS | WIRE_FEATURE_CLIENT_ID)
 
-static void send_contact(struct client *c)
+size_t client_put_contact(struct client *c)
 {
 	const struct client_contact *contact = &c->contact;
-	struct wire_initiate_contact message = {
-		.header.type = WIRE_INITIATE_CONTACT,
-		.version = c->version,
-		.monitor_page_to_guest = contact->monitor_pages[0],
-		.monitor_page_to_host = contact->monitor_pages[1],
-	};
+	struct wire_initiate_contact *message = &c->outgoing.initiate_contact;
 
+	client_put_header(c, WIRE_INITIATE_CONTACT);
+	message->version = c->version;
+	message->monitor_page_to_guest = contact->monitor_pages[0];
+	message->monitor_page_to_host = contact->monitor_pages[1];
 	c->features = 0;
 	c->connection_id = WIRE_CONNECTION_MESSAGE;
 	if (c->version >= WIRE_VERSION_3_0)
-		message.target_vp = contact->message_vp;
+		message->target_vp = contact->message_vp;
 	if (c->version < WIRE_VERSION_5_0) {
-		message.interrupt_page = contact->interrupt_page;
+		message->interrupt_page = contact->interrupt_page;
 	} else {
-		message.target_sint = contact->message_sint;
+		message->target_sint = contact->message_sint;
 		c->connection_id = WIRE_CONNECTION_MULTICLIENT;
 	}
 	if (c->version >= WIRE_VERSION_5_1)
-		message.target_vtl = contact->vtl;
+		message->target_vtl = contact->vtl;
 	if (c->version >= WIRE_VERSION_6_0) {
 		c->features = contact->feature_flags & CLIENT_FEATURES;
-		message.feature_flags = c->features;
+		message->feature_flags = c->features;
 	}
 	if (c->features & WIRE_FEATURE_CLIENT_ID)
-		memcpy(message.client_id, &contact->client_id, sizeof(message.client_id));
-	client_send(c, &message, wire_initiate_contact_size(c->features));
+		memcpy(message->client_id, &contact->client_id, sizeof(message->client_id));
+	return wire_initiate_contact_size(c->features);
 }
 
-static void send_empty(struct client *c, uint32_t type)
+/* It is put into words when it is said: for the version that is asked for then. */
+static void send_contact(struct client *c)
 {
-	struct wire_message_header message = { .type = type };
-
-	client_send(c, &message, sizeof(message));
+	if (!client_is_due(&c->connection_due))
+		client_due(c, &c->connection_due, CLIENT_DUE_CONTACT);
 }
 
 static enum bus_result contact_begin(struct client *c, const struct client_contact *contact)
@@ -116,9 +115,17 @@ enum bus_result client_contact_refused(struct client *c)
 
 static void start_unload(struct client *c)
 {
+	bool busy = c->busy;
+
 	c->unload_wanted = false;
 	c->state = CLIENT_UNLOADING;
-	send_empty(c, WIRE_UNLOAD);
+	client_due_cancel_all(c);
+	c->busy = busy;
+	client_due(c, &c->connection_due, CLIENT_DUE_UNLOAD);
+}
+
+void client_unload_said(struct client *c)
+{
 	if (c->version < WIRE_VERSION_1_1) /* not every host answers */
 		client_on_unload_complete(c);
 }
@@ -152,12 +159,12 @@ static void contact_accepted(struct client *c, const struct wire_version_respons
 	}
 	c->state = CLIENT_CONNECTED;
 	c->ops.connected(c->context, c->version, c->features);
-	send_empty(c, WIRE_REQUEST_OFFERS);
+	client_due(c, &c->connection_due, CLIENT_DUE_REQUEST_OFFERS);
 }
 
 void client_on_version_response(struct client *c, const struct wire_version_response *message)
 {
-	if (c->state != CLIENT_CONNECTING) {
+	if (c->state != CLIENT_CONNECTING || client_is_due(&c->connection_due)) {
 		client_fault(c, WIRE_VERSION_RESPONSE, "no contact was being made",
 		             CLIENT_CONNECTING, c->state);
 		return;
@@ -185,6 +192,10 @@ static void contact_unload(struct client *c)
 			break;
 		c->unload_wanted = true;
 		c->ops.connected(c->context, 0, 0);
+		if (client_is_due(&c->connection_due)) { /* the host has never heard of it */
+			client_due_cancel_all(c);
+			contact_failed(c);
+		}
 		break;
 	case CLIENT_CONNECTED:
 		start_unload(c);
@@ -204,7 +215,7 @@ enum bus_result client_unload(struct client *c)
 
 void client_on_unload_complete(struct client *c)
 {
-	if (c->state != CLIENT_UNLOADING) {
+	if (c->state != CLIENT_UNLOADING || client_is_due(&c->connection_due)) {
 		client_fault(c, WIRE_UNLOAD_COMPLETE, "there was no UNLOAD", CLIENT_UNLOADING,
 		             c->state);
 		return;

@@ -47,6 +47,7 @@ static void gpadl_remove(struct client *c, struct client_gpadl *gpadl)
 	if (gpadl->next)
 		gpadl->next->previous = gpadl->previous;
 	id_tree_remove(&c->gpadls, &gpadl->node);
+	client_due_cancel(c, &gpadl->due);
 	client_free(c, gpadl, sizeof(*gpadl));
 }
 
@@ -79,6 +80,7 @@ void client_void_gpadls(struct client *c, struct client_channel *channel)
 		if (state == CLIENT_GPADL_HELD)
 			continue;
 		gpadl->state = CLIENT_GPADL_VOID;
+		client_due_cancel(c, &gpadl->due);
 		if (state == CLIENT_GPADL_ASKED)
 			c->ops.gpadl_created(c->context, channel->owner, channel_id, gpadl->node.id,
 			                     BUS_STATUS_UNSUCCESSFUL);
@@ -90,56 +92,69 @@ void client_void_gpadls(struct client *c, struct client_channel *channel)
 
 /* ---------------- creating ---------------- */
 
-/* The message being filled with words of the range buffer: first the header, then bodies. */
-struct gpadl_writer {
-	struct client *c;
-	uint32_t gpadl;
-	union wire_message message;
-	size_t size;
-	size_t size_max;
-};
-
-static void writer_flush(struct gpadl_writer *writer)
+/* The next word of the range buffer: a range's header, and then each of its pages' numbers. */
+static void put_word(struct client_gpadl *gpadl, void *to)
 {
-	struct wire_gpadl_body body = {
-		.header.type = WIRE_GPADL_BODY,
-		.gpadl = writer->gpadl,
-	};
+	const struct bus_gpa_range *range = &gpadl->ranges[gpadl->put_range];
 
-	client_send(writer->c, &writer->message, writer->size);
-	writer->message.gpadl_body = body;
-	writer->size = sizeof(body);
-	writer->size_max = sizeof(body) + WIRE_GPADL_BODY_WORDS * 8;
-}
+	if (!gpadl->put_page) {
+		struct wire_gpa_range header = { range->byte_count, range->byte_offset };
 
-static void writer_add(struct gpadl_writer *writer, const void *word)
-{
-	if (writer->size == writer->size_max)
-		writer_flush(writer);
-	memcpy(writer->message.bytes + writer->size, word, 8);
-	writer->size += 8;
-}
-
-static void send_gpadl(struct client *c, const struct wire_gpadl_header *header,
-                       const struct bus_gpa_range *ranges)
-{
-	struct gpadl_writer writer = {
-		.c = c,
-		.gpadl = header->gpadl,
-		.message.gpadl_header = *header,
-		.size = sizeof(*header),
-		.size_max = sizeof(*header) + WIRE_GPADL_HEADER_WORDS * 8,
-	};
-
-	for (uint32_t i = 0; i < header->range_count; i++) {
-		struct wire_gpa_range range = { ranges[i].byte_count, ranges[i].byte_offset };
-		uint64_t pages = wire_pages_spanned(range.byte_offset, range.byte_count);
-
-		writer_add(&writer, &range);
-		for (uint64_t page = 0; page < pages; page++)
-			writer_add(&writer, &ranges[i].pfns[page]);
+		memcpy(to, &header, sizeof(header));
+	} else {
+		memcpy(to, &range->pfns[gpadl->put_page - 1], sizeof(range->pfns[0]));
 	}
-	client_send(c, &writer.message, writer.size);
+	if (gpadl->put_page++ == wire_pages_spanned(range->byte_offset, range->byte_count)) {
+		gpadl->put_page = 0;
+		gpadl->put_range++;
+	}
+}
+
+/* Where the message began that the host had no room for, or the next one does. */
+static void put_from(struct client_gpadl *gpadl, uint32_t said)
+{
+	while (gpadl->put > said) {
+		if (!gpadl->put_page) {
+			const struct bus_gpa_range *range = &gpadl->ranges[--gpadl->put_range];
+
+			gpadl->put_page =
+				(uint32_t)wire_pages_spanned(range->byte_offset, range->byte_count);
+		} else {
+			gpadl->put_page--;
+		}
+		gpadl->put--;
+	}
+}
+
+static size_t put_words(struct client *c, struct client_gpadl *gpadl, size_t at, uint32_t most)
+{
+	for (uint32_t i = 0; i < most && gpadl->put < gpadl->words; i++, at += 8, gpadl->put++)
+		put_word(gpadl, c->outgoing.bytes + at);
+	return at;
+}
+
+size_t client_put_gpadl(struct client *c, struct client_gpadl *gpadl)
+{
+	struct wire_gpadl_header *header = &c->outgoing.gpadl_header;
+
+	put_from(gpadl, gpadl->said);
+	if (gpadl->said) {
+		client_put_header(c, WIRE_GPADL_BODY);
+		c->outgoing.gpadl_body.gpadl = gpadl->node.id;
+		return put_words(c, gpadl, sizeof(c->outgoing.gpadl_body), WIRE_GPADL_BODY_WORDS);
+	}
+	client_put_header(c, WIRE_GPADL_HEADER);
+	header->channel_id = gpadl->channel->offer.channel_id;
+	header->gpadl = gpadl->node.id;
+	header->range_bytes = (uint16_t)(gpadl->words * 8);
+	header->range_count = (uint16_t)gpadl->range_count;
+	return put_words(c, gpadl, sizeof(*header), WIRE_GPADL_HEADER_WORDS);
+}
+
+bool client_gpadl_goes_on(struct client_gpadl *gpadl)
+{
+	gpadl->said = gpadl->put;
+	return gpadl->said < gpadl->words;
 }
 
 /* How many words describe the ranges; 0 when they cannot be described. */
@@ -163,12 +178,6 @@ static enum bus_result gpadl_create(struct client *c, uint32_t channel_id,
 {
 	struct client_channel *channel = client_find_channel(c, channel_id, true);
 	uint32_t words = ranges_words(ranges, count);
-	struct wire_gpadl_header header = {
-		.header.type = WIRE_GPADL_HEADER,
-		.channel_id = channel_id,
-		.range_bytes = (uint16_t)(words * 8),
-		.range_count = (uint16_t)count,
-	};
 	struct client_gpadl *gpadl;
 
 	if (!channel || !words)
@@ -176,9 +185,11 @@ static enum bus_result gpadl_create(struct client *c, uint32_t channel_id,
 	gpadl = gpadl_new(c, channel);
 	if (!gpadl)
 		return BUS_REFUSED;
-	header.gpadl = gpadl->node.id;
+	gpadl->ranges = ranges;
+	gpadl->range_count = count;
+	gpadl->words = words;
 	*id = gpadl->node.id;
-	send_gpadl(c, &header, ranges);
+	client_due(c, &gpadl->due, CLIENT_DUE_GPADL);
 	return BUS_OK;
 }
 
@@ -191,17 +202,19 @@ enum bus_result client_gpadl_create(struct client *c, uint32_t channel_id,
 	return client_leave(c, gpadl_create(c, channel_id, ranges, count, gpadl));
 }
 
+size_t client_put_teardown(struct client *c, const struct client_gpadl *gpadl)
+{
+	client_put_header(c, WIRE_GPADL_TEARDOWN);
+	c->outgoing.gpadl_teardown.channel_id = gpadl->channel->offer.channel_id;
+	c->outgoing.gpadl_teardown.gpadl = gpadl->node.id;
+	return sizeof(c->outgoing.gpadl_teardown);
+}
+
 static void send_teardown(struct client *c, struct client_gpadl *gpadl)
 {
-	struct wire_gpadl_teardown message = {
-		.header.type = WIRE_GPADL_TEARDOWN,
-		.channel_id = gpadl->channel->offer.channel_id,
-		.gpadl = gpadl->node.id,
-	};
-
 	gpadl->state = CLIENT_GPADL_LEAVING;
 	if (c->state == CLIENT_CONNECTED) /* else the end of the connection answers it */
-		client_send(c, &message, sizeof(message));
+		client_due(c, &gpadl->due, CLIENT_DUE_TEARDOWN);
 }
 
 static void gpadl_torn_down(struct client *c, struct client_gpadl *gpadl)
@@ -221,6 +234,12 @@ static void unwanted_answered(struct client *c, struct client_gpadl *gpadl, uint
 		gpadl_torn_down(c, gpadl);
 }
 
+/* Whether the host may have that to say yet: no after the first message, yes after the last. */
+static bool described(const struct client_gpadl *gpadl, uint32_t status)
+{
+	return !client_is_due(&gpadl->due) || (gpadl->said && status != BUS_STATUS_SUCCESS);
+}
+
 void client_on_gpadl_created(struct client *c, const struct wire_gpadl_created *message)
 {
 	struct client_gpadl *gpadl = find_gpadl(c, message->gpadl);
@@ -230,11 +249,13 @@ void client_on_gpadl_created(struct client *c, const struct wire_gpadl_created *
 	if (gpadl_answer_late(c, gpadl))
 		return;
 	if (!gpadl || gpadl->channel->offer.channel_id != message->channel_id ||
+	    !described(gpadl, status) ||
 	    (gpadl->state != CLIENT_GPADL_ASKED && gpadl->state != CLIENT_GPADL_UNWANTED)) {
 		client_fault(c, WIRE_GPADL_CREATED, "that GPADL was not asked for",
 		             gpadl ? gpadl->channel->offer.channel_id : 0, message->gpadl);
 		return;
 	}
+	client_due_cancel(c, &gpadl->due);
 	if (gpadl->state == CLIENT_GPADL_UNWANTED) {
 		unwanted_answered(c, gpadl, status);
 		return;
@@ -264,6 +285,10 @@ static enum bus_result gpadl_tear_down(struct client *c, uint32_t channel_id, ui
 
 	if (!channel || !gpadl || gpadl->channel != channel)
 		return BUS_REFUSED;
+	if (gpadl->state == CLIENT_GPADL_ASKED && client_is_due(&gpadl->due) && !gpadl->said) {
+		gpadl_torn_down(c, gpadl); /* the host has never heard of it */
+		return BUS_OK;
+	}
 	if (gpadl->state == CLIENT_GPADL_ASKED) {
 		gpadl->state = CLIENT_GPADL_UNWANTED;
 		return BUS_OK;
@@ -299,7 +324,7 @@ void client_on_gpadl_torndown(struct client *c, const struct wire_gpadl_torndown
 
 	if (gpadl_answer_late(c, gpadl))
 		return;
-	if (!gpadl || gpadl->state != CLIENT_GPADL_LEAVING) {
+	if (!gpadl || gpadl->state != CLIENT_GPADL_LEAVING || client_is_due(&gpadl->due)) {
 		client_fault(c, WIRE_GPADL_TORNDOWN, "that GPADL was not being torn down",
 		             CLIENT_GPADL_LEAVING, message->gpadl);
 		return;

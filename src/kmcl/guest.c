@@ -403,7 +403,8 @@ static void guest_send_read_only(struct guest *guest, const struct wire_gpadl_he
 	guest_post(guest, &notice, sizeof(notice), MESSAGES_KMCL_CONNECTION);
 }
 
-static void guest_send(void *context, const void *message, size_t size, uint32_t connection_id)
+/* Never busy: what the partition does not take is kept here, up to a limit. */
+static bool guest_send(void *context, const void *message, size_t size, uint32_t connection_id)
 {
 	struct guest *guest = context;
 	const struct wire_message_header *header = message;
@@ -411,6 +412,7 @@ static void guest_send(void *context, const void *message, size_t size, uint32_t
 	if (guest->creating_read_only && header->type == WIRE_GPADL_HEADER)
 		guest_send_read_only(guest, message);
 	guest_post(guest, message, size, connection_id);
+	return true;
 }
 
 static void guest_raised_channel(void *context, uint32_t channel_id)

@@ -418,11 +418,12 @@ static uint32_t seen_gpadl(const struct seen *seen, uint32_t id)
 	return i;
 }
 
-static void guest_send(void *context, const void *message, size_t size, uint32_t connection_id)
+static bool guest_send(void *context, const void *message, size_t size, uint32_t connection_id)
 {
 	(void)context;
 	must(connection_id == 1 || connection_id == 4);
 	push(&world.to_host, message, size);
+	return true;
 }
 
 static void guest_connected(void *context, uint32_t version, uint32_t features)

@@ -472,7 +472,7 @@ static void note_contact(struct fixture *f, const struct wire_initiate_contact *
 		     connection);
 }
 
-static void on_client_send(void *context, const void *bytes, size_t size, uint32_t connection)
+static bool on_client_send(void *context, const void *bytes, size_t size, uint32_t connection)
 {
 	struct fixture *f = context;
 	union wire_message m;
@@ -517,6 +517,7 @@ static void on_client_send(void *context, const void *bytes, size_t size, uint32
 		note(f, "< %s size=%zu to=%u", wire_message_name(m.header.type), size, connection);
 		break;
 	}
+	return true;
 }
 
 static void on_connected(void *context, uint32_t version, uint32_t features)

@@ -116,6 +116,11 @@ static enum bus_result call_set_owner(void)
 	return client_set_owner(client, 1, NULL);
 }
 
+static enum bus_result call_resume(void)
+{
+	return client_resume(client);
+}
+
 static enum bus_result call_destroy(void)
 {
 	return client_destroy(client);
@@ -139,6 +144,7 @@ static const struct {
 	{ "release", call_release },
 	{ "tl_connect", call_tl_connect },
 	{ "set_owner", call_set_owner },
+	{ "resume", call_resume },
 	{ "destroy", call_destroy },
 };
 
@@ -186,9 +192,10 @@ static void client_frees(void *context, void *memory, size_t size)
 	give_block(memory, size);
 }
 
-static void client_sends(void *context, const void *message, size_t size, uint32_t connection_id)
+static bool client_sends(void *context, const void *message, size_t size, uint32_t connection_id)
 {
 	from_client_op(CLIENT_SEND);
+	return true;
 }
 
 static void client_is_connected(void *context, uint32_t version, uint32_t feature_flags)

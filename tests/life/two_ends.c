@@ -278,9 +278,10 @@ static void host_leave(struct server_channel *channel)
 
 /* ---- the guest's end of the bus, as guest.c has it ---- */
 
-static void guest_send(void *context, const void *message, size_t size, uint32_t connection_id)
+static bool guest_send(void *context, const void *message, size_t size, uint32_t connection_id)
 {
 	queue_add(&world.to_host, message, size);
+	return true;
 }
 
 static void guest_connected(void *context, uint32_t version, uint32_t features)
