@@ -5,6 +5,7 @@
  */
 
 #include "common/thread.h"
+#include "net/slirp_bounds.h"
 
 #include <kmcl/kmcl.h>
 #include <kmcl/net.h>
@@ -21,18 +22,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
 #define QUEUE_BYTES  (16u << 20) /* from the guest, waiting; of this process's memory */
 #define ROUND_FRAMES 1024u       /* of them, before all else has its turn */
 #define HELD_FRAMES  1024u       /* for the guest, while it has no room */
-#define SOCKETS_MAX  4096u       /* that the guest has it open; or half of the descriptors */
 #define POLL_MOST_MS 60000u
-/* Fragments, of which libslirp keeps each, with 3 KiB, for 30 s, unless all are there before. */
-#define FRAGMENTS_MAX 8192u
-#define FRAGMENTS_NS  30000000000ll
+#define POLL_KEPT_MS 100u /* while visitors are kept out */
 
 /* A frame that waits, either way. */
 struct waiting {
@@ -71,14 +68,14 @@ struct net_slirp {
 	struct timer *timers;
 	struct pollfd *fds;
 	uint32_t fd_count, fd_room;
+	bool kept_out; /* somebody from outside waits, and nothing will tell when no longer */
 	struct waiting_list
 		held; /* for the guest; while there are any, nothing is asked of libslirp */
 	uint32_t held_count;
 	int64_t said_since; /* what the guest had it say, in these seconds: so many lines */
 	uint32_t said, unsaid;
-	uint32_t sockets;        /* that it has open */
-	int64_t fragments_since; /* likewise */
-	uint32_t fragments;
+	struct slirp_bounds bounds;
+	struct in_addr guest; /* by default */
 
 	pthread_mutex_t queue_lock;
 	struct waiting_list queue; /* from the guest */
@@ -180,77 +177,13 @@ static int64_t now_ns(void)
 	return t.tv_sec * 1000000000ll + t.tv_nsec;
 }
 
-/* Descriptors are this process's, and others need some. */
-static uint32_t sockets_max(void)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur / 2 >= SOCKETS_MAX)
-		return SOCKETS_MAX;
-	return (uint32_t)limit.rlim_cur / 2;
-}
-
-#define ETHERTYPE_IP4 0x0800u
-#define ETHERTYPE_IP6 0x86ddu
-#define TCP_SYN       0x02u
-#define TCP_ACK       0x10u
-
-static uint16_t field16(const struct waiting *w, uint32_t at)
-{
-	return at + 2 <= w->length ? (uint16_t)(w->data[at] << 8 | w->data[at + 1]) : 0;
-}
-
-static bool is_fragment(const struct waiting *w)
-{
-	return field16(w, 12) == ETHERTYPE_IP4 && field16(w, 20) & 0x3fff;
-}
-
-/* Where the TCP header begins; 0: it is none. libslirp knows no extension headers of IPv6. */
-static uint32_t tcp_at(const struct waiting *w)
-{
-	bool ip4 = field16(w, 12) == ETHERTYPE_IP4;
-	uint32_t protocol = ip4 ? field16(w, 22) & 0xffu : field16(w, 20) >> 8;
-
-	if (protocol != IPPROTO_TCP)
-		return 0;
-	return ip4 ? 14 + (field16(w, 14) >> 8 & 15u) * 4 : 54;
-}
-
-/* One that has libslirp open another socket is lost once there are many; TCP, which opens them one
- * by one, leaves a quarter of them to the rest. */
-static bool has_socket(const struct net_slirp *n, const struct waiting *w)
-{
-	uint32_t type = field16(w, 12), most, tcp;
-
-	if (type != ETHERTYPE_IP4 && type != ETHERTYPE_IP6)
-		return true;
-	most = sockets_max();
-	tcp = tcp_at(w);
-	if (!tcp)
-		return n->sockets < most;
-	return n->sockets < most - most / 4 ||
-	       (field16(w, tcp + 12) & (TCP_SYN | TCP_ACK)) != TCP_SYN;
-}
-
-static bool may_be_kept(struct net_slirp *n, const struct waiting *w)
-{
-	int64_t now;
-
-	if (!is_fragment(w))
-		return true;
-	now = now_ns();
-	if (!n->fragments_since || now - n->fragments_since >= FRAGMENTS_NS) {
-		n->fragments_since = now;
-		n->fragments = 0;
-	}
-	return n->fragments++ < FRAGMENTS_MAX;
-}
-
 /* What is dropped, the guest sends again, as on any wire. */
 static void give_back(struct net_slirp *n, struct waiting *w, bool use)
 {
-	if (use && has_socket(n, w) && may_be_kept(n, w))
+	if (use && slirp_bounds_take(&n->bounds, w->data, w->length, now_ns())) {
 		slirp_input(n->slirp, w->data, (int)w->length);
+		slirp_bounds_used(&n->bounds);
+	}
 	n->port->ops->sent(n->port, w->request);
 	free(w);
 }
@@ -261,6 +194,7 @@ static void use_queue(struct net_slirp *n)
 	struct waiting *w;
 	uint32_t i = 0;
 
+	slirp_bounds_look(&n->bounds);
 	while (i++ < ROUND_FRAMES && (w = queue_take(n)))
 		give_back(n, w, true);
 	if (i > ROUND_FRAMES)
@@ -308,6 +242,7 @@ static ssize_t send_packet(const void *data, size_t length, void *opaque)
 {
 	struct net_slirp *n = opaque;
 
+	slirp_bounds_sent(&n->bounds, data, (uint32_t)length, now_ns());
 	if (n->held.first || !offer(n, data, (uint32_t)length))
 		hold(n, data, (uint32_t)length);
 	return (ssize_t)length;
@@ -389,15 +324,14 @@ static void socket_opened(int fd, void *opaque)
 {
 	struct net_slirp *n = opaque;
 
-	n->sockets++;
+	slirp_bounds_opened(&n->bounds, fd);
 }
 
 static void socket_closed(int fd, void *opaque)
 {
 	struct net_slirp *n = opaque;
 
-	if (n->sockets)
-		n->sockets--;
+	slirp_bounds_closed(&n->bounds, fd);
 }
 
 static void notify(void *opaque)
@@ -458,6 +392,10 @@ static int add_poll(int fd, int events, void *opaque)
 		n->fds = fds;
 		n->fd_room = room;
 	}
+	if (!slirp_bounds_lets_in(&n->bounds, fd, now_ns())) {
+		n->kept_out = true;
+		fd = -1;
+	}
 	wanted |= events & SLIRP_POLL_IN ? POLLIN : 0;
 	wanted |= events & SLIRP_POLL_OUT ? POLLOUT : 0;
 	wanted |= events & SLIRP_POLL_PRI ? POLLPRI : 0;
@@ -498,11 +436,14 @@ static void run_once(struct net_slirp *n)
 	bool blocked, good;
 
 	n->fd_count = 0;
+	n->kept_out = false;
 	add_poll(n->wake, SLIRP_POLL_IN, n);
 	blocked = n->held.first != NULL;
 	if (!blocked) {
 		slirp_pollfds_fill(n->slirp, &timeout, add_poll, n);
 		timeout = until_timer(n, timeout < POLL_MOST_MS ? timeout : POLL_MOST_MS);
+		if (n->kept_out && timeout > POLL_KEPT_MS)
+			timeout = POLL_KEPT_MS;
 	}
 	good = sleep_until_something(n, timeout);
 	offer_held(n);
@@ -560,6 +501,7 @@ static void slirp_destroy(struct kmcl_net_backend *backend)
 		slirp_cleanup(n->slirp);
 	pthread_mutex_destroy(&n->queue_lock);
 	pthread_mutex_destroy(&n->lock);
+	slirp_bounds_destroy(&n->bounds);
 	close(n->wake);
 	free(n->fds);
 	free(n);
@@ -620,6 +562,8 @@ int kmcl_net_user_create(const struct kmcl_net_user_options *options,
 	n->fds = calloc(n->fd_room, sizeof(*n->fds));
 	n->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	configure(&own, &config);
+	n->guest = config.vdhcp_start;
+	slirp_bounds_init(&n->bounds, config.vhost);
 	if (n->fds && n->wake >= 0)
 		n->slirp = slirp_new(&config, &callbacks, n);
 	if (!n->slirp) {
@@ -674,12 +618,37 @@ static bool parse_forward(const char *text, struct forward *f)
 	       parse_end(dash + 1, dash + strlen(dash), &f->guest, &f->guest_port);
 }
 
+static int forward_stream(struct net_slirp *n, const struct forward *f)
+{
+	struct slirp_forward *known = malloc(sizeof(*known));
+
+	if (!known)
+		return -ENOMEM;
+	if (slirp_add_hostfwd(n->slirp, false, f->host, f->host_port, f->guest, f->guest_port)) {
+		free(known);
+		return errno ? -errno : -EADDRINUSE;
+	}
+	known->host = f->host;
+	known->host_port = (uint16_t)f->host_port;
+	known->guest = slirp_bounds_ip4(f->guest.s_addr ? f->guest : n->guest);
+	known->guest_port = (uint16_t)f->guest_port;
+	slirp_bounds_forward(&n->bounds, known);
+	return 0;
+}
+
+static int forward_datagrams(struct net_slirp *n, const struct forward *f)
+{
+	if (slirp_add_hostfwd(n->slirp, true, f->host, f->host_port, f->guest, f->guest_port))
+		return errno ? -errno : -EADDRINUSE;
+	return 0;
+}
+
 int kmcl_net_user_forward(struct kmcl_net_backend *backend, const char *text, char *why,
                           size_t why_size)
 {
 	struct net_slirp *n = slirp_of(backend);
 	struct forward f;
-	int error = 0;
+	int error;
 
 	if (!parse_forward(text, &f)) {
 		snprintf(why, why_size,
@@ -688,8 +657,7 @@ int kmcl_net_user_forward(struct kmcl_net_backend *backend, const char *text, ch
 	}
 	pthread_mutex_lock(&n->lock);
 	errno = 0;
-	if (slirp_add_hostfwd(n->slirp, f.udp, f.host, f.host_port, f.guest, f.guest_port))
-		error = errno ? -errno : -EADDRINUSE;
+	error = f.udp ? forward_datagrams(n, &f) : forward_stream(n, &f);
 	pthread_mutex_unlock(&n->lock);
 	wake(n);
 	if (error)
