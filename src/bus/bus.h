@@ -18,8 +18,6 @@
 
 #include "wire/wire.h"
 
-#include <stdbool.h>
-
 /*
  * NTSTATUS values as they travel in open results, GPADL, modify and TL connect answers. On the wire
  * success is 0 and nothing else, at both ends: so Linux takes each of these answers (vmbus_open,

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "bus/client_private.h"
 
-#include <string.h>
-
 void *client_allocate(struct client *c, size_t size)
 {
 	return c->ops.memory.allocate(c->context, size);
@@ -15,7 +13,7 @@ void client_free(struct client *c, void *memory, size_t size)
 
 size_t client_put_header(struct client *c, uint32_t type)
 {
-	memset(&c->outgoing, 0, sizeof(c->outgoing));
+	__builtin_memset(&c->outgoing, 0, sizeof(c->outgoing));
 	c->outgoing.header.type = type;
 	return sizeof(c->outgoing.header);
 }
@@ -108,8 +106,8 @@ size_t client_put_tl_connect(struct client *c)
 	struct wire_tl_connect_request *message = &c->outgoing.tl_connect_request;
 
 	client_put_header(c, WIRE_TL_CONNECT_REQUEST);
-	memcpy(message->endpoint_id, &c->tl_endpoint, sizeof(message->endpoint_id));
-	memcpy(message->service_id, &c->tl_service, sizeof(message->service_id));
+	__builtin_memcpy(message->endpoint_id, &c->tl_endpoint, sizeof(message->endpoint_id));
+	__builtin_memcpy(message->service_id, &c->tl_service, sizeof(message->service_id));
 	return wire_tl_connect_request_size(c->version);
 }
 
@@ -140,8 +138,8 @@ static void client_on_tl_result(struct client *c, const struct wire_tl_connect_r
 {
 	struct bus_guid endpoint, service;
 
-	memcpy(&endpoint, message->endpoint_id, sizeof(endpoint));
-	memcpy(&service, message->service_id, sizeof(service));
+	__builtin_memcpy(&endpoint, message->endpoint_id, sizeof(endpoint));
+	__builtin_memcpy(&service, message->service_id, sizeof(service));
 	say_tl_result(c, &endpoint, &service, bus_status_from_wire(message->status));
 }
 

@@ -4,8 +4,6 @@
 
 #include "bus/client_private.h"
 
-#include <string.h>
-
 struct client_channel *client_find_channel(struct client *c, uint32_t id, bool alive)
 {
 	struct client_channel *channel = NULL;
@@ -44,9 +42,9 @@ void client_free_channels(struct client *c)
 static void offer_parse(struct client *c, const struct wire_offer_channel *message,
                         struct bus_offer *offer)
 {
-	memcpy(&offer->type, message->interface_type, sizeof(offer->type));
-	memcpy(&offer->instance, message->interface_instance, sizeof(offer->instance));
-	memcpy(offer->user_defined, message->user_defined, sizeof(offer->user_defined));
+	__builtin_memcpy(&offer->type, message->interface_type, sizeof(offer->type));
+	__builtin_memcpy(&offer->instance, message->interface_instance, sizeof(offer->instance));
+	__builtin_memcpy(offer->user_defined, message->user_defined, sizeof(offer->user_defined));
 	offer->flags = message->flags & wire_offer_flags(c->version);
 	offer->mmio_megabytes = message->mmio_megabytes;
 	offer->channel_id = message->channel_id;
@@ -220,7 +218,7 @@ size_t client_put_open(struct client *c, struct client_channel *channel)
 	message->ring_offset = open->ring_offset;
 	message->connection_id = channel->offer.connection_id;
 	message->event_flag = (uint16_t)channel->offer.channel_id;
-	memcpy(message->user_data, open->user_data, sizeof(message->user_data));
+	__builtin_memcpy(message->user_data, open->user_data, sizeof(message->user_data));
 	return wire_open_channel_size(c->features);
 }
 

@@ -4,8 +4,6 @@
 
 #include "bus/client_private.h"
 
-#include <string.h>
-
 /* What this machine can make use of. */
 #define CLIENT_FEATURES (WIRE_FEATURE_SIGNAL_PARAMETERS | WIRE_FEATURE_CLIENT_ID)
 
@@ -35,7 +33,8 @@ size_t client_put_contact(struct client *c)
 		message->feature_flags = c->features;
 	}
 	if (c->features & WIRE_FEATURE_CLIENT_ID)
-		memcpy(message->client_id, &contact->client_id, sizeof(message->client_id));
+		__builtin_memcpy(message->client_id, &contact->client_id,
+		                 sizeof(message->client_id));
 	return wire_initiate_contact_size(c->features);
 }
 

@@ -4,8 +4,6 @@
 
 #include "bus/client_private.h"
 
-#include <string.h>
-
 static struct client_gpadl *find_gpadl(struct client *c, uint32_t id)
 {
 	struct id_node *node = id_tree_find(&c->gpadls, id);
@@ -100,9 +98,9 @@ static void put_word(struct client_gpadl *gpadl, void *to)
 	if (!gpadl->put_page) {
 		struct wire_gpa_range header = { range->byte_count, range->byte_offset };
 
-		memcpy(to, &header, sizeof(header));
+		__builtin_memcpy(to, &header, sizeof(header));
 	} else {
-		memcpy(to, &range->pfns[gpadl->put_page - 1], sizeof(range->pfns[0]));
+		__builtin_memcpy(to, &range->pfns[gpadl->put_page - 1], sizeof(range->pfns[0]));
 	}
 	if (gpadl->put_page++ == wire_pages_spanned(range->byte_offset, range->byte_count)) {
 		gpadl->put_page = 0;

@@ -7,8 +7,7 @@
  * It is at most 33 deep whatever ids come, allocates nothing, and needs no secret.
  */
 
-#include <stddef.h>
-#include <stdint.h>
+#include "wire/bare.h"
 
 struct id_node {
 	uint32_t id;

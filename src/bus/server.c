@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "bus/server_private.h"
 
-#include <string.h>
-
 const struct server_limits server_limits_default = {
 	.channels = WIRE_CHANNEL_ID_MAX,
 	.gpadls = 8192,
@@ -104,8 +102,8 @@ static void tl_result(struct server *s, const struct bus_guid *endpoint,
 
 	if (status == BUS_STATUS_SUCCESS || server_version(s) < WIRE_VERSION_4_1)
 		return;
-	memcpy(message.endpoint_id, endpoint, sizeof(message.endpoint_id));
-	memcpy(message.service_id, service, sizeof(message.service_id));
+	__builtin_memcpy(message.endpoint_id, endpoint, sizeof(message.endpoint_id));
+	__builtin_memcpy(message.service_id, service, sizeof(message.service_id));
 	message.status = status;
 	server_send(s, &message, sizeof(message));
 }
@@ -123,10 +121,10 @@ static void server_on_tl_connect(struct server *s, const struct wire_tl_connect_
 {
 	struct bus_guid endpoint, service, silo = { { 0 } };
 
-	memcpy(&endpoint, message->endpoint_id, sizeof(endpoint));
-	memcpy(&service, message->service_id, sizeof(service));
+	__builtin_memcpy(&endpoint, message->endpoint_id, sizeof(endpoint));
+	__builtin_memcpy(&service, message->service_id, sizeof(service));
 	if (s->contact.version >= WIRE_VERSION_5_2)
-		memcpy(&silo, message->silo_id, sizeof(silo));
+		__builtin_memcpy(&silo, message->silo_id, sizeof(silo));
 	if (s->ops.tl_connect)
 		s->ops.tl_connect(s->context, &endpoint, &service, &silo);
 	else
@@ -189,18 +187,18 @@ static bool server_unload_allowed(const struct server *s, const struct wire_mess
 
 static void take_message(struct server *s, const void *bytes, size_t size)
 {
-	union wire_message message;
+	union wire_message *message = &s->incoming;
 	uint32_t features = server_version(s) ? s->contact.feature_flags : 0;
-	struct wire_message_error error = wire_message_decode(
-		&message, bytes, size, WIRE_FROM_GUEST, server_version(s), features);
+	struct wire_message_error error = wire_message_decode(message, bytes, size, WIRE_FROM_GUEST,
+	                                                      server_version(s), features);
 
 	if (error.problem != WIRE_MESSAGE_OK &&
-	    !server_unload_allowed(s, &error, message.header.type)) {
-		server_fault(s, message.header.type, wire_message_problem(error.problem),
+	    !server_unload_allowed(s, &error, message->header.type)) {
+		server_fault(s, message->header.type, wire_message_problem(error.problem),
 		             error.expected, error.actual);
 		return;
 	}
-	server_dispatch(s, &message, size);
+	server_dispatch(s, message, size);
 }
 
 enum bus_result server_message(struct server *s, const void *bytes, size_t size)

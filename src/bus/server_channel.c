@@ -4,8 +4,6 @@
 
 #include "bus/server_private.h"
 
-#include <string.h>
-
 /* OpenVMM vmbus_core ConnectionId::new(): channel id, SINT in bits 12 to 15, VTL from bit 16 on. */
 static uint32_t connection_id_of(uint32_t channel_id)
 {
@@ -101,8 +99,8 @@ static void list_remove(struct server *s, struct server_channel *channel)
 static bool same_key(const struct bus_offer *a, const struct bus_offer *b)
 {
 	return a->subchannel_index == b->subchannel_index &&
-	       memcmp(&a->type, &b->type, sizeof(a->type)) == 0 &&
-	       memcmp(&a->instance, &b->instance, sizeof(a->instance)) == 0;
+	       __builtin_memcmp(&a->type, &b->type, sizeof(a->type)) == 0 &&
+	       __builtin_memcmp(&a->instance, &b->instance, sizeof(a->instance)) == 0;
 }
 
 static struct server_channel *find_offer(struct server *s, const struct bus_offer *offer)
@@ -148,24 +146,25 @@ static void send_offer(struct server *s, struct server_channel *channel)
 	uint32_t version = s->contact.version;
 	const struct bus_offer *offer = &channel->offer;
 	bool monitored = offer->monitor_allocated && s->contact.monitor_pages[0];
-	struct wire_offer_channel message = {
-		.header.type = WIRE_OFFER_CHANNEL,
-		.flags = offer->flags & wire_offer_flags(version),
-		.mmio_megabytes = offer->mmio_megabytes,
-		.subchannel_index = offer->subchannel_index,
-		.mmio_megabytes_optional = offer->mmio_megabytes_optional,
-		.channel_id = offer->channel_id,
-		.monitor_id = monitored ? offer->monitor_id : WIRE_MONITOR_ID_NONE,
-		.monitor_allocated = monitored,
-		.dedicated_interrupt = is_dedicated(channel, version),
-		.connection_id = signal_connection_id(channel, version),
-	};
+	struct wire_offer_channel *message = &s->outgoing.offer_channel;
 
-	memcpy(message.interface_type, &offer->type, sizeof(message.interface_type));
-	memcpy(message.interface_instance, &offer->instance, sizeof(message.interface_instance));
-	memcpy(message.user_defined, offer->user_defined, sizeof(message.user_defined));
+	__builtin_memset(message, 0, sizeof(*message));
+	message->header.type = WIRE_OFFER_CHANNEL;
+	message->flags = offer->flags & wire_offer_flags(version);
+	message->mmio_megabytes = offer->mmio_megabytes;
+	message->subchannel_index = offer->subchannel_index;
+	message->mmio_megabytes_optional = offer->mmio_megabytes_optional;
+	message->channel_id = offer->channel_id;
+	message->monitor_id = monitored ? offer->monitor_id : WIRE_MONITOR_ID_NONE;
+	message->monitor_allocated = monitored;
+	message->dedicated_interrupt = is_dedicated(channel, version);
+	message->connection_id = signal_connection_id(channel, version);
+	__builtin_memcpy(message->interface_type, &offer->type, sizeof(message->interface_type));
+	__builtin_memcpy(message->interface_instance, &offer->instance,
+	                 sizeof(message->interface_instance));
+	__builtin_memcpy(message->user_defined, offer->user_defined, sizeof(message->user_defined));
 	channel->known = true;
-	server_send(s, &message, wire_offer_channel_size(version));
+	server_send(s, message, wire_offer_channel_size(version));
 }
 
 static bool may_be_offered(const struct server *s, const struct server_channel *channel)
@@ -294,7 +293,7 @@ static bool signal_parameters_good(struct server *s, const struct server_channel
 static void open_parse(struct server *s, const struct server_channel *channel,
                        const struct wire_open_channel *message, struct server_open *open)
 {
-	memset(open, 0, sizeof(*open));
+	__builtin_memset(open, 0, sizeof(*open));
 	open->open_id = message->open_id;
 	open->ring_gpadl = message->ring_gpadl;
 	open->ring_offset = message->ring_offset;
@@ -306,7 +305,7 @@ static void open_parse(struct server *s, const struct server_channel *channel,
 		open->connection_id = message->connection_id;
 		open->event_flag = message->event_flag;
 	}
-	memcpy(open->user_data, message->user_data, sizeof(open->user_data));
+	__builtin_memcpy(open->user_data, message->user_data, sizeof(open->user_data));
 }
 
 static bool ring_good(struct server *s, struct server_channel *channel,
@@ -358,7 +357,7 @@ void server_on_open(struct server *s, const struct wire_open_channel *message)
 {
 	struct server_channel *channel =
 		server_find_channel(s, WIRE_OPEN_CHANNEL, message->channel_id);
-	struct server_open open;
+	struct server_open *open;
 
 	if (!channel)
 		return;
@@ -372,18 +371,18 @@ void server_on_open(struct server *s, const struct wire_open_channel *message)
 		             channel->state);
 		return;
 	}
-	open_parse(s, channel, message, &open);
-	if (!signal_parameters_good(s, channel, &open)) {
-		send_open_result(s, channel, open.open_id, BUS_STATUS_INVALID_PARAMETER);
+	open = &channel->reopen; /* free: none is wanted */
+	open_parse(s, channel, message, open);
+	if (!signal_parameters_good(s, channel, open)) {
+		send_open_result(s, channel, open->open_id, BUS_STATUS_INVALID_PARAMETER);
 		return;
 	}
 	if (channel->state == CHANNEL_CLOSING) {
 		/* Nobody tells the guest when a close is done, so it cannot wait for it. */
-		channel->reopen = open;
 		channel->reopen_wanted = true;
 		return;
 	}
-	channel_open(s, channel, &open);
+	channel_open(s, channel, open);
 }
 
 void server_on_close(struct server *s, const struct wire_channel_message *message)

@@ -4,8 +4,6 @@
 
 #include "bus/server_private.h"
 
-#include <string.h>
-
 /* Redirected interrupts, confidential channels, pausing, monitor pages of the host's and pinned
  * memory are known and not offered. */
 static uint32_t server_features(const struct server *s)
@@ -27,7 +25,7 @@ static void contact_parse(struct contact_request *request,
 	struct server_contact *contact = &request->contact;
 	uint32_t version = message->version;
 
-	memset(request, 0, sizeof(*request));
+	__builtin_memset(request, 0, sizeof(*request));
 	contact->version = version;
 	contact->message_sint = WIRE_SINT_DEFAULT;
 	if (version >= WIRE_VERSION_3_0)
@@ -41,7 +39,8 @@ static void contact_parse(struct contact_request *request,
 	if (version >= WIRE_VERSION_6_0)
 		contact->feature_flags = message->feature_flags;
 	if (contact->feature_flags & WIRE_FEATURE_CLIENT_ID)
-		memcpy(&contact->client_id, message->client_id, sizeof(contact->client_id));
+		__builtin_memcpy(&contact->client_id, message->client_id,
+		                 sizeof(contact->client_id));
 	contact->monitor_pages[0] = message->monitor_page_to_guest;
 	contact->monitor_pages[1] = message->monitor_page_to_host;
 	request->monitor_pages_bad = !contact->monitor_pages[0] != !contact->monitor_pages[1];

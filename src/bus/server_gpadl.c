@@ -4,8 +4,6 @@
 
 #include "bus/server_private.h"
 
-#include <string.h>
-
 static struct server_gpadl *gpadl_find(const struct id_tree *tree, uint32_t id, size_t offset)
 {
 	struct id_node *node = id_tree_find(tree, id);
@@ -169,7 +167,7 @@ static uint32_t gpadl_parse_range(struct server *s, const struct server_gpadl *g
 		             gpadl->range_count, gpadl->words_wanted);
 		return 0;
 	}
-	memcpy(&header, &gpadl->buffer[word++], sizeof(header));
+	__builtin_memcpy(&header, &gpadl->buffer[word++], sizeof(header));
 	if (header.byte_count == 0 || header.byte_offset >= WIRE_PAGE_SIZE) {
 		server_fault(s, WIRE_GPADL_HEADER,
 		             "range of no bytes, or offset past its first page", header.byte_count,
@@ -239,7 +237,7 @@ static void gpadl_append(struct server *s, struct server_gpadl *gpadl, const uin
 
 	if (words > missing)
 		words = missing;
-	memcpy(&gpadl->buffer[gpadl->words], bytes, words * sizeof(*gpadl->buffer));
+	__builtin_memcpy(&gpadl->buffer[gpadl->words], bytes, words * sizeof(*gpadl->buffer));
 	gpadl->words += words;
 	if (gpadl->words == gpadl->words_wanted)
 		gpadl_complete(s, gpadl);

@@ -109,6 +109,7 @@ struct server {
 	uint64_t monitor_pages_asked[2];
 	uint32_t message_vp;
 	uint8_t message_sint;
+	union wire_message incoming, outgoing; /* one at a time, and off the stack */
 
 	struct server_channel *first, *last;
 	struct server_channel *by_id[WIRE_CHANNEL_ID_MAX + 1];

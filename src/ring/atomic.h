@@ -8,7 +8,7 @@
  * all that a weak memory model allows.
  */
 
-#include <stdint.h>
+#include "wire/bare.h"
 
 static inline uint32_t ring_load(const uint32_t *word)
 {

@@ -4,8 +4,7 @@
 
 /* Arithmetic on offsets into a ring of `size` bytes; every index is below size and 8-aligned. */
 
-#include <stdbool.h>
-#include <stdint.h>
+#include "wire/bare.h"
 
 /* What an index that came from outside must be. */
 static inline bool ring_index_valid(uint32_t size, uint32_t index)

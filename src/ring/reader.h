@@ -104,7 +104,7 @@ static inline void ring_read_copy(const struct ring_reader *r, const struct ring
                                   uint32_t offset, void *to, uint32_t size)
 {
 	if (__builtin_expect(r->memory.data != NULL, 1))
-		ring_copy(to, r->memory.data + r->next + offset, size);
+		ring_copy((uint8_t *)to, r->memory.data + r->next + offset, size);
 	else
 		ring_pages_out(&r->memory, r->next + offset, to, size);
 }

@@ -15,8 +15,6 @@
 #include "ring/memory.h"
 #include "wire/packet.h"
 
-#include <stdbool.h>
-
 enum ring_status {
 	RING_OK,
 	RING_EMPTY,   /* reader: no packet; writer: never */

@@ -12,8 +12,7 @@
  * (PkCompleteInsertion, PkCompleteRemoval).
  */
 
-#include <stdbool.h>
-#include <stdint.h>
+#include "wire/bare.h"
 
 /*
  * The writer's decision: the reader may sleep with this writer's packets unread, and has not

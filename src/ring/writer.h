@@ -84,7 +84,7 @@ static inline void ring_write_fill(uint8_t *at, uint32_t length, uint64_t head, 
 	ring_put64(at, head);
 	ring_put64(at + 8, id);
 	for (unsigned i = 0; i < count; i++) {
-		ring_copy(to, spans[i].base, spans[i].size);
+		ring_copy(to, (const uint8_t *)spans[i].base, spans[i].size);
 		to += spans[i].size;
 	}
 }

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "wire/message.h"
 
-#include <string.h>
-
 const uint32_t wire_versions[WIRE_VERSION_COUNT] = {
 	WIRE_VERSION_6_0, WIRE_VERSION_5_3, WIRE_VERSION_5_2,  WIRE_VERSION_5_1,
 	WIRE_VERSION_5_0, WIRE_VERSION_4_1, WIRE_VERSION_4_0,  WIRE_VERSION_3_0,
@@ -114,13 +112,13 @@ struct wire_message_error wire_message_decode(union wire_message *message, const
                                               size_t size, enum wire_message_sender sender,
                                               uint32_t version, uint32_t features)
 {
-	memset(message, 0, sizeof(*message));
+	__builtin_memset(message, 0, sizeof(*message));
 	if (size > WIRE_MESSAGE_MAX)
 		return (struct wire_message_error){ WIRE_MESSAGE_TOO_LONG, WIRE_MESSAGE_MAX, size };
 	if (size < sizeof(struct wire_message_header))
 		return (struct wire_message_error){ WIRE_MESSAGE_TOO_SHORT,
 			                            sizeof(struct wire_message_header), size };
-	memcpy(message, bytes, size);
+	__builtin_memcpy(message, bytes, size);
 	return message_check(message->header.type, size, sender, version, features);
 }
 

@@ -11,14 +11,7 @@
  * version). Where they disagree, the comment at the field says so.
  */
 
-#include <assert.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
-#error "messages are read in place: little-endian machines only"
-#endif
+#include "wire/bare.h"
 
 #define WIRE_MESSAGE_MAX 240u /* the payload of a hypervisor message */
 

@@ -142,7 +142,11 @@ bool wire_transfer_check(struct wire_transfer *transfer, const void *headers, ui
 		return refuse(fault, "range count", (size - HEAD_SIZE) / sizeof(*ranges), count);
 	ranges = (const void *)(at + HEAD_SIZE);
 	for (uint32_t i = 0; i < count; i++) {
-		uint64_t end = (uint64_t)ranges[i].byte_offset + ranges[i].byte_count;
+		struct wire_transfer_range range;
+		uint64_t end;
+
+		__builtin_memcpy(&range, &ranges[i], sizeof(range));
+		end = (uint64_t)range.byte_offset + range.byte_count;
 
 		if (end > buffer_size)
 			return refuse(fault, "end of a range", buffer_size, end);

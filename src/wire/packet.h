@@ -11,10 +11,7 @@
  * OpenVMM vmbus_ring/src/lib.rs (protocol module). All numbers are little-endian.
  */
 
-#include <assert.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "wire/bare.h"
 
 #define WIRE_PAGE_SIZE 4096u
 
