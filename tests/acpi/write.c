@@ -54,15 +54,15 @@ static int write_all(const char *directory)
 
 	if (kmcl_acpi_build(&options, tables, sizeof(tables), &size))
 		return 1;
-	xsdt = tables + at(tables, 24) - ADDRESS;
+	xsdt = tables + (at(tables, 24) - ADDRESS);
 	if (write_table(directory, xsdt))
 		return 1;
 	for (size_t i = 0; i < 3; i++) {
-		table = tables + at(xsdt, 36 + 8 * i) - ADDRESS;
+		table = tables + (at(xsdt, 36 + 8 * i) - ADDRESS);
 		if (write_table(directory, table))
 			return 1;
 		if (memcmp(table, "FACP", 4) == 0 &&
-		    write_table(directory, tables + at(table, 140) - ADDRESS))
+		    write_table(directory, tables + (at(table, 140) - ADDRESS)))
 			return 1;
 	}
 	return 0;

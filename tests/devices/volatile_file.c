@@ -107,7 +107,7 @@ static int tell(void)
 
 static void move(bool writing, uint64_t offset, uint8_t *memory, size_t n)
 {
-	uint8_t *place = file.cache[0] + offset;
+	uint8_t *place = (uint8_t *)file.cache + offset; /* of more than one block */
 
 	if (writing)
 		memcpy(place, memory, n);
@@ -141,7 +141,7 @@ static int transfer(const struct io_uring_sqe *sqe, bool writing, const struct i
 /* A hole and a range of zeroes: the file system's metadata is as volatile as data. */
 static int zero(uint64_t offset, uint64_t length)
 {
-	memset(file.cache[0] + offset, 0, length);
+	memset((uint8_t *)file.cache + offset, 0, length);
 	memset(file.dirty + offset / VOLATILE_BLOCK, true, length / VOLATILE_BLOCK);
 	return 0;
 }
