@@ -14,6 +14,7 @@
  *   socket_event.c       ports and links
  *   socket_ram.c         the guest's memory
  *   socket_descriptor.c  descriptors on sockets, and which to trust
+ *   socket_examiner.c    processes that look at those which a host sent
  *   socket_frame.c       frames as bytes
  */
 

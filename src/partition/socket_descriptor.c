@@ -12,17 +12,11 @@
 #include <sys/un.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
-#include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #ifndef SO_PASSRIGHTS
 #define SO_PASSRIGHTS 83 /* Linux include/uapi/asm-generic/socket.h */
 #endif
-
-/* Of what an examiner calls. */
-#define QUIET        __attribute__((no_sanitize("address", "thread", "undefined")))
-#define EXAMINERS_MS 200u /* for all of them, at the end */
 
 bool socket_without_passrights;
 
@@ -48,115 +42,6 @@ static ssize_t look(int fd, struct socket_received *received, bool *descriptors)
 	return size < 0 ? -errno : size;
 }
 
-/* From which byte on MSG_PEEK looks, and then goes on; -1: always from the first one. */
-static bool look_on_from(int fd, int byte)
-{
-	return setsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &byte, sizeof(byte)) == 0;
-}
-
-/* Of the next frame. False: that cannot be told. *last: nothing is to be told of what follows. */
-QUIET static bool examine_next(int fd, struct socket_verdict *verdict, bool *last)
-{
-	union door_rights control;
-	uint8_t bytes[SOCKET_FRAME_MAX]; /* all of it, or the next look is at the rest of it */
-	struct iovec part = { bytes, sizeof(bytes) };
-	struct msghdr msg = {
-		.msg_iov = &part,
-		.msg_iovlen = 1,
-		.msg_control = control.bytes,
-		.msg_controllen = sizeof(control.bytes),
-	};
-	size_t count = 0;
-
-	if (door_call(recvmsg, fd, &msg, MSG_PEEK | MSG_DONTWAIT) <= 0)
-		return false;
-	if (msg.msg_controllen >= CMSG_LEN(sizeof(int)) &&
-	    control.header.cmsg_level == SOL_SOCKET && control.header.cmsg_type == SCM_RIGHTS)
-		count = (control.header.cmsg_len - CMSG_LEN(0)) / sizeof(int);
-	if (!count && msg.msg_flags & MSG_CTRUNC)
-		return false; /* it may have no more */
-	if (msg.msg_flags & MSG_CTRUNC)
-		count++;
-	verdict->descriptors = count < 2 ? (uint8_t)count : 2;
-	verdict->port = count == 1 && socket_check_port(*(int *)(void *)CMSG_DATA(&control.header));
-	*last = msg.msg_flags & MSG_TRUNC || (count && !verdict->port);
-	return true;
-}
-
-/* It gets copies of the descriptors, and lets go of those by exiting: if that waits, nobody else's
- * descriptors wait with it. */
-QUIET static _Noreturn void examiner_run(int connection, int answer, size_t most)
-{
-	enum { CONNECTION, ANSWER };
-	struct socket_verdict verdicts[SOCKET_EXAMINED] = { 0 };
-	size_t known = 0;
-	bool last = false;
-
-	if (!door_keep(connection, answer)) {
-		door_call(write, answer, verdicts, 1L);
-		door_exit();
-	}
-	while (known < most && !last && examine_next(CONNECTION, &verdicts[known], &last))
-		known++;
-	/* A part of one if there is none: others' forks may have the pipe, and then it has no end.
-	 */
-	door_call(write, ANSWER, verdicts, known ? known * sizeof(verdicts[0]) : 1);
-	door_exit();
-}
-
-/*
- * Even to close a copy of a descriptor may wait: a file of FUSE or NFS is asked for what it has to
- * write. So this process has none of its own until another one has looked: at all frames that are
- * there, as a process costs much, and the two may have to wait for a processor each time.
- */
-static void examine(int fd, struct socket_examiners *e)
-{
-	pid_t *pid = &e->pids[e->next++ % SOCKET_EXAMINERS];
-	long told = 0;
-	size_t most;
-	int answer[2];
-
-	e->known = e->used = 0;
-	if (*pid > 0)
-		door_reap(*pid); /* it has had its time */
-	*pid = 0;
-	if (pipe2(answer, O_CLOEXEC))
-		return;
-	most = look_on_from(fd, 0) ? SOCKET_EXAMINED : 1;
-	*pid = door_fork(0);
-	if (!*pid)
-		examiner_run(fd, answer[1], most);
-	close(answer[1]);
-	if (*pid > 0)
-		told = door_call(read, answer[0], e->verdicts, sizeof(e->verdicts));
-	close(answer[0]);
-	look_on_from(fd, -1);
-	e->known = told > 0 ? (unsigned int)((size_t)told / sizeof(e->verdicts[0])) : 0;
-}
-
-void socket_examiners_forget(struct socket_examiners *examiners)
-{
-	examiners->known = examiners->used = 0;
-}
-
-void socket_examiners_reap(struct socket_examiners *examiners)
-{
-	const struct timespec moment = { .tv_nsec = 1000000 };
-	unsigned int left = 1;
-
-	for (unsigned int ms = 0; left && ms < EXAMINERS_MS; ms++) {
-		left = 0;
-		for (unsigned int i = 0; i < SOCKET_EXAMINERS; i++) {
-			if (examiners->pids[i] > 0 &&
-			    waitpid(examiners->pids[i], NULL, WNOHANG | __WALL))
-				examiners->pids[i] = 0;
-			left += examiners->pids[i] > 0;
-		}
-		if (left)
-			nanosleep(&moment, NULL);
-	}
-}
-
 static ssize_t take(int fd, struct socket_received *received)
 {
 	int descriptors[DOOR_RIGHTS_MAX];
@@ -166,18 +51,9 @@ static ssize_t take(int fd, struct socket_received *received)
 	                            &count, &lost, MSG_DONTWAIT);
 
 	if (count)
-		received->fd = descriptors[0]; /* the only one: see examine() */
+		received->fd = descriptors[0]; /* the only one: see socket_examiner.c */
 	received->lost_descriptor = lost;
 	return size;
-}
-
-/* What is known of the next frame. NULL: nothing. */
-static const struct socket_verdict *next_verdict(int fd, struct socket_examiners *e,
-                                                 bool descriptors)
-{
-	if (e->used == e->known && descriptors)
-		examine(fd, e);
-	return e->used < e->known ? &e->verdicts[e->used++] : NULL;
 }
 
 int socket_receive(int fd, struct socket_examiners *examiners, struct socket_received *received)
@@ -188,7 +64,7 @@ int socket_receive(int fd, struct socket_examiners *examiners, struct socket_rec
 	ssize_t size = look(fd, received, &descriptors);
 
 	if (size > 0)
-		verdict = next_verdict(fd, examiners, descriptors);
+		verdict = socket_examiner_verdict(fd, examiners, descriptors);
 	received->fd = -1;
 	received->lost_descriptor = descriptors && !verdict;
 	if (!verdict)
@@ -274,7 +150,7 @@ bool socket_check_memory(int fd, uint64_t size, char *why, size_t why_size)
 	return true;
 }
 
-QUIET static int socket_option(int fd, int option)
+DOOR_QUIET static int socket_option(int fd, int option)
 {
 	int value = -1;
 	socklen_t size = sizeof(value);
@@ -284,7 +160,7 @@ QUIET static int socket_option(int fd, int option)
 
 /* socketpair() makes sockets without a name. Anything else leads to someone we do not know, who
  * would take what is sent as coming from this process. */
-QUIET static bool is_unnamed_pair(int fd)
+DOOR_QUIET static bool is_unnamed_pair(int fd)
 {
 	struct sockaddr_un address;
 	socklen_t own = sizeof(address), peer = sizeof(address);
@@ -293,7 +169,7 @@ QUIET static bool is_unnamed_pair(int fd)
 	       !door_call(getpeername, fd, &address, &peer) && peer == sizeof(sa_family_t);
 }
 
-QUIET bool socket_check_port(int fd)
+DOOR_QUIET bool socket_check_port(int fd)
 {
 	/* SEQPACKET, since a datagram socket could be connected to something else later. */
 	return socket_option(fd, SO_DOMAIN) == AF_UNIX &&

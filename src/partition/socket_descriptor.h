@@ -4,7 +4,7 @@
 
 /* Frames with descriptors on a Unix socket, and what to think of descriptors that others send. */
 
-#include "partition/socket_door.h"
+#include "partition/socket_examiner.h"
 
 struct socket_received {
 	uint8_t bytes[SOCKET_FRAME_MAX];
@@ -14,26 +14,6 @@ struct socket_received {
 	bool lost_descriptor;     /* this process could not take any more */
 	bool bad_port;            /* the descriptor is not what a PORT comes with */
 };
-
-/* What came with a frame. */
-struct socket_verdict {
-	uint8_t descriptors; /* 0, 1, or 2 for more than one */
-	bool port;           /* one, and a PORT may come with it */
-};
-
-/* Processes that look at descriptors. */
-#define SOCKET_EXAMINERS 16u
-#define SOCKET_EXAMINED  64u
-struct socket_examiners {
-	pid_t pids[SOCKET_EXAMINERS]; /* that end, and are still to be reaped */
-	unsigned int next;
-	/* Of the next frames in the queue: so many are known, and of these so many received. */
-	unsigned int known, used;
-	struct socket_verdict verdicts[SOCKET_EXAMINED];
-};
-void socket_examiners_reap(struct socket_examiners *examiners);
-/* There is a new connection. */
-void socket_examiners_forget(struct socket_examiners *examiners);
 
 /* A guest: the next frame, never waiting. 1; 0: the other end closed; -EAGAIN; -errno. With wrong
  * descriptors it stays in the queue: the socket is of no use any more, and to be disposed of. */

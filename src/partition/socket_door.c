@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -222,23 +223,34 @@ void door_unman(struct socket_door *door)
 	door_reap(door->doorman);
 }
 
+/* Until its parent says that it has closed what is to go, or is dead. The leash has no end to wait
+ * for: another thread's fork may have it too, and wait for this process in turn. */
+static _Noreturn void undertaker_run(const int leash[2], pid_t parent)
+{
+	char byte;
+
+	door_call(prctl, PR_SET_PDEATHSIG, (long)SIGKILL, 0L, 0L, 0L);
+	door_call(close, leash[1]);
+	if (door_call(getppid, 0L) == parent)
+		door_call(read, leash[0], &byte, 1L);
+	door_exit();
+}
+
 /* A process that has what this one is about to close, and exits after it. */
 bool door_undertake(struct socket_door *door)
 {
+	pid_t parent = getpid(), pid;
 	int leash[2];
-	pid_t pid;
-	char byte;
 
 	if (pipe2(leash, O_CLOEXEC))
 		return false;
 	pid = door_fork(0);
-	if (!pid) {
-		door_call(close, leash[1]);
-		door_call(read, leash[0], &byte, 1L); /* the end: it has been closed there */
-		door_exit();
-	}
+	if (!pid)
+		undertaker_run(leash, parent);
 	for (unsigned int i = 0; pid > 0 && i < door->rubbish_count; i++)
 		close(door->rubbish[i]);
+	while (pid > 0 && write(leash[1], "g", 1) < 0 && errno == EINTR)
+		;
 	close(leash[0]);
 	close(leash[1]);
 	if (pid < 0)

@@ -91,6 +91,8 @@ struct relay_head {
 /* ---- system calls and nothing else: libc's wrappers may be those of a sanitizer ---- */
 
 #define door_call(name, ...) syscall(SYS_##name, __VA_ARGS__)
+/* Of a function that such a process runs: nothing of a sanitizer's in it either. */
+#define DOOR_QUIET __attribute__((no_sanitize("address", "thread", "undefined")))
 
 union door_rights {
 	struct cmsghdr header;

@@ -75,7 +75,7 @@ void socket_guest_close(struct socket_end *end)
 	if (!bury(end)) /* what is left is to wait for whatever there is */
 		while (door->rubbish_count)
 			close(door->rubbish[--door->rubbish_count]);
-	socket_examiners_reap(&end->guest.examiners);
+	socket_examiner_reap(&end->guest.examiners);
 	pthread_cond_destroy(&end->guest.decided);
 }
 
@@ -213,7 +213,7 @@ static void attempt(struct socket_end *end)
 		return;
 	}
 	guest->greeting_fd = fd;
-	socket_examiners_forget(&guest->examiners);
+	socket_examiner_forget(&guest->examiners);
 	error = socket_send(fd, &hello, ram->size ? ram->fd : -1);
 	if (!error)
 		error = socket_watch(end, EPOLL_CTL_ADD, fd, EPOLLIN, SOCKET_GREETING, 0);

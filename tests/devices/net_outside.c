@@ -704,6 +704,7 @@ static uint32_t descriptors(void)
 	DIR *directory = opendir("/proc/self/fd");
 	uint32_t count = 0;
 
+	assert_non_null(directory); /* there is none left */
 	while (readdir(directory))
 		count++;
 	closedir(directory);
