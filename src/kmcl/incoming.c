@@ -386,7 +386,6 @@ static bool incoming_header(struct channel *ch, const struct ring_packet *ring,
 	return true;
 }
 
-/* Fills an item from the ring; on failure the channel is stopped and the item goes back. */
 /* More than the channel's maximum: a pipe says its size; else up to 7 bytes are padding. */
 static __attribute__((noinline)) bool incoming_trim(struct channel *ch, uint32_t *size)
 {
@@ -401,6 +400,7 @@ static __attribute__((noinline)) bool incoming_trim(struct channel *ch, uint32_t
 	return true;
 }
 
+/* Fills an item from the ring; on failure the channel is stopped and the item goes back. */
 static bool incoming_fill(struct channel *ch, const struct ring_packet *ring,
                           struct incoming_packet *packet)
 {
