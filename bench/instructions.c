@@ -16,7 +16,8 @@
 
 #define WAIT    VMBUS_CHANNEL_FORMAT_FLAG_WAIT_FOR_COMPLETION
 #define PAYLOAD 64
-#define COUNT   100u /* the script divides by it */
+#define COUNT   100u /* fit into a ring */
+#define WARM_UP 3u
 
 static const GUID type = { 0x6b6d636c, 0xbe, 3, { 0 } };
 
@@ -96,6 +97,8 @@ static void dispatch_until(const uint32_t *counter)
 		kmcl_dispatch(0);
 }
 
+/* ---- the parts ---- */
+
 /* As a driver sends that has many: the other end is told when the IRQL drops. */
 static void send_all(uint32_t flags)
 {
@@ -108,32 +111,28 @@ static void send_all(uint32_t flags)
 	KeLowerIrql(irql);
 }
 
-/* Both ways and their answers, so that a first time's costs are none of what is counted. */
-static void round_one_way(bool counted)
+static void send(void)
 {
-	if (counted)
-		CALLGRIND_TOGGLE_COLLECT;
 	send_all(0);
-	if (counted)
-		CALLGRIND_TOGGLE_COLLECT;
-	CALLGRIND_DUMP_STATS_AT("send");
-	if (counted)
-		CALLGRIND_TOGGLE_COLLECT;
-	dispatch_until(&arrived);
-	if (counted)
-		CALLGRIND_TOGGLE_COLLECT;
-	CALLGRIND_DUMP_STATS_AT("receive");
 }
 
-static void round_of_transactions(bool counted)
+static void receive(void)
 {
-	if (counted)
-		CALLGRIND_TOGGLE_COLLECT;
+	dispatch_until(&arrived);
+}
+
+static void transact(void)
+{
 	send_all(WAIT);
 	dispatch_until(&completed);
-	if (counted)
-		CALLGRIND_TOGGLE_COLLECT;
-	CALLGRIND_DUMP_STATS_AT("transaction");
+}
+
+static void count(const char *part, void (*work)(void))
+{
+	CALLGRIND_TOGGLE_COLLECT;
+	work();
+	CALLGRIND_TOGGLE_COLLECT;
+	CALLGRIND_DUMP_STATS_AT(part);
 }
 
 int main(void)
@@ -150,10 +149,14 @@ int main(void)
 		packets[i] = VmbPacketAllocate(channel);
 		VmbPacketSetCompletionRoutine(packets[i], on_completion);
 	}
-	for (uint32_t i = 0; i < 4; i++) {
-		round_one_way(i == 3);
-		round_of_transactions(i == 3);
+	for (uint32_t i = 0; i < WARM_UP; i++) { /* what a first time costs is none of it */
+		send();
+		receive();
+		transact();
 	}
+	count("send", send);
+	count("receive", receive);
+	count("transaction", transact);
 	printf("%u packets of %u bytes\n", COUNT, PAYLOAD);
 	exit(0);
 }
