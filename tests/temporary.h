@@ -5,9 +5,12 @@
 /* Where tests put their files: $TMPDIR, which scripts/check gives them, and which it finds empty
  * afterwards. */
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/types.h>
+#include <unistd.h>
 
 #define TEMPORARY_PATH_MAX 128
 
@@ -23,6 +26,17 @@ static inline char *temporary_path(char *path, size_t size, const char *name)
 {
 	snprintf(path, size, "%s/%s", temporary_directory(), name);
 	return path;
+}
+
+/* A file of so many zeros there, whose name ends as `name` says: mkstemp()'s. */
+static inline bool temporary_image(char *path, size_t size, const char *name, off_t bytes)
+{
+	int fd = mkstemp(temporary_path(path, size, name));
+	bool good = fd >= 0 && !ftruncate(fd, bytes);
+
+	if (fd >= 0)
+		close(fd);
+	return good;
 }
 
 /* A URI, or a pattern of one, with what stands behind "unix:/tmp/" there. */

@@ -116,17 +116,6 @@ static void fill_with(uint8_t *p, size_t n, uint32_t seed)
 	}
 }
 
-static int make_image(struct fixture *f, off_t size)
-{
-	int fd;
-
-	temporary_path(f->path, sizeof(f->path), "kmcl-disk-image-XXXXXX");
-	fd = mkstemp(f->path);
-	if (fd < 0 || ftruncate(fd, size))
-		return -1;
-	return close(fd);
-}
-
 static int setup(void **state)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
@@ -136,7 +125,8 @@ static int setup(void **state)
 	pthread_mutex_init(&f->lock, NULL);
 	pthread_cond_init(&f->changed, NULL);
 	*state = f;
-	if (make_image(f, SIZE) || disk_image_open(f->path, &options, &f->image, why, sizeof(why)))
+	if (!temporary_image(f->path, sizeof(f->path), "kmcl-disk-image-XXXXXX", SIZE) ||
+	    disk_image_open(f->path, &options, &f->image, why, sizeof(why)))
 		return -1;
 	return disk_queue_create(64, done, f, &f->queue);
 }

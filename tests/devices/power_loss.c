@@ -93,17 +93,6 @@ static void lane_make(struct fixture *f, struct lane *l)
 	MmBuildMdlForNonPagedPool(l->io.mdl);
 }
 
-static void make_image(struct fixture *f)
-{
-	int fd;
-
-	temporary_path(f->path, sizeof(f->path), "kmcl-power-XXXXXX");
-	fd = mkstemp(f->path);
-	assert_true(fd >= 0);
-	assert_int_equal(ftruncate(fd, BLOCKS * BLOCK), 0);
-	close(fd);
-}
-
 static int setup(void **state)
 {
 	static unsigned int number;
@@ -117,7 +106,7 @@ static int setup(void **state)
 	*state = f;
 	f->random = seed + number;
 	snprintf(f->uri, sizeof(f->uri), uri_pattern, getpid(), number++);
-	make_image(f);
+	assert_true(temporary_image(f->path, sizeof(f->path), "kmcl-power-XXXXXX", BLOCKS * BLOCK));
 	volatile_file_make(BLOCKS, seed + number);
 	KeInitializeEvent(&f->idle, NotificationEvent, FALSE);
 	for (i = 0; i < BLOCKS; i++)

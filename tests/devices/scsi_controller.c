@@ -50,17 +50,6 @@ static const char *uri_pattern = "local:scsi-%d-%u";
 
 static const struct storvsc_address first = { 0, 0 };
 
-static void make_image(char *path)
-{
-	int fd;
-
-	temporary_path(path, TEMPORARY_PATH_MAX, "kmcl-scsi-XXXXXX");
-	fd = mkstemp(path);
-	assert_true(fd >= 0);
-	assert_int_equal(ftruncate(fd, SIZE), 0);
-	close(fd);
-}
-
 static int add_disk(struct fixture *f, uint8_t lun, const char *path, bool read_only)
 {
 	struct kmcl_disk_options options = { .size = sizeof(options),
@@ -102,8 +91,8 @@ static int setup_host(void **state)
 	*state = f;
 	KeInitializeEvent(&f->changed, NotificationEvent, FALSE);
 	snprintf(f->uri, sizeof(f->uri), uri_pattern, getpid(), number++);
-	make_image(f->path);
-	make_image(f->second_path);
+	assert_true(temporary_image(f->path, TEMPORARY_PATH_MAX, "kmcl-scsi-XXXXXX", SIZE));
+	assert_true(temporary_image(f->second_path, TEMPORARY_PATH_MAX, "kmcl-scsi-XXXXXX", SIZE));
 	if (!NT_SUCCESS(kmcl_host_open(f->uri, &f->vmbus)) ||
 	    kmcl_scsi_create(kmcl_host_of_handle(f->vmbus), &options, &f->host) ||
 	    add_disk(f, 0, f->path, false) || !NT_SUCCESS(kmcl_guest_open(f->uri, &f->bus)))

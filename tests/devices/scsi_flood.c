@@ -49,17 +49,6 @@ struct fixture {
 
 static const char *uri_pattern = "local:scsi-flood-%d-%u";
 
-static void make_image(struct fixture *f)
-{
-	int fd;
-
-	temporary_path(f->path, sizeof(f->path), "kmcl-flood-XXXXXX");
-	fd = mkstemp(f->path);
-	assert_true(fd >= 0);
-	assert_int_equal(ftruncate(fd, BLOCKS * VOLATILE_BLOCK), 0);
-	close(fd);
-}
-
 static int setup(void **state)
 {
 	static unsigned int number;
@@ -71,7 +60,8 @@ static int setup(void **state)
 
 	*state = f;
 	snprintf(f->uri, sizeof(f->uri), uri_pattern, getpid(), number++);
-	make_image(f);
+	assert_true(temporary_image(f->path, sizeof(f->path), "kmcl-flood-XXXXXX",
+	                            BLOCKS * VOLATILE_BLOCK));
 	volatile_file_make(BLOCKS, 1);
 	if (!NT_SUCCESS(kmcl_host_open(f->uri, &f->vmbus)) ||
 	    kmcl_scsi_create(kmcl_host_of_handle(f->vmbus), &options, &f->host) ||

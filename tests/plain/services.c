@@ -30,14 +30,10 @@ static int setup(void **state)
 	static struct fixture f;
 	static int number;
 	char uri[64];
-	int fd;
 
 	*state = &f;
-	temporary_path(f.image, sizeof(f.image), "kmcl-plain-XXXXXX");
-	fd = mkstemp(f.image);
-	if (fd < 0 || ftruncate(fd, 1 << 20))
+	if (!temporary_image(f.image, sizeof(f.image), "kmcl-plain-XXXXXX", 1 << 20))
 		return -1;
-	close(fd);
 	snprintf(uri, sizeof(uri), "local:faces-%d-%d", getpid(), number++);
 	return kmcl_host_create(uri, NULL, &f.host);
 }
