@@ -20,6 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include <cmocka.h>
 
@@ -61,9 +62,9 @@ struct offer {
 };
 
 struct queue {
-	uint8_t messages[QUEUE][WIRE_MESSAGE_MAX];
 	uint32_t sizes[QUEUE];
 	uint32_t count;
+	_Alignas(8) uint8_t messages[QUEUE][WIRE_MESSAGE_MAX]; /* past `count`: anything */
 };
 
 static struct world {
@@ -100,17 +101,35 @@ static size_t world_size(void)
 	return offsetof(struct world, arena) + world.arena_used;
 }
 
-/* The machines' tables of channels are most of the world, and empty but for their beginnings: these
- * parts are all that is looked at, the last one up to world_size(). */
-#define PARTS 3u
+/* The machines' tables of channels and the queues are most of the world, and empty but for their
+ * beginnings: these parts are all that is looked at. How far some of them go is in an earlier one.
+ */
+enum {
+	PART_BEGINNING,
+	PART_TO_HOST,
+	PART_BETWEEN,
+	PART_TO_GUEST,
+	PART_SERVER,
+	PART_CLIENT,
+	PART_REST,
+	PARTS
+};
 struct part {
 	size_t begin, end;
 };
 static struct part parts[PARTS];
 
-static struct part part_of(uint32_t i, size_t size)
+static struct part part_of(const struct world *w, uint32_t i, size_t size)
 {
-	return (struct part){ parts[i].begin, i == PARTS - 1 ? size : parts[i].end };
+	struct part part = parts[i];
+
+	if (i == PART_TO_HOST)
+		part.end = part.begin + w->to_host.count * sizeof(w->to_host.messages[0]);
+	else if (i == PART_TO_GUEST)
+		part.end = part.begin + w->to_guest.count * sizeof(w->to_guest.messages[0]);
+	else if (i == PART_REST)
+		part.end = size;
+	return part;
 }
 
 static const char *wrong;
@@ -178,7 +197,6 @@ static bool queue_take(struct queue *q, uint8_t *message, size_t *size)
 	q->count--;
 	memmove(q->messages, q->messages[1], q->count * sizeof(q->messages[0]));
 	memmove(q->sizes, q->sizes + 1, q->count * sizeof(q->sizes[0]));
-	memset(q->messages[q->count], 0, sizeof(q->messages[0]));
 	q->sizes[q->count] = 0;
 	return true;
 }
@@ -869,20 +887,30 @@ static void world_normalise(void)
 	world.ring = 0;
 }
 
+static uint64_t mix(uint64_t a, uint64_t b)
+{
+	unsigned __int128 product = (unsigned __int128)a * b;
+
+	return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
+static uint64_t part_hash(uint64_t h, const uint64_t *words, size_t count)
+{
+	for (; count > 1; words += 2, count -= 2)
+		h = mix(h ^ words[0], 0xff51afd7ed558ccdu ^ words[1]);
+	return count ? mix(h ^ words[0], 0xc4ceb9fe1a85ec53u) : h;
+}
+
 static uint64_t world_hash(void)
 {
 	const uint64_t *words = (const uint64_t *)&world;
 	uint64_t h = 0x9e3779b97f4a7c15u;
 
 	for (uint32_t p = 0; p < PARTS; p++) {
-		struct part part = part_of(p, world_size());
+		struct part part = part_of(&world, p, world_size());
 
-		for (size_t i = part.begin / sizeof(*words); i < part.end / sizeof(*words); i++) {
-			if (!words[i])
-				continue;
-			h = (h ^ words[i] ^ (uint64_t)i << 40) * 0xff51afd7ed558ccdu;
-			h ^= h >> 32;
-		}
+		h = part_hash(h, words + part.begin / sizeof(*words),
+		              (part.end - part.begin) / sizeof(*words));
 	}
 	return h;
 }
@@ -893,8 +921,11 @@ static void table_grow(void)
 	uint64_t size = walk.size;
 
 	walk.size = size ? 4 * size : 1u << 18;
-	walk.table = calloc(walk.size, sizeof(*walk.table));
-	assert_non_null(walk.table);
+	walk.table = mmap(NULL, walk.size * sizeof(*walk.table), PROT_READ | PROT_WRITE,
+	                  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	assert_true(walk.table != MAP_FAILED);
+	/* It is looked at all over: most of the time would go into finding its pages. */
+	madvise(walk.table, walk.size * sizeof(*walk.table), MADV_HUGEPAGE);
 	for (uint64_t i = 0; i < size; i++) {
 		uint64_t at = old[i].hash & (walk.size - 1);
 
@@ -904,7 +935,8 @@ static void table_grow(void)
 			at = (at + 1) & (walk.size - 1);
 		walk.table[at] = old[i];
 	}
-	free(old);
+	if (old)
+		munmap(old, size * sizeof(*old));
 }
 
 /* New, or reached with fewer inputs than before. */
@@ -939,7 +971,7 @@ static bool violation(uint32_t depth, const char *what)
 static void parts_copy(struct world *to, const struct world *from, size_t size)
 {
 	for (uint32_t p = 0; p < PARTS; p++) {
-		struct part part = part_of(p, size);
+		struct part part = part_of(from, p, size);
 
 		memcpy((uint8_t *)to + part.begin, (const uint8_t *)from + part.begin,
 		       part.end - part.begin);
@@ -949,7 +981,7 @@ static void parts_copy(struct world *to, const struct world *from, size_t size)
 static bool world_is(const struct world *other)
 {
 	for (uint32_t p = 0; p < PARTS; p++) {
-		struct part part = part_of(p, world_size());
+		struct part part = part_of(&world, p, world_size());
 
 		if (memcmp((uint8_t *)&world + part.begin, (const uint8_t *)other + part.begin,
 		           part.end - part.begin))
@@ -1011,10 +1043,15 @@ static void parts_set(void)
 	struct client *c = world.bus_client;
 
 	assert_true((uintptr_t)s < (uintptr_t)c);
-	parts[0] = (struct part){ 0, offset_of(s->by_id + IDS) };
-	parts[1] = (struct part){ offset_of(s->by_id + WIRE_CHANNEL_ID_MAX + 1),
-		                  offset_of(c->channels + IDS) };
-	parts[2] = (struct part){ offset_of(c->channels + WIRE_CHANNEL_ID_MAX + 1), 0 };
+	parts[PART_BEGINNING].end = offset_of(world.to_host.messages);
+	parts[PART_TO_HOST].begin = offset_of(world.to_host.messages);
+	parts[PART_BETWEEN] =
+		(struct part){ offset_of(&world.to_guest), offset_of(world.to_guest.messages) };
+	parts[PART_TO_GUEST].begin = offset_of(world.to_guest.messages);
+	parts[PART_SERVER] = (struct part){ offset_of(&world.freed), offset_of(s->by_id + IDS) };
+	parts[PART_CLIENT] = (struct part){ offset_of(s->by_id + WIRE_CHANNEL_ID_MAX + 1),
+		                            offset_of(c->channels + IDS) };
+	parts[PART_REST].begin = offset_of(c->channels + WIRE_CHANNEL_ID_MAX + 1);
 }
 
 /* Both are connected before anybody wants anything. */
@@ -1051,7 +1088,7 @@ static void every_order_at_both_ends(void **state)
 	              walk.inputs, (unsigned long long)walk.count, (unsigned long long)walk.moves,
 	              (unsigned long long)walk.rests);
 	free(walk.saved);
-	free(walk.table);
+	munmap(walk.table, walk.size * sizeof(*walk.table));
 	assert_true(good);
 }
 
