@@ -159,10 +159,20 @@ usage "ls takes -v, not ''" "$ctl" ls ''
 usage "and force, not 'now'" "$ctl" cd eject 0 now
 says 1 "no disk at '9'" "$ctl" disk remove 9
 says 1 "it is compressed with gzip" "$ctl" disk add "$dir/a.gz"
+# Each waits for the driver for a while: all of them at once.
+asked=0
 for words in 'kvp get key' 'kvp set key value' 'kvp delete key' 'kvp list' 'kvp ip 00:11:22:33:44:55' \
 	shutdown reboot hibernate 'clock set'; do
+	asked=$((asked + 1))
+	echo "$words" >"$dir/asked.$asked"
 	# shellcheck disable=SC2086
-	says 1 "the guest's driver is not there" "$ctl" $words
+	(timeout 30 "$ctl" $words >"$dir/out.$asked" 2>"$dir/err.$asked" </dev/null; echo $? >"$dir/status.$asked") &
+done
+for n in $(seq $asked); do
+	wait_until [ -s "$dir/status.$n" ]
+	report "'$(cat "$dir/asked.$n")' ends with 1" 1 "$(cat "$dir/status.$n")" "$dir/out.$n" "$dir/err.$n"
+	grep -q "the guest's driver is not there" "$dir/err.$n" && [ ! -s "$dir/out.$n" ]
+	report "and says that the guest's driver is not there" 0 $? "$dir/err.$n"
 done
 prints 'Packets in/out' "$ctl" ls -vv
 prints 'Packets in/out' "$ctl" ls -v --verbose
