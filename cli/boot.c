@@ -189,7 +189,9 @@ static void terminal_restore(struct boot *b)
 
 /* The machine that signals and commands go to; there is one at a time, and none between two. */
 static pthread_mutex_t running_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t running_unused = PTHREAD_COND_INITIALIZER;
 static struct vmm *running;
+static unsigned int running_users; /* commands, which may wait for the processors */
 static bool stopped;
 
 static void set_running(struct vmm *vmm)
@@ -198,6 +200,16 @@ static void set_running(struct vmm *vmm)
 	running = vmm;
 	if (running && stopped)
 		vmm_stop(running);
+	pthread_mutex_unlock(&running_lock);
+}
+
+/* The machine has ended: a command that waits for it does so no longer. */
+static void end_running(void)
+{
+	pthread_mutex_lock(&running_lock);
+	running = NULL;
+	while (running_users)
+		pthread_cond_wait(&running_unused, &running_lock);
 	pthread_mutex_unlock(&running_lock);
 }
 
@@ -216,15 +228,20 @@ static uint64_t reference_time(void *context)
 
 static int run_with(struct control_reply *reply, void (*action)(struct vmm *vmm))
 {
-	int code = EXIT_OK;
+	struct vmm *vmm;
 
 	pthread_mutex_lock(&running_lock);
-	if (running)
-		action(running);
-	else
-		code = control_refuse(reply, "the guest does not run just now");
+	vmm = running;
+	running_users += vmm != NULL;
 	pthread_mutex_unlock(&running_lock);
-	return code;
+	if (!vmm)
+		return control_refuse(reply, "the guest does not run just now");
+	action(vmm);
+	pthread_mutex_lock(&running_lock);
+	running_users--;
+	pthread_cond_signal(&running_unused);
+	pthread_mutex_unlock(&running_lock);
+	return EXIT_OK;
 }
 
 static int run_stop(struct control_reply *reply, int argc, char **argv)
@@ -301,7 +318,7 @@ static int run_once(struct boot *b, bool *again)
 	terminal_raw(b);
 	end = vmm_run(vmm, why, sizeof(why));
 	terminal_restore(b);
-	set_running(NULL);
+	end_running();
 	vmm_destroy(vmm);
 	switch (end) {
 	case VMM_POWERED_OFF:

@@ -10,17 +10,26 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
-#define CLIENT_TIMEOUT_MS 5000
+#define CLIENT_TIMEOUT_MS 5000 /* to say all it wants, and to take all of the answer */
+#define END_TIMEOUT_MS    500  /* for what is under way when the host ends */
+#define RETRY_MS          100
 
+/* Each has a thread of its own: none waits for another, however slow its client or its guest. */
 static struct {
 	const char *path;
 	const struct control_command *own;
 	int listener, quit;
 	pthread_t thread;
 	bool open;
-} control = { .listener = -1, .quit = -1 };
+	pthread_mutex_t lock;
+	pthread_cond_t fewer;
+	int clients[CONTROL_CLIENTS_MAX]; /* -1: nobody's place */
+	unsigned int count;
+	bool ending;
+} control = { .listener = -1, .quit = -1, .lock = PTHREAD_MUTEX_INITIALIZER };
 
 /* ---- commands that every host has ---- */
 
@@ -148,15 +157,15 @@ static int words_match(const char *words, int argc, char **argv)
 }
 
 /* As JSON, what has nothing to tell says {}. */
-static int run_command(struct control_reply *reply, const struct control_command *c, int argc,
-                       char **argv)
+static int run_command(struct control_reply *reply, const struct control_command *list,
+                       const struct control_command *c, int argc, char **argv)
 {
 	int code;
 
 	if (argc < c->least || argc > c->most)
 		return control_usage(reply, "'%s' takes %s", c->words,
 		                     *c->arguments ? c->arguments : "no more words");
-	code = c->run(reply, argc, argv);
+	code = services_run(reply, list, c, argc, argv);
 	if (!code && reply->json && !ftell(reply->out))
 		fputs("{}\n", reply->out);
 	return code;
@@ -174,32 +183,45 @@ static int run(struct control_reply *reply, int argc, char **argv)
 			int n = words_match(c->words, argc, argv);
 
 			if (n)
-				return run_command(reply, c, argc - n, argv + n);
+				return run_command(reply, list, c, argc - n, argv + n);
 		}
 	return control_usage(reply, "no command '%s'; 'help' lists them", argc ? argv[0] : "");
 }
 
 /* ---- clients ---- */
 
-/* All that the client says, within the time it has; the size, or -1. */
+static int left_ms(uint64_t deadline_ns)
+{
+	uint64_t now = cli_now_ns();
+
+	return now < deadline_ns ? (int)((deadline_ns - now + 999999) / 1000000) : 0;
+}
+
+static uint64_t deadline(void)
+{
+	return cli_now_ns() + CLIENT_TIMEOUT_MS * UINT64_C(1000000);
+}
+
+/* All that the client says, within the time it has; the size, `size` if that is more, or -1. */
 static ssize_t receive(int client, char *bytes, size_t size)
 {
 	struct pollfd fd = { .fd = client, .events = POLLIN };
+	uint64_t until = deadline();
 	size_t have = 0;
 
 	while (have < size) {
 		ssize_t n;
 
-		if (poll(&fd, 1, CLIENT_TIMEOUT_MS) != 1)
+		if (poll(&fd, 1, left_ms(until)) != 1)
 			return -1;
-		n = read(client, bytes + have, size - have);
+		n = recv(client, bytes + have, size - have, MSG_DONTWAIT);
 		if (n < 0)
 			return -1;
 		if (n == 0)
 			return (ssize_t)have;
 		have += (size_t)n;
 	}
-	return -1;
+	return (ssize_t)have;
 }
 
 static int split(char *bytes, size_t size, char **argv)
@@ -215,63 +237,147 @@ static int split(char *bytes, size_t size, char **argv)
 	return argc;
 }
 
-static void send_all(int client, const char *bytes, size_t size)
+static void send_all(int client, const char *bytes, size_t size, uint64_t until)
 {
-	struct timeval limit = { .tv_sec = CLIENT_TIMEOUT_MS / 1000 };
+	struct pollfd fd = { .fd = client, .events = POLLOUT };
 
-	setsockopt(client, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
-	while (size) {
-		ssize_t n = send(client, bytes, size, MSG_NOSIGNAL);
+	while (size && poll(&fd, 1, left_ms(until)) == 1) {
+		ssize_t n = send(client, bytes, size, MSG_NOSIGNAL | MSG_DONTWAIT);
 
-		if (n <= 0)
+		if (n < 0 && errno != EAGAIN)
 			return;
-		bytes += n;
-		size -= (size_t)n;
+		bytes += n > 0 ? n : 0;
+		size -= n > 0 ? (size_t)n : 0;
 	}
+}
+
+static int run_request(struct control_reply *reply, char *request, size_t size)
+{
+	char *argv[CONTROL_WORDS_MAX + 1];
+	int argc;
+
+	if (size == CONTROL_BYTES_MAX)
+		return control_refuse(reply, "expected fewer than %u bytes", CONTROL_BYTES_MAX);
+	argc = size && request[size - 1] == 0 ? split(request, size, argv) : -1;
+	if (argc < 0)
+		return control_refuse(reply, "expected up to %d words, each ended by a zero byte",
+		                      CONTROL_WORDS_MAX);
+	return run(reply, argc, argv);
 }
 
 static void answer(int client, char *request, size_t size)
 {
 	struct control_reply reply = { 0 };
-	char *argv[CONTROL_WORDS_MAX + 1], *output = NULL, first[560];
+	char *output = NULL, first[560];
 	size_t length = 0;
-	int code, argc;
+	uint64_t until;
+	int code;
 
 	reply.out = open_memstream(&output, &length);
 	if (!reply.out)
 		return;
-	argc = size && request[size - 1] == 0 ? split(request, size, argv) : -1;
-	code = argc < 0 ? control_refuse(&reply,
-	                                 "expected up to %d words, each ended by a zero byte",
-	                                 CONTROL_WORDS_MAX)
-	                : run(&reply, argc, argv);
+	code = run_request(&reply, request, size);
 	fclose(reply.out);
 	snprintf(first, sizeof(first), "%d %s\n", code, reply.why);
-	send_all(client, first, strlen(first));
+	until = deadline();
+	send_all(client, first, strlen(first), until);
 	if (!code || !reply.json) /* as JSON it is a document, or nothing */
-		send_all(client, output, length);
+		send_all(client, output, length, until);
 	free(output);
+}
+
+static bool is_ending(void)
+{
+	bool ending;
+
+	pthread_mutex_lock(&control.lock);
+	ending = control.ending;
+	pthread_mutex_unlock(&control.lock);
+	return ending;
+}
+
+static void give_place(int *place)
+{
+	pthread_mutex_lock(&control.lock);
+	close(*place);
+	*place = -1;
+	control.count--;
+	pthread_cond_signal(&control.fewer);
+	pthread_mutex_unlock(&control.lock);
+}
+
+static void *client_main(void *argument)
+{
+	int *place = argument, client = *place;
+	char request[CONTROL_BYTES_MAX];
+	ssize_t size = receive(client, request, sizeof(request));
+
+	/* What ends early as the host does is not all that the client wanted to say. */
+	if (size >= 0 && !is_ending())
+		answer(client, request, (size_t)size);
+	give_place(place);
+	return NULL;
+}
+
+static int *take_place(int client)
+{
+	int *place = NULL;
+
+	pthread_mutex_lock(&control.lock);
+	for (size_t i = 0; i < CONTROL_CLIENTS_MAX && !place; i++)
+		if (control.clients[i] < 0)
+			place = &control.clients[i];
+	if (place) {
+		*place = client;
+		control.count++;
+	}
+	pthread_mutex_unlock(&control.lock);
+	return place;
+}
+
+/* Its queue is empty yet, so that there is room for this. */
+static void turn_away(int client, const char *why)
+{
+	char first[160];
+
+	snprintf(first, sizeof(first), "%d %s\n", EXIT_FAILED, why);
+	send(client, first, strlen(first), MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+static void welcome(int client)
+{
+	int *place = take_place(client);
+	pthread_t thread;
+	char why[96];
+
+	if (!place) {
+		snprintf(why, sizeof(why), "%u commands are under way, and no more are taken",
+		         CONTROL_CLIENTS_MAX);
+		turn_away(client, why);
+		close(client);
+	} else if (pthread_create(&thread, NULL, client_main, place)) {
+		turn_away(client, "the host has no thread for this command");
+		give_place(place);
+	} else {
+		pthread_detach(thread);
+	}
 }
 
 static void *control_main(void *argument)
 {
-	struct pollfd fds[2] = { { .fd = control.listener, .events = POLLIN },
-		                 { .fd = control.quit, .events = POLLIN } };
-	char request[CONTROL_BYTES_MAX];
+	struct pollfd fds[2] = { { .fd = control.quit, .events = POLLIN },
+		                 { .fd = control.listener, .events = POLLIN } };
 
 	while (poll(fds, 2, -1) >= 0 || errno == EINTR) {
-		ssize_t size;
 		int client;
 
-		if (fds[1].revents)
+		if (fds[0].revents)
 			break;
 		client = accept4(control.listener, NULL, NULL, SOCK_CLOEXEC);
-		if (client < 0)
-			continue;
-		size = receive(client, request, sizeof(request));
-		if (size >= 0)
-			answer(client, request, (size_t)size);
-		close(client);
+		if (client >= 0)
+			welcome(client);
+		else if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
+			poll(fds, 1, RETRY_MS); /* the client still waits: it would not */
 	}
 	return NULL;
 }
@@ -308,7 +414,20 @@ static int listen_at(const char *path)
 	    bind(control.listener, (const struct sockaddr *)&address, sizeof(address)))
 		return -1;
 	control.path = path;
-	return listen(control.listener, 8);
+	return listen(control.listener, CONTROL_CLIENTS_MAX);
+}
+
+static void prepare_places(void)
+{
+	pthread_condattr_t monotonic;
+
+	for (size_t i = 0; i < CONTROL_CLIENTS_MAX; i++)
+		control.clients[i] = -1;
+	control.ending = false;
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&control.fewer, &monotonic);
+	pthread_condattr_destroy(&monotonic);
 }
 
 int control_open(const char *path, const struct control_command *own)
@@ -316,6 +435,7 @@ int control_open(const char *path, const struct control_command *own)
 	int error;
 
 	control.own = own;
+	prepare_places();
 	control.quit = eventfd(0, EFD_CLOEXEC);
 	error = listen_at(path) || control.quit < 0 ? errno : 0;
 
@@ -330,12 +450,35 @@ int control_open(const char *path, const struct control_command *own)
 	return EXIT_OK;
 }
 
+/* Who has not said what it wants never will; who is being answered has a moment. */
+static void end_clients(void)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_nsec += END_TIMEOUT_MS * 1000000l;
+	until.tv_sec += until.tv_nsec / 1000000000;
+	until.tv_nsec %= 1000000000;
+	pthread_mutex_lock(&control.lock);
+	control.ending = true;
+	services_end();
+	for (size_t i = 0; i < CONTROL_CLIENTS_MAX; i++)
+		if (control.clients[i] >= 0)
+			shutdown(control.clients[i], SHUT_RD);
+	while (control.count &&
+	       pthread_cond_timedwait(&control.fewer, &control.lock, &until) != ETIMEDOUT)
+		;
+	pthread_mutex_unlock(&control.lock);
+}
+
 void control_close(void)
 {
 	uint64_t one = 1;
 
-	if (control.open && write(control.quit, &one, sizeof(one)) > 0)
+	if (control.open && write(control.quit, &one, sizeof(one)) > 0) {
 		pthread_join(control.thread, NULL);
+		end_clients();
+	}
 	control.open = false;
 	if (control.listener >= 0)
 		close(control.listener);

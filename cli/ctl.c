@@ -40,6 +40,7 @@ static int connect_to(const char *path)
 	return fd;
 }
 
+/* A host that answers before it has heard all has hung up by then: that is seen when it is read. */
 static bool send_word(int fd, const char *word)
 {
 	const char *end = word + strlen(word) + 1;
@@ -48,7 +49,7 @@ static bool send_word(int fd, const char *word)
 		ssize_t n = send(fd, word, (size_t)(end - word), MSG_NOSIGNAL);
 
 		if (n < 0 && errno != EINTR)
-			return false;
+			return errno == EPIPE;
 		word += n > 0 ? n : 0;
 	}
 	return true;
@@ -96,7 +97,7 @@ static int talk(const char *path, bool json, int argc, char **argv)
 	sent = !json || send_word(fd, "--json");
 	for (int i = 0; i < argc && sent; i++)
 		sent = send_word(fd, argv[i]);
-	if (!sent || shutdown(fd, SHUT_WR)) {
+	if (!sent || (shutdown(fd, SHUT_WR) && errno != ENOTCONN)) {
 		cli_error("%s: %s", path, cli_reason(errno));
 		close(fd);
 		return EXIT_FAILED;

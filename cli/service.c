@@ -2,9 +2,11 @@
 #include "service.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const struct service *const services[] = { &disk_service, &net_service, &echo_service,
 	                                          &ic_service };
@@ -13,7 +15,10 @@ static const struct service *const services[] = { &disk_service, &net_service, &
 #define OPTIONS_MAX  64u
 #define FIRST_OPTION 1024 /* values of options without a letter */
 
+#define HOST COUNT /* among those that are used */
+
 static struct kmcl_host *host;
+static char host_uri[4096];
 static bool opened[COUNT];
 static uint32_t version_max;
 static uint64_t memory_max;
@@ -94,6 +99,87 @@ int services_check_wanted(const char *command)
 	return cli_usage(command, "nothing to offer: give %s", names);
 }
 
+/* ---- who uses what ----
+ *
+ * Each service, and the host, has either any number of commands that use it or one that opens or
+ * closes it. Nobody waits for the others, who may wait for a guest: it is refused. */
+
+static struct {
+	pthread_mutex_t lock;
+	unsigned int users[COUNT + 1];
+	bool changing[COUNT + 1], ending;
+} use = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+static const char *use_name(size_t i)
+{
+	return i < COUNT ? services[i]->name : "the host";
+}
+
+/* NULL, or why not: to be printed with its name. */
+static const char *use_begin(size_t i)
+{
+	const char *why = NULL;
+
+	pthread_mutex_lock(&use.lock);
+	if (use.changing[i])
+		why = "is being offered or taken back by another command";
+	else
+		use.users[i]++;
+	pthread_mutex_unlock(&use.lock);
+	return why;
+}
+
+static void use_end(size_t i)
+{
+	pthread_mutex_lock(&use.lock);
+	use.users[i]--;
+	pthread_mutex_unlock(&use.lock);
+}
+
+/* Likewise, to be the only one. */
+static const char *change_begin(size_t i)
+{
+	const char *why = NULL;
+
+	pthread_mutex_lock(&use.lock);
+	if (use.changing[i] || use.users[i])
+		why = "is in use by another command";
+	else
+		use.changing[i] = true;
+	pthread_mutex_unlock(&use.lock);
+	return why;
+}
+
+static void change_end(size_t i)
+{
+	pthread_mutex_lock(&use.lock);
+	use.changing[i] = false;
+	pthread_mutex_unlock(&use.lock);
+}
+
+/* From now on nothing uses it; false: somebody does. */
+static bool use_is_over(size_t i)
+{
+	return !change_begin(i);
+}
+
+void services_end(void)
+{
+	pthread_mutex_lock(&use.lock);
+	use.ending = true;
+	pthread_mutex_unlock(&use.lock);
+}
+
+bool services_ending(void)
+{
+	bool ending;
+
+	pthread_mutex_lock(&use.lock);
+	ending = use.ending;
+	pthread_mutex_unlock(&use.lock);
+	return ending;
+}
+
 static int open_one(size_t i)
 {
 	int code = services[i]->open(host);
@@ -153,6 +239,7 @@ int services_open(const char *uri)
 		cli_error("%s: %s", uri, cli_reason(error));
 		return EXIT_FAILED;
 	}
+	snprintf(host_uri, sizeof(host_uri), "%s", uri);
 	for (size_t i = 0; i < COUNT && !code; i++)
 		if (services[i]->wanted())
 			code = open_one(i);
@@ -161,10 +248,34 @@ int services_open(const char *uri)
 	return code;
 }
 
+/* The host that cannot be closed, as somebody waits for its guest, leaves no more than one that was
+ * closed. */
+static void leave_host(void)
+{
+	char lock[sizeof(host_uri) + sizeof(".lock")];
+	const char *path = host_uri + strlen("unix:");
+
+	if (strncmp(host_uri, "unix:", strlen("unix:")) != 0)
+		return;
+	unlink(path);
+	snprintf(lock, sizeof(lock), "%s.lock", path);
+	unlink(lock);
+}
+
 void services_close(void)
 {
-	for (size_t i = COUNT; i-- > 0;)
-		close_one(i);
+	bool left = !use_is_over(HOST);
+
+	for (size_t i = COUNT; i-- > 0;) {
+		if (use_is_over(i))
+			close_one(i);
+		else
+			left = true;
+	}
+	if (left) {
+		leave_host();
+		return;
+	}
 	kmcl_host_destroy(host);
 	host = NULL;
 }
@@ -174,29 +285,42 @@ struct kmcl_host *services_host(void)
 	return host;
 }
 
+static void print_one(FILE *out, size_t i)
+{
+	if (!opened[i])
+		return;
+	fprintf(out, "%s: ", services[i]->name);
+	if (services[i]->print)
+		services[i]->print(out);
+	else
+		fputs("offered\n", out);
+}
+
 void services_print(FILE *out)
 {
 	for (size_t i = 0; i < COUNT; i++) {
-		if (!opened[i])
+		if (use_begin(i))
 			continue;
-		fprintf(out, "%s: ", services[i]->name);
-		if (services[i]->print)
-			services[i]->print(out);
-		else
-			fputs("offered\n", out);
+		print_one(out, i);
+		use_end(i);
 	}
 }
 
 static void one_json(struct json *j, size_t i)
 {
-	if (!opened[i]) {
+	if (use_begin(i)) {
 		json_null(j, services[i]->name);
 		return;
 	}
-	json_open(j, services[i]->name, '{');
-	if (services[i]->json)
-		services[i]->json(j);
-	json_close(j, '}');
+	if (opened[i]) {
+		json_open(j, services[i]->name, '{');
+		if (services[i]->json)
+			services[i]->json(j);
+		json_close(j, '}');
+	} else {
+		json_null(j, services[i]->name);
+	}
+	use_end(i);
 }
 
 void services_json(FILE *out)
@@ -250,33 +374,51 @@ static int find_service(struct control_reply *reply, const char *name, size_t *f
 	return control_usage(reply, "no service '%s'", name);
 }
 
-static int run_rescind(struct control_reply *reply, int argc, char **argv)
+static int rescind_one(struct control_reply *reply, size_t i)
 {
-	size_t i = 0;
-	int code = find_service(reply, argv[0], &i);
-
-	if (code)
-		return code;
 	if (!opened[i])
-		return control_refuse(reply, "%s is not offered", argv[0]);
+		return control_refuse(reply, "%s is not offered", services[i]->name);
 	if (services[i]->withdraw)
 		services[i]->withdraw();
 	close_one(i);
 	return EXIT_OK;
 }
 
-static int run_offer(struct control_reply *reply, int argc, char **argv)
+static int offer_one(struct control_reply *reply, size_t i)
 {
+	if (opened[i])
+		return control_refuse(reply, "%s is offered already", services[i]->name);
+	if (open_one(i))
+		return control_refuse(reply, "%s cannot be offered; its log says why",
+		                      services[i]->name);
+	return EXIT_OK;
+}
+
+static int run_change(struct control_reply *reply, const char *name,
+                      int (*change)(struct control_reply *reply, size_t i))
+{
+	const char *why;
 	size_t i = 0;
-	int code = find_service(reply, argv[0], &i);
+	int code = find_service(reply, name, &i);
 
 	if (code)
 		return code;
-	if (opened[i])
-		return control_refuse(reply, "%s is offered already", argv[0]);
-	if (open_one(i))
-		return control_refuse(reply, "%s cannot be offered; its log says why", argv[0]);
-	return EXIT_OK;
+	why = change_begin(i);
+	if (why)
+		return control_refuse(reply, "%s %s", use_name(i), why);
+	code = change(reply, i);
+	change_end(i);
+	return code;
+}
+
+static int run_rescind(struct control_reply *reply, int argc, char **argv)
+{
+	return run_change(reply, argv[0], rescind_one);
+}
+
+static int run_offer(struct control_reply *reply, int argc, char **argv)
+{
+	return run_change(reply, argv[0], offer_one);
 }
 
 static int run_info(struct control_reply *reply, int argc, char **argv)
@@ -294,6 +436,29 @@ const struct control_command services_commands[] = {
 	{ "offer", "SERVICE", "offer it again", run_offer, 1, 1 },
 	{ 0 },
 };
+
+static int run_using(struct control_reply *reply, const struct control_command *command, size_t i,
+                     int argc, char **argv)
+{
+	const char *why = services_ending() ? "is ending" : use_begin(i);
+	int code;
+
+	if (why)
+		return control_refuse(reply, "%s %s", use_name(i), why);
+	code = command->run(reply, argc, argv);
+	use_end(i);
+	return code;
+}
+
+/* The other commands use the host alone. */
+int services_run(struct control_reply *reply, const struct control_command *list,
+                 const struct control_command *command, int argc, char **argv)
+{
+	for (size_t i = 0; i < COUNT; i++)
+		if (services[i]->commands == list)
+			return run_using(reply, command, i, argc, argv);
+	return run_using(reply, command, HOST, argc, argv);
+}
 
 const struct control_command *services_next_commands(const struct control_command *before)
 {

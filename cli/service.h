@@ -45,7 +45,9 @@ struct service {
 	bool (*wanted)(void);
 	int (*open)(struct kmcl_host *host); /* an exit code; what is wrong is said */
 	void (*close)(void);
-	void (*withdraw)(void);       /* before close() under a running guest; NULL: nothing */
+	/* Before close() under a running guest; may take a while, but not once services_ending().
+	 * NULL: nothing. */
+	void (*withdraw)(void);
 	void (*print)(FILE *out);     /* statistics, in a line; NULL: it keeps none */
 	void (*json)(struct json *j); /* likewise: the members of an object */
 };
@@ -80,7 +82,11 @@ bool services_monitored(void);
 /* Becomes the host of `uri` and offers what is wanted. An exit code; what is wrong is said, and
  * nothing is open then. */
 int services_open(const char *uri);
+/* Services that a command still uses, and the host then, are left as they are: the process ends. */
 void services_close(void);
+/* No further command begins, and what takes its time is told to hurry. */
+void services_end(void);
+bool services_ending(void);
 struct kmcl_host *services_host(void);
 /* What they did. */
 void services_print(FILE *out);
@@ -88,6 +94,10 @@ void services_json(FILE *out);
 
 /* "rescind", "offer" and what the services know. */
 extern const struct control_command services_commands[];
+/* Runs one of a list of commands. Those of a service run only while nobody takes that back, and
+ * nobody takes it back meanwhile: who would have to wait is refused. */
+int services_run(struct control_reply *reply, const struct control_command *list,
+                 const struct control_command *command, int argc, char **argv);
 /* The next service's commands after `before`; NULL: the first's, or no more. */
 const struct control_command *services_next_commands(const struct control_command *before);
 

@@ -5,6 +5,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -12,6 +13,8 @@
 #define DISKS_MAX (KMCL_SCSI_TARGETS * KMCL_SCSI_LUNS)
 
 struct disk_spec {
+	enum { DISK_NONE, DISK_COMES, DISK_THERE } state;
+	bool busy; /* a command is about it, which may take its time */
 	char path[4096];
 	char serial[37];
 	uint64_t target, lun;
@@ -20,8 +23,9 @@ struct disk_spec {
 	struct kmcl_disk_options options;
 };
 
+/* The lock is for a moment; who finds what he wants busy is refused, and does not wait. */
+static pthread_mutex_t disks_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct disk_spec disks[DISKS_MAX];
-static uint32_t disk_count;
 static uint64_t subchannels = 4, queue_depth = 256;
 static struct kmcl_scsi *scsi;
 
@@ -136,15 +140,25 @@ static bool disk_parse(const char *text, struct disk_spec *d, char *why, size_t 
 	return *d->path && !(d->cd && d->options.raw);
 }
 
+/* NULL: there are DISKS_MAX. */
+static struct disk_spec *free_disk(void)
+{
+	for (uint32_t i = 0; i < DISKS_MAX; i++)
+		if (disks[i].state == DISK_NONE)
+			return &disks[i];
+	return NULL;
+}
+
 static int take_disk(const char *command, const char *argument)
 {
+	struct disk_spec *d = free_disk();
 	char why[256];
 
-	if (disk_count == DISKS_MAX)
+	if (!d)
 		return cli_usage(command, "more than %u disks", DISKS_MAX);
-	if (!disk_parse(argument, &disks[disk_count], why, sizeof(why)))
+	if (!disk_parse(argument, d, why, sizeof(why)))
 		return cli_usage(command, "--disk: %s", why);
-	disk_count++;
+	d->state = DISK_THERE;
 	return EXIT_OK;
 }
 
@@ -173,28 +187,32 @@ static const struct service_option options[] = {
 
 static bool is_wanted(void)
 {
-	return disk_count;
+	return disks[0].state == DISK_THERE;
 }
 
 /* Has another one that place? */
 static bool place_taken(const struct disk_spec *self, uint64_t lun)
 {
-	for (uint32_t i = 0; i < disk_count; i++) {
+	for (uint32_t i = 0; i < DISKS_MAX; i++) {
 		const struct disk_spec *d = &disks[i];
 
-		if (d != self && d->lun_given && d->target == self->target && d->lun == lun)
+		if (d != self && d->state != DISK_NONE && d->lun_given &&
+		    d->target == self->target && d->lun == lun)
 			return true;
 	}
 	return false;
 }
 
+static void choose_place(struct disk_spec *d)
+{
+	while (!d->lun_given && place_taken(d, d->lun))
+		d->lun++;
+	d->lun_given = true;
+}
+
+/* Takes as long as opening the image does. */
 static bool disk_insert(struct disk_spec *d, char *why, size_t why_size)
 {
-	if (!d->lun_given) {
-		while (place_taken(d, d->lun))
-			d->lun++;
-		d->lun_given = true;
-	}
 	if (*d->serial)
 		d->options.serial = d->serial;
 	if (d->lun >= KMCL_SCSI_LUNS) {
@@ -228,10 +246,11 @@ static void withdraw_disks(void)
 	struct kmcl_scsi_statistics before, now = { .size = sizeof(now) };
 	unsigned int quiet = 0, passed = 0;
 
-	for (uint32_t i = 0; i < disk_count; i++)
-		kmcl_scsi_remove(scsi, (uint8_t)disks[i].target, (uint8_t)disks[i].lun);
+	for (uint32_t i = 0; i < DISKS_MAX; i++)
+		if (disks[i].state == DISK_THERE)
+			kmcl_scsi_remove(scsi, (uint8_t)disks[i].target, (uint8_t)disks[i].lun);
 	kmcl_scsi_get_statistics(scsi, &now);
-	while (quiet < QUIET_MS && passed < NOTICE_MS) {
+	while (quiet < QUIET_MS && passed < NOTICE_MS && !services_ending()) {
 		before = now;
 		usleep(50000);
 		kmcl_scsi_get_statistics(scsi, &now);
@@ -266,7 +285,10 @@ static int open_disks(struct kmcl_host *host)
 		                            : cli_reason(error));
 		return EXIT_FAILED;
 	}
-	for (uint32_t i = 0; i < disk_count; i++) {
+	for (uint32_t i = 0; i < DISKS_MAX; i++) {
+		if (disks[i].state != DISK_THERE)
+			continue;
+		choose_place(&disks[i]);
 		if (!disk_insert(&disks[i], why, sizeof(why))) {
 			cli_error("%s", why);
 			close_disks();
@@ -322,34 +344,68 @@ static void place_json(FILE *out, const struct disk_spec *d)
 	json_end(&j);
 }
 
+/* A place for it. NULL: there is none. */
+static struct disk_spec *disk_come(const struct disk_spec *wanted)
+{
+	struct disk_spec *d;
+
+	pthread_mutex_lock(&disks_lock);
+	d = free_disk();
+	if (d) {
+		*d = *wanted;
+		d->state = DISK_COMES;
+		choose_place(d);
+	}
+	pthread_mutex_unlock(&disks_lock);
+	return d;
+}
+
+/* The end of what disk_come() or disk_begin() began. */
+static void disk_end(struct disk_spec *d, bool there)
+{
+	pthread_mutex_lock(&disks_lock);
+	d->state = there ? DISK_THERE : DISK_NONE;
+	d->busy = false;
+	pthread_mutex_unlock(&disks_lock);
+}
+
 static int run_add(struct control_reply *reply, int argc, char **argv)
 {
-	struct disk_spec *d = &disks[disk_count];
+	struct disk_spec wanted, *d;
+	bool there;
 
 	if (!scsi)
 		return control_refuse(reply, "there is no SCSI controller: it was started without "
 		                             "--disk, or it is rescinded");
-	if (disk_count == DISKS_MAX)
-		return control_refuse(reply, "more than %u disks", DISKS_MAX);
-	if (!disk_parse(argv[0], d, reply->why, sizeof(reply->why)))
+	if (!disk_parse(argv[0], &wanted, reply->why, sizeof(reply->why)))
 		return EXIT_USAGE;
-	disk_count++;
-	if (!disk_insert(d, reply->why, sizeof(reply->why))) {
-		disk_count--;
-		return EXIT_FAILED;
-	}
-	if (reply->json)
+	d = disk_come(&wanted);
+	if (!d)
+		return control_refuse(reply, "more than %u disks", DISKS_MAX);
+	there = disk_insert(d, reply->why, sizeof(reply->why));
+	if (there && reply->json)
 		place_json(reply->out, d);
-	else
+	else if (there)
 		fprintf(reply->out, "%llu:%llu\n", (unsigned long long)d->target,
 		        (unsigned long long)d->lun);
-	return EXIT_OK;
+	disk_end(d, there);
+	return there ? EXIT_OK : EXIT_FAILED;
 }
 
-/* What is at "LUN" or "TARGET:LUN". An exit code. */
-static int disk_at(struct control_reply *reply, const char *place, struct disk_spec **disk)
+static struct disk_spec *find_disk(unsigned int target, unsigned int lun)
+{
+	for (uint32_t i = 0; i < DISKS_MAX && scsi; i++)
+		if (disks[i].state == DISK_THERE && disks[i].target == target &&
+		    disks[i].lun == lun)
+			return &disks[i];
+	return NULL;
+}
+
+/* What is at "LUN" or "TARGET:LUN" is this command's until disk_end(). An exit code. */
+static int disk_begin(struct control_reply *reply, const char *place, struct disk_spec **disk)
 {
 	unsigned int target = 0, lun;
+	bool busy = false;
 	char rest;
 
 	if (sscanf(place, "%u:%u%c", &target, &lun, &rest) != 2) {
@@ -358,12 +414,16 @@ static int disk_at(struct control_reply *reply, const char *place, struct disk_s
 			return control_usage(reply, "a place is LUN or TARGET:LUN, not '%s'",
 			                     place);
 	}
-	for (uint32_t i = 0; i < disk_count && scsi; i++) {
-		*disk = &disks[i];
-		if (disks[i].target == target && disks[i].lun == lun)
-			return EXIT_OK;
+	pthread_mutex_lock(&disks_lock);
+	*disk = find_disk(target, lun);
+	if (*disk) {
+		busy = (*disk)->busy;
+		(*disk)->busy = true;
 	}
-	return control_refuse(reply, "no disk at '%s'", place);
+	pthread_mutex_unlock(&disks_lock);
+	if (busy)
+		return control_refuse(reply, "another command is about the disk at '%s'", place);
+	return *disk ? EXIT_OK : control_refuse(reply, "no disk at '%s'", place);
 }
 
 static int answer_error(struct control_reply *reply, int error)
@@ -374,73 +434,97 @@ static int answer_error(struct control_reply *reply, int error)
 static int run_remove(struct control_reply *reply, int argc, char **argv)
 {
 	struct disk_spec *d = NULL;
-	int code = disk_at(reply, argv[0], &d), error;
+	int code = disk_begin(reply, argv[0], &d), error;
 
 	if (code)
 		return code;
 	error = kmcl_scsi_remove(scsi, (uint8_t)d->target, (uint8_t)d->lun);
-	if (error)
-		return answer_error(reply, error);
-	*d = disks[--disk_count];
-	return EXIT_OK;
+	disk_end(d, error);
+	return answer_error(reply, error);
 }
 
 static int run_fail(struct control_reply *reply, int argc, char **argv)
 {
 	struct kmcl_scsi_fault fault = { .size = sizeof(fault), .reads = true, .writes = true };
 	struct disk_spec *d = NULL;
-	int code = disk_at(reply, argv[0], &d);
+	int code = disk_begin(reply, argv[0], &d);
 
 	if (code)
 		return code;
 	if (!cli_parse_size(argv[1], 0, UINT64_MAX, &fault.lba) ||
 	    !cli_parse_size(argv[2], 1, UINT64_MAX, &fault.count))
-		return control_usage(reply, "'%s' and '%s' are no block and number of blocks",
+		code = control_usage(reply, "'%s' and '%s' are no block and number of blocks",
 		                     argv[1], argv[2]);
-	return answer_error(reply,
-	                    kmcl_scsi_inject(scsi, (uint8_t)d->target, (uint8_t)d->lun, &fault));
+	else
+		code = answer_error(
+			reply, kmcl_scsi_inject(scsi, (uint8_t)d->target, (uint8_t)d->lun, &fault));
+	disk_end(d, true);
+	return code;
 }
 
 static int run_heal(struct control_reply *reply, int argc, char **argv)
 {
 	struct disk_spec *d = NULL;
-	int code = disk_at(reply, argv[0], &d);
+	int code = disk_begin(reply, argv[0], &d), error;
 
 	if (code)
 		return code;
-	return answer_error(reply, kmcl_scsi_heal(scsi, (uint8_t)d->target, (uint8_t)d->lun));
+	error = kmcl_scsi_heal(scsi, (uint8_t)d->target, (uint8_t)d->lun);
+	disk_end(d, true);
+	return answer_error(reply, error);
+}
+
+/* The list may be read at any time. */
+static void set_path(struct disk_spec *d, const char *path)
+{
+	pthread_mutex_lock(&disks_lock);
+	strcpy(d->path, path);
+	pthread_mutex_unlock(&disks_lock);
 }
 
 static int run_insert(struct control_reply *reply, int argc, char **argv)
 {
 	struct disk_spec *d = NULL;
-	int code = disk_at(reply, argv[0], &d);
+	int code, error;
 
-	if (code)
-		return code;
 	if (strlen(argv[1]) >= sizeof(d->path))
 		return control_usage(reply, "the image's name is too long");
-	if (kmcl_scsi_insert(scsi, (uint8_t)d->target, (uint8_t)d->lun, argv[1], reply->why,
-	                     sizeof(reply->why)))
-		return EXIT_FAILED;
-	strcpy(d->path, argv[1]);
-	return EXIT_OK;
+	code = disk_begin(reply, argv[0], &d);
+	if (code)
+		return code;
+	error = kmcl_scsi_insert(scsi, (uint8_t)d->target, (uint8_t)d->lun, argv[1], reply->why,
+	                         sizeof(reply->why));
+	if (!error)
+		set_path(d, argv[1]);
+	disk_end(d, true);
+	return error ? EXIT_FAILED : EXIT_OK;
 }
 
 static int run_eject(struct control_reply *reply, int argc, char **argv)
 {
 	struct disk_spec *d = NULL;
-	int code = disk_at(reply, argv[0], &d), error;
+	int code, error;
 
-	if (code)
-		return code;
 	if (argc == 2 && strcmp(argv[1], "force") != 0)
 		return control_usage(reply, "cd eject takes a place and force, not '%s'", argv[1]);
+	code = disk_begin(reply, argv[0], &d);
+	if (code)
+		return code;
 	error = kmcl_scsi_eject(scsi, (uint8_t)d->target, (uint8_t)d->lun, argc == 2);
+	disk_end(d, true);
 	if (error == -EBUSY)
 		return control_refuse(reply, "the guest uses the disc and is asked to let go of "
 		                             "it; 'force' does not ask");
 	return answer_error(reply, error);
+}
+
+/* As it is just now; false: there is none in that place. */
+static bool copy_disk(uint32_t i, struct disk_spec *copy)
+{
+	pthread_mutex_lock(&disks_lock);
+	*copy = disks[i];
+	pthread_mutex_unlock(&disks_lock);
+	return copy->state == DISK_THERE;
 }
 
 static void query(const struct disk_spec *d, struct kmcl_scsi_unit *unit)
@@ -452,14 +536,16 @@ static void query(const struct disk_spec *d, struct kmcl_scsi_unit *unit)
 
 static void list_text(FILE *out)
 {
-	for (uint32_t i = 0; i < disk_count; i++) {
-		const struct disk_spec *d = &disks[i];
+	for (uint32_t i = 0; i < DISKS_MAX; i++) {
 		struct kmcl_scsi_unit unit;
+		struct disk_spec d;
 
-		query(d, &unit);
-		fprintf(out, "%llu:%llu %s%s%s", (unsigned long long)d->target,
-		        (unsigned long long)d->lun, d->path, d->cd ? " CD" : "",
-		        d->options.read_only ? " read-only" : "");
+		if (!copy_disk(i, &d))
+			continue;
+		query(&d, &unit);
+		fprintf(out, "%llu:%llu %s%s%s", (unsigned long long)d.target,
+		        (unsigned long long)d.lun, d.path, d.cd ? " CD" : "",
+		        d.options.read_only ? " read-only" : "");
 		if (unit.lost)
 			fprintf(out, " lost data: %s", cli_reason(unit.lost));
 		fputc('\n', out);
@@ -494,8 +580,12 @@ static void list_json(FILE *out)
 	json_begin(&j, out);
 	json_open(&j, NULL, '{');
 	json_open(&j, "disks", '[');
-	for (uint32_t i = 0; i < disk_count; i++)
-		disk_json(&j, &disks[i]);
+	for (uint32_t i = 0; i < DISKS_MAX; i++) {
+		struct disk_spec d;
+
+		if (copy_disk(i, &d))
+			disk_json(&j, &d);
+	}
 	json_close(&j, ']');
 	json_close(&j, '}');
 	json_end(&j);

@@ -354,6 +354,8 @@ static int run_kvp_delete(struct control_reply *reply, int argc, char **argv)
 	return !error ? EXIT_OK : control_refuse(reply, "%s: %s", argv[0], reason(error));
 }
 
+#define LIST_MAX 4096u /* entries; a guest could say for ever that there is one more */
+
 static int run_kvp_list(struct control_reply *reply, int argc, char **argv)
 {
 	enum kmcl_kvp_pool pool = KMCL_KVP_POOL_GUEST;
@@ -373,6 +375,9 @@ static int run_kvp_list(struct control_reply *reply, int argc, char **argv)
 		json_open(&j, "entries", '[');
 	}
 	for (uint32_t i = 0; !(error = kmcl_kvp_enumerate(kvp, pool, i, &entry, 0)); i++) {
+		if (i == LIST_MAX)
+			return control_refuse(reply, "the guest says that there are more than %u",
+			                      LIST_MAX);
 		if (reply->json)
 			entry_json(&j, entry.key, &entry.value);
 		else

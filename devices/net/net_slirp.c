@@ -180,7 +180,7 @@ static int64_t now_ns(void)
 /* What is dropped, the guest sends again, as on any wire. */
 static void give_back(struct net_slirp *n, struct waiting *w, bool use)
 {
-	if (use && slirp_bounds_take(&n->bounds, w->data, w->length, now_ns())) {
+	if (use && slirp_bounds_take(&n->bounds, w->data, w->length)) {
 		slirp_input(n->slirp, w->data, (int)w->length);
 		slirp_bounds_used(&n->bounds);
 	}
@@ -242,7 +242,7 @@ static ssize_t send_packet(const void *data, size_t length, void *opaque)
 {
 	struct net_slirp *n = opaque;
 
-	slirp_bounds_sent(&n->bounds, data, (uint32_t)length, now_ns());
+	slirp_bounds_sent(&n->bounds, data, (uint32_t)length);
 	if (n->held.first || !offer(n, data, (uint32_t)length))
 		hold(n, data, (uint32_t)length);
 	return (ssize_t)length;
@@ -392,7 +392,7 @@ static int add_poll(int fd, int events, void *opaque)
 		n->fds = fds;
 		n->fd_room = room;
 	}
-	if (!slirp_bounds_lets_in(&n->bounds, fd, now_ns())) {
+	if (!slirp_bounds_lets_in(&n->bounds, fd)) {
 		n->kept_out = true;
 		fd = -1;
 	}
@@ -563,7 +563,7 @@ int kmcl_net_user_create(const struct kmcl_net_user_options *options,
 	n->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	configure(&own, &config);
 	n->guest = config.vdhcp_start;
-	slirp_bounds_init(&n->bounds, config.vhost);
+	slirp_bounds_init(&n->bounds, config.vhost, now_ns);
 	if (n->fds && n->wake >= 0)
 		n->slirp = slirp_new(&config, &callbacks, n);
 	if (!n->slirp) {

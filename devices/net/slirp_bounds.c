@@ -3,6 +3,7 @@
 
 #include "net/net_packet.h"
 
+#include <assert.h>
 #include <netinet/icmp6.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
@@ -19,6 +20,12 @@
 
 /* ---- windows ---- */
 
+/* At any time no more than this. */
+static uint64_t window_most(const struct slirp_window *w)
+{
+	return w->before + w->now;
+}
+
 static uint64_t window_sum(struct slirp_window *w, int64_t now, int64_t length)
 {
 	if (now - w->since >= 2 * length) {
@@ -28,7 +35,7 @@ static uint64_t window_sum(struct slirp_window *w, int64_t now, int64_t length)
 		w->now = 0;
 		w->since += length;
 	}
-	return w->before + w->now;
+	return window_most(w);
 }
 
 /* ---- frames ---- */
@@ -68,13 +75,20 @@ static struct slirp_pair pair_of(const struct net_packet *p, const uint8_t *fram
 	return (struct slirp_pair){ to, from, net_get16(tcp + 2), net_get16(tcp) };
 }
 
+/* By words, as it is asked for with each frame. */
 static uint32_t hash_of(const void *bytes, size_t size)
 {
-	uint32_t hash = 2166136261u; /* FNV-1a */
+	uint64_t hash = size;
+	uint32_t word;
 
-	for (size_t i = 0; i < size; i++)
-		hash = (hash ^ ((const uint8_t *)bytes)[i]) * 16777619u;
-	return (hash ^ hash >> 16) % SLIRP_BUCKETS;
+	static_assert(sizeof(struct slirp_pair) % sizeof(word) == 0, "whole words");
+	static_assert(sizeof(struct in6_addr) % sizeof(word) == 0, "whole words");
+	for (size_t i = 0; i < size; i += sizeof(word)) {
+		memcpy(&word, (const uint8_t *)bytes + i, sizeof(word));
+		hash = (hash ^ word) * 0x9e3779b97f4a7c15u; /* Fibonacci hashing */
+		hash ^= hash >> 32;
+	}
+	return (uint32_t)hash % SLIRP_BUCKETS;
 }
 
 /* ---- connections ---- */
@@ -126,22 +140,22 @@ static bool remove_from(struct slirp_bounds *b, struct slirp_flow **bucket, int 
 }
 
 /* Whose answers may wait in libslirp until somebody says where it is. */
-static bool is_asked_for(const struct slirp_bounds *b, const struct in6_addr *address, int64_t now)
+static bool is_asked_for(const struct slirp_bounds *b, const struct in6_addr *address)
 {
 	int64_t asked = b->asked[hash_of(address, sizeof(*address))];
 
-	return asked && now - asked < SLIRP_UNRESOLVED_NS;
+	return asked && b->clock() - asked < SLIRP_UNRESOLVED_NS;
 }
 
 /*
  * Begins a connection, with no data. While frames of one between the same two may still wait in
  * libslirp there is no other one: what those acknowledge would be taken for this one's.
  */
-static bool take_first(struct slirp_bounds *b, const struct slirp_pair *pair, int64_t now)
+static bool take_first(struct slirp_bounds *b, const struct slirp_pair *pair)
 {
 	const struct slirp_flow *f = find(b, pair);
 
-	if (is_asked_for(b, &pair->guest, now))
+	if (is_asked_for(b, &pair->guest))
 		return false;
 	if (!f && (b->sockets >= b->sockets_max - b->sockets_max / 4 || !b->free))
 		return false;
@@ -172,7 +186,7 @@ static bool take_data(struct slirp_bounds *b, struct slirp_flow *f, uint32_t seq
 }
 
 static bool take_tcp(struct slirp_bounds *b, const struct net_packet *p, const uint8_t *frame,
-                     uint32_t length, int64_t now)
+                     uint32_t length)
 {
 	const uint8_t *tcp = frame + p->transport;
 	struct slirp_pair pair;
@@ -186,7 +200,7 @@ static bool take_tcp(struct slirp_bounds *b, const struct net_packet *p, const u
 	if (tcp[13] & TH_SYN && count)
 		return false;
 	if ((tcp[13] & (TH_SYN | TH_ACK)) == TH_SYN)
-		return take_first(b, &pair, now);
+		return take_first(b, &pair);
 	f = find(b, &pair);
 	/* What is of none libslirp answers with a reset. */
 	return !f || !count || take_data(b, f, net_get32(tcp + 4), count, cost_of(length));
@@ -212,8 +226,10 @@ static void note_acknowledged(struct slirp_bounds *b, const struct net_packet *p
 
 /* ---- addresses ---- */
 
-static void note_asked(struct slirp_bounds *b, struct in6_addr address, int64_t now)
+static void note_asked(struct slirp_bounds *b, struct in6_addr address)
 {
+	int64_t now = b->clock();
+
 	window_sum(&b->unresolved, now, SLIRP_UNRESOLVED_NS);
 	b->unresolved.now++;
 	b->asked[hash_of(&address, sizeof(address))] = b->asked_last = now;
@@ -234,17 +250,24 @@ static bool is_of_addresses(const struct net_packet *p, const uint8_t *frame)
 
 /* ---- the guest's frames ---- */
 
-static bool take_fragment(struct slirp_bounds *b, uint32_t length, int64_t now)
+static bool take_fragment(struct slirp_bounds *b, uint32_t length)
 {
 	uint64_t cost = BUFFER_COST + cost_of(length); /* the first one of a datagram takes two */
 
-	if (window_sum(&b->fragments, now, SLIRP_FRAGMENTS_NS) + cost > SLIRP_FRAGMENTS_MAX)
+	if (window_sum(&b->fragments, b->clock(), SLIRP_FRAGMENTS_NS) + cost > SLIRP_FRAGMENTS_MAX)
 		return false;
 	b->fragments.now += cost;
 	return true;
 }
 
-bool slirp_bounds_take(struct slirp_bounds *b, const uint8_t *frame, uint32_t length, int64_t now)
+/* Only who is at the limit has to know how late it is. */
+static bool is_unresolved_full(struct slirp_bounds *b)
+{
+	return window_most(&b->unresolved) >= SLIRP_UNRESOLVED_MAX &&
+	       window_sum(&b->unresolved, b->clock(), SLIRP_UNRESOLVED_NS) >= SLIRP_UNRESOLVED_MAX;
+}
+
+bool slirp_bounds_take(struct slirp_bounds *b, const uint8_t *frame, uint32_t length)
 {
 	struct net_packet p;
 
@@ -253,14 +276,13 @@ bool slirp_bounds_take(struct slirp_bounds *b, const uint8_t *frame, uint32_t le
 		return true;
 	if (!p.ip)
 		return false;
-	if (window_sum(&b->unresolved, now, SLIRP_UNRESOLVED_NS) >= SLIRP_UNRESOLVED_MAX &&
-	    !is_of_addresses(&p, frame))
+	if (is_unresolved_full(b) && !is_of_addresses(&p, frame))
 		return false;
 	if (p.protocol == NET_PROTOCOL_TCP)
-		return take_tcp(b, &p, frame, length, now);
+		return take_tcp(b, &p, frame, length);
 	if (b->sockets >= b->sockets_max)
 		return false;
-	return !p.fragment || take_fragment(b, length, now);
+	return !p.fragment || take_fragment(b, length);
 }
 
 void slirp_bounds_used(struct slirp_bounds *b)
@@ -268,17 +290,17 @@ void slirp_bounds_used(struct slirp_bounds *b)
 	b->opening = false;
 }
 
-void slirp_bounds_sent(struct slirp_bounds *b, const uint8_t *frame, uint32_t length, int64_t now)
+void slirp_bounds_sent(struct slirp_bounds *b, const uint8_t *frame, uint32_t length)
 {
 	struct net_packet p;
 
 	if (!net_packet_parse(&p, frame, length, length, false))
 		return;
 	if (p.ethertype == ETHERTYPE_ARP && length >= 42 && net_get16(frame + 20) == 1)
-		note_asked(b, address_of_ip4(frame + 38), now);
+		note_asked(b, address_of_ip4(frame + 38));
 	else if (p.ip6 && p.protocol == IPPROTO_ICMPV6 && p.transport + 24u <= p.end &&
 	         frame[p.transport] == ND_NEIGHBOR_SOLICIT)
-		note_asked(b, address_at(&p, frame + p.transport + 8), now);
+		note_asked(b, address_at(&p, frame + p.transport + 8));
 	else if (p.protocol == NET_PROTOCOL_TCP && p.payload)
 		note_acknowledged(b, &p, frame);
 }
@@ -352,17 +374,17 @@ void slirp_bounds_closed(struct slirp_bounds *b, int fd)
 }
 
 /* As take_first(), for who comes from outside; the guest has as many again for itself. */
-bool slirp_bounds_lets_in(struct slirp_bounds *b, int fd, int64_t now)
+bool slirp_bounds_lets_in(struct slirp_bounds *b, int fd)
 {
 	bool full = b->sockets >= b->sockets_max / 2 || !b->free;
 	const struct slirp_forward *f;
 
-	if (!full && (!b->asked_last || now - b->asked_last >= SLIRP_UNRESOLVED_NS))
+	if (!full && (!b->asked_last || b->clock() - b->asked_last >= SLIRP_UNRESOLVED_NS))
 		return true;
 	if (!is_of_stream(fd, SO_ACCEPTCONN, 1))
 		return true;
 	f = forward_at(b, fd);
-	return !full && f && !is_asked_for(b, &f->guest, now);
+	return !full && f && !is_asked_for(b, &f->guest);
 }
 
 /* ---- the rest ---- */
@@ -387,9 +409,10 @@ void slirp_bounds_look(struct slirp_bounds *b)
 		b->sockets_max = (uint32_t)limit.rlim_cur / 2;
 }
 
-void slirp_bounds_init(struct slirp_bounds *b, struct in_addr host)
+void slirp_bounds_init(struct slirp_bounds *b, struct in_addr host, int64_t (*clock)(void))
 {
 	memset(b, 0, sizeof(*b));
+	b->clock = clock;
 	b->host = address_of_ip4(&host);
 	for (uint32_t i = 0; i < SLIRP_SOCKETS_MAX; i++) {
 		b->flows[i].next = b->free;

@@ -57,6 +57,7 @@ struct slirp_forward {
 };
 
 struct slirp_bounds {
+	int64_t (*clock)(void);        /* ns; asked when a limit may be near, not for each frame */
 	uint32_t sockets, tcp;         /* that are open; of these, of TCP's connections */
 	uint32_t sockets_max;          /* now */
 	uint64_t early;                /* of all connections */
@@ -72,19 +73,17 @@ struct slirp_bounds {
 };
 
 /* `host` is what the guest knows this host as. */
-void slirp_bounds_init(struct slirp_bounds *bounds, struct in_addr host);
+void slirp_bounds_init(struct slirp_bounds *bounds, struct in_addr host, int64_t (*clock)(void));
 void slirp_bounds_destroy(struct slirp_bounds *bounds);
 /* Looks how many descriptors there may be; before each number of frames. */
 void slirp_bounds_look(struct slirp_bounds *bounds);
 
 /* A frame of the guest's, for libslirp. False: it is lost. */
-bool slirp_bounds_take(struct slirp_bounds *bounds, const uint8_t *frame, uint32_t length,
-                       int64_t now);
+bool slirp_bounds_take(struct slirp_bounds *bounds, const uint8_t *frame, uint32_t length);
 /* ... has been used. */
 void slirp_bounds_used(struct slirp_bounds *bounds);
 /* One for the guest, by libslirp. */
-void slirp_bounds_sent(struct slirp_bounds *bounds, const uint8_t *frame, uint32_t length,
-                       int64_t now);
+void slirp_bounds_sent(struct slirp_bounds *bounds, const uint8_t *frame, uint32_t length);
 
 /* libslirp's sockets; some that never were opened are closed. */
 void slirp_bounds_opened(struct slirp_bounds *bounds, int fd);
@@ -94,6 +93,6 @@ void slirp_bounds_closed(struct slirp_bounds *bounds, int fd);
 void slirp_bounds_forward(struct slirp_bounds *bounds, struct slirp_forward *forward);
 struct in6_addr slirp_bounds_ip4(struct in_addr address);
 /* Somebody at this socket, if one listens there, may be let in now. */
-bool slirp_bounds_lets_in(struct slirp_bounds *bounds, int fd, int64_t now);
+bool slirp_bounds_lets_in(struct slirp_bounds *bounds, int fd);
 
 #endif

@@ -149,6 +149,18 @@ void door_exit(void)
 		door_call(exit_group, 0);
 }
 
+void door_follow(pid_t parent)
+{
+	door_call(prctl, PR_SET_PDEATHSIG, (long)SIGKILL, 0L, 0L, 0L);
+	if (door_call(getppid, 0L) != parent)
+		door_exit(); /* it was dead by then */
+}
+
+void door_follow_no_more(void)
+{
+	door_call(prctl, PR_SET_PDEATHSIG, 0L, 0L, 0L, 0L);
+}
+
 uint64_t door_age(const struct door_board *board, uint32_t child)
 {
 	uint64_t since = atomic_load(&board->children[child].since), now = door_now();
@@ -223,16 +235,14 @@ void door_unman(struct socket_door *door)
 	door_reap(door->doorman);
 }
 
-/* Until its parent says that it has closed what is to go, or is dead. The leash has no end to wait
- * for: another thread's fork may have it too, and wait for this process in turn. */
+/* Until its parent says that it has closed what is to go. */
 static _Noreturn void undertaker_run(const int leash[2], pid_t parent)
 {
 	char byte;
 
-	door_call(prctl, PR_SET_PDEATHSIG, (long)SIGKILL, 0L, 0L, 0L);
+	door_follow(parent);
 	door_call(close, leash[1]);
-	if (door_call(getppid, 0L) == parent)
-		door_call(read, leash[0], &byte, 1L);
+	door_call(read, leash[0], &byte, 1L);
 	door_exit();
 }
 

@@ -118,6 +118,10 @@ uint64_t door_age(const struct door_board *board, uint32_t child);
  * __WALL sees it. */
 pid_t door_fork(int signal);
 _Noreturn void door_exit(void);
+/* From now on it ends when its parent does, also without a word: a pipe to wait at may have no end,
+ * as others' forks have it too. */
+void door_follow(pid_t parent);
+void door_follow_no_more(void);
 /* Of that process's descriptors two stay, as 0 and 1. False: there is no room. */
 bool door_keep(int first, int second);
 /* Waits a little for one that is about to end. */
@@ -125,8 +129,10 @@ void door_reap(pid_t pid);
 
 /* The processes. Neither returns. `door` and the others are descriptors of the caller's. */
 _Noreturn void doorman_run(struct door_board *board, int door, int listener);
-/* `leash`: 'g' on it: nobody else has the connection any more, go. */
-_Noreturn void porter_run(struct door_board *board, uint32_t child, int connection, int leash);
+/* `leash`: 'g' on it: nobody else has the connection any more, go. Until its visitor is a guest it
+ * ends with the doorman. */
+_Noreturn void porter_run(struct door_board *board, uint32_t child, int connection, int leash,
+                          pid_t doorman);
 
 /* ---- the host's side of it ---- */
 

@@ -87,10 +87,11 @@ static uint32_t free_child(const struct doorman *d)
 	return i < door_children_max ? i : DOOR_CHILDREN_MAX;
 }
 
-static _Noreturn void undertaker_run(int leash)
+static _Noreturn void undertaker_run(int leash, pid_t doorman)
 {
 	char byte;
 
+	door_follow(doorman);
 	door_call(close_range, 0L, 2L, 0L); /* the doorman's; it has them still */
 	door_call(read, leash, &byte, 1L);
 	door_exit();
@@ -101,8 +102,8 @@ static _Noreturn void undertaker_run(int leash)
 static uint32_t begin(struct doorman *d, int connection)
 {
 	uint32_t i = free_child(d);
+	pid_t self = getpid(), pid;
 	int leash[2];
-	pid_t pid;
 
 	if (i == DOOR_CHILDREN_MAX) {
 		pause_for(d, "the processes that close what visitors sent do not end");
@@ -115,9 +116,9 @@ static uint32_t begin(struct doorman *d, int connection)
 	set_state(d, i, connection >= 0 ? DOOR_STARTING : DOOR_ENDING);
 	pid = door_fork(SIGCHLD);
 	if (!pid && connection >= 0)
-		porter_run(d->board, i, connection, leash[0]);
+		porter_run(d->board, i, connection, leash[0], self);
 	if (!pid)
-		undertaker_run(leash[0]);
+		undertaker_run(leash[0], self);
 	door_call(close, leash[0]);
 	if (pid < 0) {
 		pause_for(d, errno == EAGAIN ? "there is no process to be had" : strerror(errno));

@@ -5,10 +5,12 @@
 #include "partition/socket_descriptor.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/wait.h>
 #include <time.h>
 
 #define EXAMINERS_MS 200u /* for all of them, at the end */
+#define ALIVE_MS     20   /* whether one that says nothing is alive still */
 
 /* From which byte on MSG_PEEK looks, and then goes on; -1: always from the first one. */
 static bool look_on_from(int fd, int byte)
@@ -60,10 +62,30 @@ DOOR_QUIET static _Noreturn void examiner_run(int connection, int answer, size_t
 	}
 	while (known < most && !last && examine_next(CONNECTION, &verdicts[known], &last))
 		known++;
-	/* A part of one if there is none: others' forks may have the pipe, and then it has no end.
-	 */
+	/* A part of one if there is none. */
 	door_call(write, ANSWER, verdicts, known ? known * sizeof(verdicts[0]) : 1);
 	door_exit();
+}
+
+static bool has_answer(int fd, int timeout_ms)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+
+	return poll(&p, 1, timeout_ms) > 0;
+}
+
+/* What it says, or 0: it was killed. The pipe may have no end then, as others' forks may have it
+ * too. */
+static long hear(int fd, pid_t *pid, struct socket_verdict *verdicts, size_t size)
+{
+	while (!has_answer(fd, ALIVE_MS)) {
+		if (!waitpid(*pid, NULL, WNOHANG | __WALL))
+			continue;
+		*pid = 0;
+		if (!has_answer(fd, 0))
+			return 0;
+	}
+	return door_call(read, fd, verdicts, size);
 }
 
 /*
@@ -90,7 +112,7 @@ static void examine(int fd, struct socket_examiners *e)
 		examiner_run(fd, answer[1], most);
 	close(answer[1]);
 	if (*pid > 0)
-		told = door_call(read, answer[0], e->verdicts, sizeof(e->verdicts));
+		told = hear(answer[0], pid, e->verdicts, sizeof(e->verdicts));
 	close(answer[0]);
 	look_on_from(fd, -1);
 	e->known = told > 0 ? (unsigned int)((size_t)told / sizeof(e->verdicts[0])) : 0;

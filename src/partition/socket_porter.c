@@ -135,6 +135,7 @@ static void announce_until_heard(struct porter *p, const struct socket_frame *he
 	};
 
 	set_state(p, DOOR_GUEST);
+	door_follow_no_more();
 	for (unsigned int ms = 0; ms < DOOR_HELLO_MS; ms += DOOR_AGAIN_MS) {
 		if (announce(p, &message))
 			return;
@@ -215,13 +216,14 @@ static void arrange(int connection, int leash)
 	door_call(close_range, 3L, ~0u, 0L);
 }
 
-void porter_run(struct door_board *board, uint32_t child, int connection, int leash)
+void porter_run(struct door_board *board, uint32_t child, int connection, int leash, pid_t doorman)
 {
 	struct porter p = { .board = board, .child = child };
 	struct socket_frame hello;
 	char byte;
 
 	prctl(PR_SET_NAME, "kmcl-porter");
+	door_follow(doorman);
 	arrange(connection, leash);
 	set_state(&p, DOOR_VISITING);
 	door_call(read, LEASH, &byte, 1L); /* nobody else has the connection now */
