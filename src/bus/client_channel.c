@@ -4,12 +4,18 @@
 
 #include "bus/client_private.h"
 
+/* Also one that is released, and not yet said to be. */
+static struct client_channel *channel_at(const struct client *c, uint32_t id)
+{
+	struct id_node *node = id_tree_find(&c->channels, id);
+
+	return node ? ID_TREE_ENTRY(node, struct client_channel, node) : NULL;
+}
+
 struct client_channel *client_find_channel(struct client *c, uint32_t id, bool alive)
 {
-	struct client_channel *channel = NULL;
+	struct client_channel *channel = channel_at(c, id);
 
-	if (id <= WIRE_CHANNEL_ID_MAX)
-		channel = c->channels[id];
 	if (channel && alive && (channel->rescinded || c->state != CLIENT_CONNECTED))
 		return NULL;
 	return channel && !channel->released ? channel : NULL;
@@ -26,15 +32,14 @@ static void channel_remove(struct client *c, struct client_channel *channel)
 {
 	client_free_gpadls(c, channel);
 	cancel_dues(c, channel);
-	c->channels[channel->offer.channel_id] = NULL;
+	id_tree_remove(&c->channels, &channel->node);
 	client_free(c, channel, sizeof(*channel));
 }
 
 void client_free_channels(struct client *c)
 {
-	for (uint32_t id = 1; id <= WIRE_CHANNEL_ID_MAX; id++)
-		if (c->channels[id])
-			channel_remove(c, c->channels[id]);
+	while (c->channels.root)
+		channel_remove(c, ID_TREE_ENTRY(c->channels.root, struct client_channel, node));
 }
 
 /* ---------------- offers ---------------- */
@@ -69,7 +74,7 @@ static bool offer_good(struct client *c, const struct wire_offer_channel *messag
 		client_fault(c, WIRE_OFFER_CHANNEL, "channel id", WIRE_CHANNEL_ID_MAX, id);
 		return false;
 	}
-	if (c->channels[id]) {
+	if (channel_at(c, id)) {
 		client_fault(c, WIRE_OFFER_CHANNEL, "channel id was not released", 0, id);
 		return false;
 	}
@@ -93,7 +98,8 @@ void client_on_offer(struct client *c, const struct wire_offer_channel *message)
 		return;
 	}
 	offer_parse(c, message, &channel->offer);
-	c->channels[channel->offer.channel_id] = channel;
+	channel->node.id = channel->offer.channel_id;
+	id_tree_insert(&c->channels, &channel->node);
 	c->ops.offer(c->context, &channel->offer, &channel->owner);
 }
 
@@ -158,7 +164,7 @@ void client_on_rescind(struct client *c, const struct wire_channel_message *mess
 void client_drop_channels(struct client *c)
 {
 	for (uint32_t id = 1; id <= WIRE_CHANNEL_ID_MAX; id++) {
-		struct client_channel *channel = c->channels[id];
+		struct client_channel *channel = channel_at(c, id);
 
 		if (!channel)
 			continue;

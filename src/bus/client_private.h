@@ -35,6 +35,7 @@ enum client_channel_state {
 };
 
 struct client_channel {
+	struct id_node node; /* in client.channels */
 	struct bus_offer offer;
 	void *owner;
 	enum client_channel_state state;
@@ -104,7 +105,7 @@ struct client {
 	uint32_t last_open_id;
 	uint32_t last_gpadl;
 	uint32_t gpadl_answers_late; /* that may come, of GPADLs whose channels are released */
-	struct client_channel *channels[WIRE_CHANNEL_ID_MAX + 1];
+	struct id_tree channels;     /* ids up to WIRE_CHANNEL_ID_MAX */
 	struct id_tree gpadls;
 };
 

@@ -80,28 +80,28 @@ void channel_stop(struct channel *ch)
 }
 
 /* "; here VmbChannelInit...() is N: is it so at the guest?" */
-static void setting_words(const struct channel *ch, enum channel_setting setting, char *text,
+static void setting_words(const struct channel *ch, enum packet_setting setting, char *text,
                           size_t size)
 {
 	const char *other = ch->server ? "guest" : "host";
 
 	switch (setting) {
-	case CHANNEL_SETTING_NONE:
+	case PACKET_SETTING_NONE:
 		*text = 0;
 		break;
-	case CHANNEL_SETTING_PACKET:
+	case PACKET_SETTING_PAYLOAD:
 		snprintf(text, size,
 		         "; VmbChannelInitSetMaximumPacketSize is %u here: is it more at the %s?",
-		         ch->config.packet_max, other);
+		         ch->config.limits.payload_max, other);
 		break;
-	case CHANNEL_SETTING_EXTERNAL:
+	case PACKET_SETTING_RANGES:
 		snprintf(
 			text, size,
 			"; VmbChannelInitSetMaximumExternalData is %u bytes in %u MDLs here: is it "
 			"more at the %s?",
-			ch->config.external_max, ch->config.chain_max, other);
+			ch->config.limits.external_max, ch->config.limits.ranges_max, other);
 		break;
-	case CHANNEL_SETTING_PIPE:
+	case PACKET_SETTING_PIPE:
 		snprintf(text, size,
 		         "; VMBUS_CHANNEL_INIT_FLAG_IS_PIPE is set here: is it not at the %s?",
 		         other);
@@ -110,7 +110,7 @@ static void setting_words(const struct channel *ch, enum channel_setting setting
 }
 
 void channel_fault_setting(struct channel *ch, const char *what, uint64_t expected, uint64_t actual,
-                           enum channel_setting setting)
+                           enum packet_setting setting)
 {
 	char words[160];
 
@@ -128,7 +128,7 @@ void channel_fault_setting(struct channel *ch, const char *what, uint64_t expect
 
 void channel_fault(struct channel *ch, const char *what, uint64_t expected, uint64_t actual)
 {
-	channel_fault_setting(ch, what, expected, actual, CHANNEL_SETTING_NONE);
+	channel_fault_setting(ch, what, expected, actual, PACKET_SETTING_NONE);
 }
 
 void channel_drained_locked(struct channel *ch)

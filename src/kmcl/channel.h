@@ -19,6 +19,7 @@
 #include "bus/bus.h"
 #include "nt/nt.h"
 #include "partition/partition.h"
+#include "packet/packet.h"
 #include "ring/ring.h"
 
 #include "kmcl/account.h"
@@ -55,9 +56,7 @@ struct save;
 struct channel_config {
 	char name[64];   /* the friendly one; empty: none */
 	char label[112]; /* for logs, without one: type and instance */
-	uint32_t packet_max;
-	uint32_t external_max;
-	uint32_t chain_max;
+	struct packet_limits limits;
 	uint32_t context_size;
 	uint32_t flags;
 	PFN_VMB_CHANNEL_PROCESS_PACKET process;
@@ -94,26 +93,12 @@ struct outgoing_item {
 	struct outgoing_item *next;
 	void (*done)(struct outgoing_item *item,
 	             NTSTATUS status); /* not in the ring: with a failure */
-	struct wire_packet wire;
-	struct ring_span spans[3]; /* header with ranges, pipe header, payload */
-	unsigned span_count;
+	struct packet_out out;
 };
 
-/* A transaction in flight. Whoever takes `id` back to 0 owns its end, which nobody does while the
- * packet is being written: the other end may guess an id, and complete a packet that it has not
- * seen. */
-#define TRANSACTION_WRITING 0x80000000ull /* a bit that no id has */
-struct transaction {
-	_Atomic(uint64_t) id;
-	struct packet *packet;
-	uint32_t sends;     /* makes ids of one slot differ */
-	uint32_t next_free; /* slot + 1 */
-	bool external;      /* the other end may read or write memory that the driver gave */
-};
-#define TRANSACTION_CHUNK  256u
-#define TRANSACTION_CHUNKS 256u /* 65536 packets a channel */
-
-#define PACKET_NO_SLOT UINT32_MAX
+/* 65536 packets a channel. */
+#define TRANSACTION_SHIFT  8u
+#define TRANSACTION_CHUNKS 256u
 
 enum packet_state {
 	PACKET_FREE,
@@ -167,7 +152,6 @@ struct packet {
 	uint32_t header_size;
 	uint32_t external_size;
 	enum wire_packet_type type;
-	struct wire_pipe_header pipe;
 	struct bounce bounce;
 	struct packet *next_free;
 	struct packet *next_named; /* packet_named.c */
@@ -193,10 +177,9 @@ struct outgoing {
 
 	struct packet *free_packets; /* the lookaside list; lock */
 	uint32_t free_count;
-	uint32_t outstanding; /* packets sent and not done */
-	_Atomic(struct transaction *) chunks[TRANSACTION_CHUNKS];
-	_Atomic(uint32_t) slot_count; /* raised under the lock, after the chunk is stored */
-	uint32_t free_slot;           /* slot + 1; 0: none */
+	uint32_t outstanding;      /* packets sent and not done */
+	struct packet_table table; /* of transactions; each slot's owner is a packet */
+	struct packet_slot *chunks[TRANSACTION_CHUNKS];
 };
 
 /* An incoming packet: what a VMBPACKETCOMPLETION is. */
@@ -206,15 +189,10 @@ struct incoming_packet {
 	struct channel *channel;
 	struct incoming_packet *next;
 	struct outgoing_item item; /* its completion packet */
-	uint64_t transaction_id;
-	uint32_t payload_size;
-	uint32_t header_size; /* of external data or transfer pages; 0: neither */
-	struct wire_gpa_ranges ranges;
-	struct wire_transfer transfer; /* range_count 0: no transfer pages */
-	uint32_t flags;                /* VMBUS_CHANNEL_PROCESS_PACKET_FLAG_* */
-	bool answer;                   /* the sender waits for a completion packet */
-	bool deferred;                 /* to PASSIVE_LEVEL */
-	_Atomic(bool) delivered;       /* given to the driver, which owes its completion */
+	struct packet_in in;
+	uint32_t flags;          /* VMBUS_CHANNEL_PROCESS_PACKET_FLAG_* */
+	bool deferred;           /* to PASSIVE_LEVEL */
+	_Atomic(bool) delivered; /* given to the driver, which owes its completion */
 	PMDL mdl;
 	uint8_t *context;
 	uint8_t *payload;
@@ -224,8 +202,7 @@ struct incoming_packet {
 
 struct incoming {
 	_Atomic(bool) busy; /* somebody delivers, and owns what follows up to `scratch` */
-	bool polled;        /* the dispatcher polls the ring, which is masked */
-	struct ring_reader ring;
+	struct packet_reader reader;
 	uint32_t batch;                     /* packets delivered since ProcessingComplete */
 	struct incoming_packet *free_local; /* items to use */
 	struct incoming_packet *deferred;   /* to be delivered next, at PASSIVE */
@@ -393,14 +370,8 @@ void channel_drained_locked(struct channel *ch);
 /* The other end sent something malformed: stops this channel. */
 void channel_fault(struct channel *ch, const char *what, uint64_t expected, uint64_t actual);
 /* Likewise, where it may be well-formed by another setting of the other end's. */
-enum channel_setting {
-	CHANNEL_SETTING_NONE,
-	CHANNEL_SETTING_PACKET,
-	CHANNEL_SETTING_EXTERNAL,
-	CHANNEL_SETTING_PIPE,
-};
 void channel_fault_setting(struct channel *ch, const char *what, uint64_t expected, uint64_t actual,
-                           enum channel_setting setting);
+                           enum packet_setting setting);
 /* How long a call waits for the driver, and an open channel for Start, until that is said. */
 extern uint32_t channel_wait_notice_ms, channel_start_notice_ms; /* for tests, too */
 void channel_init_notices(struct channel *ch);
@@ -479,8 +450,6 @@ bool packet_in_flight(struct channel *ch, uint32_t slot);
 /* Is any in flight that has external data? */
 bool packet_external_in_flight(struct channel *ch);
 struct packet *packet_at(struct channel *ch, uint32_t slot);
-/* Could packet_take_flight() have given this id? */
-bool transaction_id_valid(uint64_t id);
 /* An idle packet is in flight under an id that an earlier run of the host gave. */
 NTSTATUS packet_restore_flight(struct packet *packet, uint64_t id);
 /* It is in the caller's memory and has no completion routine yet. */
@@ -497,10 +466,6 @@ static inline bool packet_reserve_flight_locked(struct packet *packet)
 	return packet->slot != PACKET_NO_SLOT || packet_reserve_slot_locked(packet);
 }
 void packet_unreserve_flight_locked(struct packet *packet);
-/* Caller holds out.lock. Gives the packet its transaction id; and, if it could be written, lets the
- * other end complete it: from then on it may be gone. */
-void packet_take_flight(struct packet *packet);
-void packet_end_writing(struct packet *packet, bool written);
 void packet_release_locked(struct packet *packet);
 void packets_free_all(struct channel *ch);
 
@@ -550,6 +515,7 @@ void outgoing_wait_left(struct channel *ch);
 
 /* Memory for an open channel's deliveries; and its end, when nothing is outstanding. */
 NTSTATUS incoming_prepare(struct channel *ch);
+enum ring_status incoming_attach(struct channel *ch, const struct ring_memory *memory);
 void incoming_release(struct channel *ch);
 void incoming_start(struct channel *ch);
 void incoming_stop(struct channel *ch); /* returns when no ProcessPacket runs or will run */
@@ -569,8 +535,7 @@ void incoming_free(struct incoming_packet *packet);
 
 /* extdata.c */
 
-/* The most bytes between descriptor and payload; and of the MDLs made of them. */
-uint32_t extdata_header_max(const struct channel_config *config);
+/* The most bytes of the MDLs made of a packet's ranges. */
 uint32_t extdata_mdls_max(const struct channel_config *config);
 /* Guest: writes the packet's header; bounces what the host cannot see. */
 NTSTATUS extdata_build(struct packet *packet, const struct extdata_source *source);
@@ -578,9 +543,6 @@ NTSTATUS extdata_build(struct packet *packet, const struct extdata_source *sourc
 void extdata_finish(struct packet *packet, bool copy_back);
 /* It never began: frees. */
 void extdata_abandon(struct packet *packet);
-/* Host: checks a header that is in private memory. */
-bool extdata_check(const struct channel_config *config, const void *header, uint32_t size,
-                   struct wire_gpa_ranges *ranges, struct wire_packet_fault *fault);
 /* Host: the MDL chain of an incoming packet, and its end. */
 NTSTATUS extdata_map_packet(struct incoming_packet *packet);
 void extdata_unmap_packet(struct incoming_packet *packet);

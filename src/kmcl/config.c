@@ -14,12 +14,15 @@
 #define CHANNEL_DEFAULT_QUOTA    65536u
 #define CHANNEL_VTL_MAX          2u
 
-static void config_defaults(struct channel_config *config)
+static void config_defaults(struct channel_config *config, bool server)
 {
 	memset(config, 0, sizeof(*config));
-	config->packet_max = CHANNEL_DEFAULT_PACKET;
-	config->external_max = CHANNEL_DEFAULT_EXTERNAL;
-	config->chain_max = CHANNEL_DEFAULT_CHAIN;
+	config->limits.payload_max = CHANNEL_DEFAULT_PACKET;
+	config->limits.external_max = CHANNEL_DEFAULT_EXTERNAL;
+	config->limits.ranges_max = CHANNEL_DEFAULT_CHAIN;
+	config->limits.shared_size = UINT32_MAX; /* where it ends, the driver knows */
+	config->limits.refers =
+		server ? WIRE_PACKET_DATA_GPA_DIRECT : WIRE_PACKET_DATA_TRANSFER_PAGES;
 	config->dedicated_interrupt = true;
 	VMB_CHANNEL_STATE_CHANGE_CALLBACKS_INIT(&config->state);
 	strcpy(config->label, "a channel without a target");
@@ -67,7 +70,7 @@ NTSTATUS VmbChannelAllocate(PDEVICE_OBJECT ParentDeviceObject, BOOLEAN IsServer,
 	ch->server = IsServer;
 	ch->bus = guest;
 	ch->guest = guest;
-	config_defaults(&ch->config);
+	config_defaults(&ch->config, IsServer);
 	pthread_mutex_init(&ch->lock, NULL);
 	channel_init_notices(ch);
 	life_init(&ch->life, IsServer);
@@ -135,7 +138,7 @@ NTSTATUS VmbChannelInitSetMaximumPacketSize(VMBCHANNEL Channel, UINT32 PacketSiz
 		config_end(ch);
 		return STATUS_INVALID_PARAMETER_2;
 	}
-	ch->config.packet_max = PacketSize;
+	ch->config.limits.payload_max = PacketSize;
 	return config_end(ch);
 }
 
@@ -149,12 +152,12 @@ NTSTATUS VmbChannelInitSetMaximumExternalData(VMBCHANNEL Channel, UINT32 DataSiz
 	if (!ch)
 		return STATUS_INVALID_PARAMETER_1;
 	config = ch->config;
-	config.external_max = DataSize;
-	config.chain_max = ChainLength;
+	config.limits.external_max = DataSize;
+	config.limits.ranges_max = ChainLength;
 	if (DataSize == 0 || DataSize > CHANNEL_EXTERNAL_MAX)
 		status = STATUS_INVALID_PARAMETER_2;
 	else if (ChainLength == 0 || ChainLength > CHANNEL_CHAIN_MAX ||
-	         extdata_header_max(&config) > CHANNEL_HEADER_MAX)
+	         packet_gpa_headers_max(&config.limits) > CHANNEL_HEADER_MAX)
 		status = STATUS_INVALID_PARAMETER_3;
 	else
 		ch->config = config;
@@ -256,6 +259,7 @@ NTSTATUS VmbChannelInitSetFlags(VMBCHANNEL Channel, UINT32 Flags)
 		return STATUS_INVALID_PARAMETER_2;
 	}
 	ch->config.flags = Flags;
+	ch->config.limits.pipe = Flags & VMBUS_CHANNEL_INIT_FLAG_IS_PIPE;
 	return config_end(ch);
 }
 

@@ -12,21 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A range touches at most two pages more than its bytes fill. */
-static uint32_t extdata_pages_max(const struct channel_config *config)
-{
-	return config->external_max / WIRE_PAGE_SIZE + 2 * config->chain_max;
-}
-
-uint32_t extdata_header_max(const struct channel_config *config)
-{
-	return (uint32_t)wire_gpa_direct_size(config->chain_max, extdata_pages_max(config));
-}
-
 uint32_t extdata_mdls_max(const struct channel_config *config)
 {
-	return config->chain_max * (uint32_t)sizeof(MDL) +
-	       extdata_pages_max(config) * (uint32_t)sizeof(PFN_NUMBER);
+	return config->limits.ranges_max * (uint32_t)sizeof(MDL) +
+	       packet_gpa_pages_max(&config->limits) * (uint32_t)sizeof(PFN_NUMBER);
 }
 
 /* ---- walking through what a sender gave ---- */
@@ -145,21 +134,35 @@ static NTSTATUS source_resolve(struct extdata_source *source)
 
 /* ---- building the header ---- */
 
+struct header_piece {
+	struct channel *channel;
+	const PFN_NUMBER *pfns;
+};
+
+static_assert(PARTITION_NO_PAGE == PACKET_NO_PAGE, "as the packet layer has it");
+
+static uint64_t header_page_number(void *context, uint64_t index)
+{
+	const struct header_piece *piece = context;
+
+	return guest_page(piece->channel, (void *)(uintptr_t)(piece->pfns[index] << PAGE_SHIFT));
+}
+
 /* STATUS_INVALID_USER_BUFFER: a page that the host cannot see. */
 static NTSTATUS header_add_piece(struct wire_gpa_writer *w, struct channel *ch,
-                                 const struct extdata_cursor *piece)
+                                 const struct extdata_cursor *at)
 {
-	uint64_t pages = wire_pages_spanned(piece->byte_offset, piece->byte_count);
-	uint64_t *gpns = wire_gpa_write_range(w, piece->byte_offset, piece->byte_count);
+	struct header_piece piece = { ch, at->pfns };
 
-	if (!gpns)
+	switch (packet_gpa_add(w, at->byte_offset, at->byte_count, header_page_number, &piece)) {
+	case PACKET_GPA_OK:
+		return STATUS_SUCCESS;
+	case PACKET_GPA_NO_ROOM:
 		return STATUS_INVALID_BUFFER_SIZE;
-	for (uint64_t i = 0; i < pages; i++) {
-		gpns[i] = guest_page(ch, (void *)(uintptr_t)(piece->pfns[i] << PAGE_SHIFT));
-		if (gpns[i] == PARTITION_NO_PAGE)
-			return STATUS_INVALID_USER_BUFFER;
+	case PACKET_GPA_NO_PAGE:
+		return STATUS_INVALID_USER_BUFFER;
 	}
-	return STATUS_SUCCESS;
+	return STATUS_INVALID_USER_BUFFER;
 }
 
 static NTSTATUS header_write(struct packet *packet, const struct extdata_source *source)
@@ -176,7 +179,7 @@ static NTSTATUS header_write(struct packet *packet, const struct extdata_source 
 		if (!NT_SUCCESS(status))
 			return status;
 	} while (cursor_next(&piece));
-	if (w.ranges > packet->channel->config.chain_max)
+	if (w.ranges > packet->channel->config.limits.ranges_max)
 		return STATUS_INVALID_BUFFER_SIZE;
 	packet->header_size = wire_gpa_write_end(&w);
 	return STATUS_SUCCESS;
@@ -281,7 +284,7 @@ NTSTATUS extdata_build(struct packet *packet, const struct extdata_source *given
 
 	if (!NT_SUCCESS(status))
 		return status;
-	if (source.length > packet->channel->config.external_max)
+	if (source.length > packet->channel->config.limits.external_max)
 		return STATUS_INVALID_BUFFER_SIZE;
 	packet->external_size = source.length;
 	status = header_write(packet, &source);
@@ -291,18 +294,6 @@ NTSTATUS extdata_build(struct packet *packet, const struct extdata_source *given
 }
 
 /* ---- the host's side ---- */
-
-bool extdata_check(const struct channel_config *config, const void *header, uint32_t size,
-                   struct wire_gpa_ranges *ranges, struct wire_packet_fault *fault)
-{
-	const struct wire_gpa_limits limits = {
-		.ranges = config->chain_max,
-		.pages = extdata_pages_max(config),
-		.bytes = config->external_max,
-	};
-
-	return wire_gpa_ranges_check(ranges, header, size, &limits, fault);
-}
 
 NTSTATUS extdata_fill_mdl(PMDL mdl, const struct partition_pin *pin, uint32_t offset,
                           uint32_t length, const uint64_t *gpns)
@@ -325,7 +316,7 @@ NTSTATUS extdata_fill_mdl(PMDL mdl, const struct partition_pin *pin, uint32_t of
 
 NTSTATUS extdata_map_packet(struct incoming_packet *packet)
 {
-	struct wire_gpa_ranges ranges = packet->ranges;
+	struct wire_gpa_ranges ranges = packet->in.ranges;
 	struct wire_gpa_extent extent;
 	PMDL first = NULL, last = NULL;
 	uint8_t *at = packet->mdls;

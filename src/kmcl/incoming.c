@@ -54,13 +54,6 @@ static uint32_t align16(uint32_t n)
 	return (n + 15u) & ~15u;
 }
 
-/* Each range is 8 bytes, and so is what comes before them. */
-static uint32_t incoming_transfer_header_max(const struct channel_config *config)
-{
-	return sizeof(struct wire_transfer_pages) - sizeof(struct wire_packet) +
-	       config->chain_max * (uint32_t)sizeof(struct wire_transfer_range);
-}
-
 /* The parts of an item, one after the other. */
 struct incoming_layout {
 	size_t context, payload, header, mdls, end;
@@ -72,9 +65,8 @@ static struct incoming_layout incoming_layout(const struct channel *ch)
 	struct incoming_layout l = { .context = align16(sizeof(struct incoming_packet)) };
 
 	l.payload = l.context + align16(config->context_size);
-	l.header = l.payload + align16(config->packet_max);
-	l.mdls = l.header + align16(ch->server ? extdata_header_max(config)
-	                                       : incoming_transfer_header_max(config));
+	l.header = l.payload + align16(config->limits.payload_max);
+	l.mdls = l.header + align16((uint32_t)packet_headers_max(&config->limits));
 	l.end = l.mdls + (ch->server ? align16(extdata_mdls_max(config)) : 0);
 	return l;
 }
@@ -167,19 +159,28 @@ NTSTATUS incoming_prepare(struct channel *ch)
 {
 	struct incoming *in = &ch->in;
 
-	in->scratch = malloc(align16(ch->config.packet_max));
+	in->scratch = malloc(align16(ch->config.limits.payload_max));
 	if (!in->scratch)
 		return STATUS_INSUFFICIENT_RESOURCES;
 	/* Somebody may still be on his way out of polling the rings before. */
 	incoming_enter_waiting(ch);
 	in->batch = 0;
-	in->polled = false;
 	incoming_leave(ch);
 	in->unsent_max = (uint32_t)(INCOMING_UNSENT_BYTES / incoming_layout(ch).end);
 	if (in->unsent_max < INCOMING_UNSENT_LEAST)
 		in->unsent_max = INCOMING_UNSENT_LEAST;
 	atomic_store(&in->owed, 0);
 	return STATUS_SUCCESS;
+}
+
+enum ring_status incoming_attach(struct channel *ch, const struct ring_memory *memory)
+{
+	enum ring_status status;
+
+	incoming_enter_waiting(ch);
+	status = packet_reader_init(&ch->in.reader, memory, &ch->config.limits);
+	incoming_leave(ch);
+	return status;
 }
 
 void incoming_release(struct channel *ch)
@@ -199,15 +200,19 @@ void incoming_release(struct channel *ch)
 /* ---- one packet ---- */
 
 static void incoming_fault_setting(struct channel *ch, const char *what, uint64_t expected,
-                                   uint64_t actual, enum channel_setting setting)
+                                   uint64_t actual, enum packet_setting setting)
 {
 	atomic_store(&ch->in.on, false);
 	channel_fault_setting(ch, what, expected, actual, setting);
 }
 
-static void incoming_fault(struct channel *ch, const char *what, uint64_t expected, uint64_t actual)
+/* Out of line: what came is malformed. */
+static __attribute__((noinline)) void incoming_malformed(struct channel *ch)
 {
-	incoming_fault_setting(ch, what, expected, actual, CHANNEL_SETTING_NONE);
+	const struct packet_reader *reader = &ch->in.reader;
+
+	incoming_fault_setting(ch, reader->fault.what, reader->fault.expected, reader->fault.actual,
+	                       reader->setting);
 }
 
 /* A transaction counts until its answer is in the ring: an other end that does not read its answers
@@ -270,7 +275,7 @@ void incoming_sent(struct incoming_packet *packet)
 static __attribute__((noinline)) uint32_t incoming_cut_longer(struct channel *ch, const char *whose,
                                                               uint32_t size, uint32_t padding)
 {
-	uint32_t limit = ch->config.packet_max;
+	uint32_t limit = ch->config.limits.payload_max;
 
 	if (size > limit + padding && !atomic_exchange(&ch->in.cut, true))
 		nt_log_limited(
@@ -283,24 +288,26 @@ static __attribute__((noinline)) uint32_t incoming_cut_longer(struct channel *ch
 
 static uint32_t incoming_cut(struct channel *ch, const char *whose, uint32_t size, uint32_t padding)
 {
-	return size <= ch->config.packet_max ? size : incoming_cut_longer(ch, whose, size, padding);
+	return size <= ch->config.limits.payload_max
+	               ? size
+	               : incoming_cut_longer(ch, whose, size, padding);
 }
 
 static bool incoming_completion(struct channel *ch, const struct ring_packet *ring)
 {
 	struct incoming *in = &ch->in;
 	uint32_t size = incoming_cut(ch, ch->server ? "the guest's" : "the host's",
-	                             ring->size - ring->payload_offset, 7);
+	                             packet_read_answer_size(ring), 7);
 	struct packet *packet;
 
-	ring_read_copy(&in->ring, ring, ring->payload_offset, in->scratch, size);
-	ring_read_advance(&in->ring, ring);
+	packet_read_take_answer(&in->reader, ring, in->scratch, size);
 	packet = packet_claim(ch, ring->transaction_id);
 	if (!packet && !outgoing_is_open(ch))
 		return true; /* it was cancelled as the channel closed */
 	if (!packet) {
-		incoming_fault(ch, "transaction id of a completion",
-		               atomic_load(&ch->out.slot_count), ring->transaction_id);
+		incoming_fault_setting(ch, "transaction id of a completion",
+		                       packet_table_count(&ch->out.table), ring->transaction_id,
+		                       PACKET_SETTING_NONE);
 		return false;
 	}
 	counter_add(&ch->statistics.completions_in, 1);
@@ -308,116 +315,17 @@ static bool incoming_completion(struct channel *ch, const struct ring_packet *ri
 	return true;
 }
 
-/* The pipe header says how much of the padded payload counts. */
-static bool incoming_pipe_header(struct channel *ch, const struct ring_packet *ring,
-                                 uint32_t *offset, uint32_t *size)
-{
-	struct wire_pipe_header pipe = { 0 };
-	struct wire_packet_fault fault;
-	uint32_t head = *size < sizeof(pipe) ? *size : sizeof(pipe);
-
-	ring_read_copy(&ch->in.ring, ring, *offset, &pipe, head);
-	if (!wire_pipe_check(&pipe, *size, size, &fault)) {
-		incoming_fault_setting(ch, fault.what, fault.expected, fault.actual,
-		                       CHANNEL_SETTING_PIPE);
-		return false;
-	}
-	*offset += sizeof(pipe);
-	return true;
-}
-
-static bool incoming_external_header(struct channel *ch, const struct ring_packet *ring,
-                                     struct incoming_packet *packet)
-{
-	uint32_t size = ring->payload_offset - sizeof(struct wire_packet);
-	struct wire_packet_fault fault;
-
-	if (size > extdata_header_max(&ch->config)) {
-		incoming_fault_setting(ch, "external data header size",
-		                       extdata_header_max(&ch->config), size,
-		                       CHANNEL_SETTING_EXTERNAL);
-		return false;
-	}
-	ring_read_copy(&ch->in.ring, ring, sizeof(struct wire_packet), packet->header, size);
-	packet->header_size = size;
-	packet->flags = VMBUS_CHANNEL_PROCESS_PACKET_FLAG_EXTERNAL_DATA;
-	if (!extdata_check(&ch->config, packet->header, size, &packet->ranges, &fault)) {
-		incoming_fault_setting(ch, fault.what, fault.expected, fault.actual,
-		                       CHANNEL_SETTING_EXTERNAL);
-		return false;
-	}
-	return true;
-}
-
-/* The ranges lie in memory that the driver described: where that ends, it knows. */
-static bool incoming_transfer_header(struct channel *ch, const struct ring_packet *ring,
-                                     struct incoming_packet *packet)
-{
-	uint32_t size = ring->payload_offset - sizeof(struct wire_packet);
-	uint32_t limit = incoming_transfer_header_max(&ch->config);
-	struct wire_packet_fault fault;
-
-	if (size > limit) {
-		incoming_fault_setting(ch, "transfer page header size", limit, size,
-		                       CHANNEL_SETTING_EXTERNAL);
-		return false;
-	}
-	ring_read_copy(&ch->in.ring, ring, sizeof(struct wire_packet), packet->header, size);
-	packet->header_size = size;
-	if (!wire_transfer_check(&packet->transfer, packet->header, size, ch->config.chain_max,
-	                         UINT32_MAX, &fault)) {
-		incoming_fault_setting(ch, fault.what, fault.expected, fault.actual,
-		                       CHANNEL_SETTING_EXTERNAL);
-		return false;
-	}
-	return true;
-}
-
-static bool incoming_header(struct channel *ch, const struct ring_packet *ring,
-                            struct incoming_packet *packet)
-{
-	packet->flags = 0;
-	packet->header_size = 0;
-	packet->transfer.range_count = 0;
-	if (ring->type == WIRE_PACKET_DATA_GPA_DIRECT)
-		return incoming_external_header(ch, ring, packet);
-	if (ring->type == WIRE_PACKET_DATA_TRANSFER_PAGES)
-		return incoming_transfer_header(ch, ring, packet);
-	return true;
-}
-
-/* More than the channel's maximum: a pipe says its size; else up to 7 bytes are padding. */
-static __attribute__((noinline)) bool incoming_trim(struct channel *ch, uint32_t *size)
-{
-	bool pipe = ch->config.flags & VMBUS_CHANNEL_INIT_FLAG_IS_PIPE;
-
-	if (pipe || *size > wire_align8(ch->config.packet_max)) {
-		incoming_fault_setting(ch, "packet size", ch->config.packet_max, *size,
-		                       CHANNEL_SETTING_PACKET);
-		return false;
-	}
-	*size = ch->config.packet_max;
-	return true;
-}
-
 /* Fills an item from the ring; on failure the channel is stopped and the item goes back. */
 static bool incoming_fill(struct channel *ch, const struct ring_packet *ring,
                           struct incoming_packet *packet)
 {
-	uint32_t offset = ring->payload_offset;
-	uint32_t size = ring->size - offset;
-
-	if (!incoming_header(ch, ring, packet))
+	if (!packet_read_take(&ch->in.reader, ring, packet->header, packet->payload, &packet->in)) {
+		incoming_malformed(ch);
 		return false;
-	if ((ch->config.flags & VMBUS_CHANNEL_INIT_FLAG_IS_PIPE) &&
-	    !incoming_pipe_header(ch, ring, &offset, &size))
-		return false;
-	if (size > ch->config.packet_max && !incoming_trim(ch, &size))
-		return false;
-	ring_read_copy(&ch->in.ring, ring, offset, packet->payload, size);
-	packet->payload_size = size;
-	packet->transaction_id = ring->transaction_id;
-	packet->answer = ring->flags & WIRE_PACKET_FLAG_COMPLETION_REQUESTED;
+	}
+	packet->flags = packet->in.type == WIRE_PACKET_DATA_GPA_DIRECT
+	                        ? VMBUS_CHANNEL_PROCESS_PACKET_FLAG_EXTERNAL_DATA
+	                        : 0;
 	packet->deferred = false;
 	packet->mdl = NULL;
 	if (ch->config.context_size)
@@ -431,7 +339,7 @@ static void incoming_call(struct channel *ch, struct incoming_packet *packet)
 	atomic_fetch_add_explicit(&ch->in.owed, 1, memory_order_relaxed);
 	atomic_store_explicit(&packet->delivered, true, memory_order_relaxed);
 	ch->config.process(channel_handle(ch), (VMBPACKETCOMPLETION)packet, packet->payload,
-	                   packet->payload_size, packet->flags);
+	                   packet->in.payload_size, packet->flags);
 }
 
 static bool incoming_data(struct channel *ch, const struct ring_packet *ring)
@@ -453,9 +361,8 @@ static bool incoming_data(struct channel *ch, const struct ring_packet *ring)
 		incoming_free(packet);
 		return false;
 	}
-	ring_read_advance(&in->ring, ring);
 	counter_add(&ch->statistics.packets_in, 1);
-	counter_add(&ch->statistics.bytes_in, packet->payload_size);
+	counter_add(&ch->statistics.bytes_in, packet->in.payload_size);
 	in->batch++;
 	incoming_call(ch, packet);
 	return true;
@@ -472,36 +379,19 @@ static bool incoming_irql_good(struct channel *ch)
 /* Delivers what is next in the ring; false: nothing was delivered, for whatever reason. */
 static bool incoming_next(struct channel *ch)
 {
-	struct incoming *in = &ch->in;
 	struct ring_packet packet;
-	enum ring_status status = ring_read_next(&in->ring, &packet);
+	enum packet_kind kind = packet_read_next(&ch->in.reader, &packet);
 
-	if (status == RING_EMPTY)
+	if (kind == PACKET_NOTHING)
 		return false;
-	if (status != RING_OK) {
-		incoming_fault(ch, in->ring.fault.what, in->ring.fault.expected,
-		               in->ring.fault.actual);
+	if (kind == PACKET_MALFORMED) {
+		incoming_malformed(ch);
 		return false;
 	}
 	if (!incoming_irql_good(ch))
 		return false;
 	tsan_after_read(ch->rings.in_gpn);
-	switch (packet.type) {
-	case WIRE_PACKET_COMPLETION:
-		return incoming_completion(ch, &packet);
-	case WIRE_PACKET_DATA_INBAND:
-		return incoming_data(ch, &packet);
-	case WIRE_PACKET_DATA_GPA_DIRECT:
-		if (ch->server)
-			return incoming_data(ch, &packet);
-		break;
-	case WIRE_PACKET_DATA_TRANSFER_PAGES:
-		if (!ch->server)
-			return incoming_data(ch, &packet);
-		break;
-	}
-	incoming_fault(ch, "packet type", WIRE_PACKET_COMPLETION, packet.type);
-	return false;
+	return kind == PACKET_DATA ? incoming_data(ch, &packet) : incoming_completion(ch, &packet);
 }
 
 /* ---- delivery ---- */
@@ -513,7 +403,7 @@ static void incoming_pause(struct channel *ch)
 	struct incoming *in = &ch->in;
 	uint32_t batch = in->batch;
 
-	if (ring_read_publish(&in->ring))
+	if (packet_read_pause(&in->reader))
 		outgoing_signal(ch);
 	if (!batch || !incoming_irql_good(ch))
 		return;
@@ -522,19 +412,25 @@ static void incoming_pause(struct channel *ch)
 		ch->config.processing_complete(channel_handle(ch), batch);
 }
 
+static bool incoming_one(void *context)
+{
+	struct channel *ch = context;
+	const struct incoming *in = &ch->in;
+
+	return !in->deferred && atomic_load_explicit(&in->on, memory_order_relaxed) &&
+	       incoming_next(ch);
+}
+
 /* Caller has entered. */
 static uint32_t incoming_deliver(struct channel *ch, uint32_t budget)
 {
-	struct incoming *in = &ch->in;
 	struct channel *before = delivering;
-	uint32_t count = 0;
+	uint32_t count;
+	bool pause;
 
 	delivering = ch;
-	while (count < budget && !in->deferred &&
-	       atomic_load_explicit(&in->on, memory_order_relaxed) && incoming_next(ch))
-		count++;
-	/* a budget that is used up is a pause if there was no more than that */
-	if (count < budget || !ring_read_pending(&in->ring))
+	count = packet_read_drain(&ch->in.reader, budget, incoming_one, ch, &pause);
+	if (pause)
 		incoming_pause(ch);
 	delivering = before;
 	return count;
@@ -553,7 +449,7 @@ static void incoming_deliver_deferred(struct channel *ch)
 	delivering = ch;
 	in->batch++;
 	incoming_call(ch, packet);
-	if (!in->deferred && !ring_read_pending(&in->ring))
+	if (!in->deferred && !ring_read_pending(&in->reader.ring))
 		incoming_pause(ch);
 	delivering = NULL;
 }
@@ -594,7 +490,7 @@ static uint32_t incoming_deliver_or_queue(struct channel *ch, uint32_t budget)
 	if (!incoming_needs_passive(ch))
 		count = incoming_deliver(ch, budget);
 	if (incoming_needs_passive(ch) &&
-	    (ch->in.deferred || ch->in.batch || ring_read_pending(&ch->in.ring)))
+	    (ch->in.deferred || ch->in.batch || ring_read_pending(&ch->in.reader.ring)))
 		incoming_queue_passive(ch);
 	return count;
 }
@@ -608,10 +504,7 @@ uint32_t incoming_poll(struct channel *ch, uint32_t budget)
 		count += outgoing_drain(ch);
 	if (!incoming_enter_on(ch))
 		return count;
-	if (!in->polled) {
-		ring_read_mask(&in->ring);
-		in->polled = true;
-	}
+	packet_read_poll(&in->reader);
 	count += incoming_deliver_or_queue(ch, budget);
 	incoming_leave(ch);
 	return count;
@@ -629,7 +522,7 @@ static bool incoming_blocked(struct channel *ch)
 /* Caller has entered. */
 static bool incoming_unmask(struct channel *ch)
 {
-	bool signal = false, pending = ring_read_unmask(&ch->in.ring, &signal);
+	bool signal = false, pending = packet_read_sleep(&ch->in.reader, &signal);
 
 	if (signal)
 		outgoing_signal(ch);
@@ -644,8 +537,8 @@ bool incoming_sleep(struct channel *ch)
 		return !atomic_load(&ch->in.passive_queued);
 	if (!incoming_blocked(ch))
 		pending = incoming_unmask(ch);
-	if (!pending)
-		ch->in.polled = false;
+	else
+		packet_read_leave(&ch->in.reader);
 	incoming_leave(ch);
 	return pending;
 }
@@ -658,7 +551,7 @@ uint32_t incoming_help(struct channel *ch, uint32_t budget)
 		count += outgoing_drain(ch);
 	if (!incoming_enter_on(ch))
 		return count;
-	ring_read_mask(&ch->in.ring);
+	packet_read_mask(&ch->in.reader);
 	count += incoming_deliver_or_queue(ch, budget);
 	incoming_leave(ch);
 	return count;
@@ -669,7 +562,7 @@ void incoming_help_end(struct channel *ch)
 	bool pending = false;
 
 	incoming_enter_waiting(ch);
-	if (!ch->in.polled && atomic_load(&ch->in.on) && !incoming_blocked(ch))
+	if (!ch->in.reader.polling && atomic_load(&ch->in.on) && !incoming_blocked(ch))
 		pending = incoming_unmask(ch);
 	incoming_leave(ch);
 	if (pending)
@@ -752,7 +645,7 @@ VOID VmbChannelPacketComplete(VMBPACKETCOMPLETION PacketCompletionContext,
 	ch = packet->channel;
 	if (!PacketCompletionBuffer)
 		BufSize = 0;
-	if (packet->answer)
+	if (packet->in.answer)
 		outgoing_answer(packet, PacketCompletionBuffer,
 		                incoming_cut(ch, "the driver's", BufSize, 0));
 	else
@@ -833,10 +726,10 @@ NTSTATUS kmcl_packet_get_transfer_pages(VMBPACKETCOMPLETION packet, uint16_t *pa
 		return STATUS_INVALID_PARAMETER_3;
 	if (!count)
 		return STATUS_INVALID_PARAMETER_4;
-	if (p->transfer.range_count == 0)
+	if (p->in.transfer.range_count == 0)
 		return STATUS_NOT_FOUND;
-	*page_set = p->transfer.pageset_id;
-	*ranges = (const struct kmcl_transfer_range *)p->transfer.ranges;
-	*count = p->transfer.range_count;
+	*page_set = p->in.transfer.pageset_id;
+	*ranges = (const struct kmcl_transfer_range *)p->in.transfer.ranges;
+	*count = p->in.transfer.range_count;
 	return STATUS_SUCCESS;
 }

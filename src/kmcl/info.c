@@ -62,7 +62,7 @@ static uint32_t info_outstanding_out(struct channel *ch)
 	uint32_t count = 0;
 
 	spin_lock(&ch->out.lock);
-	for (uint32_t slot = 0; slot < ch->out.slot_count; slot++)
+	for (uint32_t slot = 0; slot < packet_table_count(&ch->out.table); slot++)
 		count += packet_in_flight(ch, slot);
 	for (struct outgoing_item *item = ch->out.head; item; item = item->next)
 		count++;

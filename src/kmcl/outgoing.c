@@ -20,6 +20,7 @@ void outgoing_init(struct channel *ch)
 
 	out->tail = &out->head;
 	out->flush.routine = outgoing_flush;
+	packet_table_init(&out->table, out->chunks, TRANSACTION_CHUNKS, TRANSACTION_SHIFT);
 }
 
 /*
@@ -123,15 +124,6 @@ static bool outgoing_may_write_locked(const struct outgoing *out)
 	return out->open && !out->frozen;
 }
 
-static uint32_t outgoing_item_size(const struct outgoing_item *item)
-{
-	uint32_t size = sizeof(struct wire_packet);
-
-	for (unsigned i = 0; i < item->span_count; i++)
-		size += item->spans[i].size;
-	return wire_align8(size);
-}
-
 static bool outgoing_is_packet(const struct outgoing_item *item)
 {
 	return item->done == packet_item_done;
@@ -232,15 +224,14 @@ static enum ring_status outgoing_write_locked(struct channel *ch, struct outgoin
 	struct packet *packet = outgoing_item_packet(item);
 	uint32_t payload = packet ? packet->payload_size : 0;
 	uint32_t external = packet ? packet->external_size : 0;
-	bool waits = packet && packet->waits;
 	enum ring_status status;
 
-	if (waits)
-		packet_take_flight(packet);
 	tsan_before_write(ch->rings.out_gpn);
-	status = ring_write(&ch->out.ring, item->wire, item->spans, item->span_count);
-	if (waits)
-		packet_end_writing(packet, status == RING_OK);
+	if (packet && packet->waits)
+		status = packet_out_write_transaction(&ch->out.ring, &ch->out.table, packet->slot,
+		                                      packet->id_chosen, &item->out);
+	else
+		status = packet_out_write(&ch->out.ring, &item->out);
 	if (status == RING_OK)
 		outgoing_count_locked(ch, packet, payload, external);
 	return status;
@@ -263,7 +254,7 @@ static __attribute__((noinline)) void outgoing_fault(struct channel *ch)
 /* The payload moves from the caller's memory to the packet's own: the call is about to return. */
 static void packet_keep_payload(struct packet *packet)
 {
-	struct ring_span *span = &packet->item.spans[packet->item.span_count - 1];
+	struct ring_span *span = packet_out_payload_span(&packet->item.out);
 
 	if (span->base != packet->payload)
 		memcpy(packet->payload, span->base, span->size);
@@ -340,13 +331,7 @@ void outgoing_answer(struct incoming_packet *packet, const void *buffer, uint32_
 	bool queued = false;
 
 	item->done = outgoing_answer_done;
-	item->wire = (struct wire_packet){
-		.type = WIRE_PACKET_COMPLETION,
-		.offset8 = sizeof(struct wire_packet) / 8,
-		.transaction_id = packet->transaction_id,
-	};
-	item->spans[0] = (struct ring_span){ size ? buffer : packet->payload, size };
-	item->span_count = 1;
+	packet_out_completion(&item->out, packet->in.id, size ? buffer : packet->payload, size);
 	spin_lock(&out->lock);
 	if (outgoing_may_write_locked(out) && !out->head)
 		ring = outgoing_write_locked(ch, item);
@@ -355,7 +340,7 @@ void outgoing_answer(struct incoming_packet *packet, const void *buffer, uint32_
 	} else if (ring == RING_FULL && out->open) {
 		if (size)
 			memmove(packet->payload, buffer, size);
-		item->spans[0].base = packet->payload;
+		packet_out_payload_span(&item->out)->base = packet->payload;
 		if (ch->server)
 			incoming_unsent_locked(packet);
 		outgoing_append_locked(ch, item);
@@ -419,7 +404,7 @@ uint32_t outgoing_drain(struct channel *ch)
 		answer = outgoing_answer_size(item);
 		ring = outgoing_write_locked(ch, item);
 		if (ring == RING_FULL) {
-			if (ring_write_wait(&out->ring, outgoing_item_size(item), &signal))
+			if (ring_write_wait(&out->ring, packet_out_size(&item->out), &signal))
 				continue;
 			break;
 		}

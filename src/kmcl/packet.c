@@ -19,118 +19,38 @@ char tsan_rings[256];
 
 /* ---- transactions ---- */
 
-static struct transaction *transaction_at(struct channel *ch, uint32_t slot)
-{
-	struct transaction *chunk;
-
-	if (slot >= TRANSACTION_CHUNK * TRANSACTION_CHUNKS)
-		return NULL;
-	chunk = atomic_load_explicit(&ch->out.chunks[slot / TRANSACTION_CHUNK],
-	                             memory_order_acquire);
-	return chunk ? &chunk[slot % TRANSACTION_CHUNK] : NULL;
-}
-
 static bool transaction_grow(struct channel *ch)
 {
-	struct outgoing *out = &ch->out;
-	struct transaction *chunk;
-	uint32_t first = atomic_load_explicit(&out->slot_count, memory_order_relaxed);
+	struct packet_slot *chunk = calloc(1u << TRANSACTION_SHIFT, sizeof(*chunk));
 
-	if (first == TRANSACTION_CHUNK * TRANSACTION_CHUNKS)
-		return false;
-	chunk = calloc(TRANSACTION_CHUNK, sizeof(*chunk));
 	if (!chunk)
 		return false;
-	for (uint32_t i = TRANSACTION_CHUNK; i-- > 0;) {
-		chunk[i].next_free = out->free_slot;
-		out->free_slot = first + i + 1;
-	}
-	/* the chunk first: who counts without the lock finds it there */
-	atomic_store_explicit(&out->chunks[first / TRANSACTION_CHUNK], chunk, memory_order_release);
-	atomic_store_explicit(&out->slot_count, first + TRANSACTION_CHUNK, memory_order_release);
-	return true;
-}
-
-static bool transaction_reserve_locked(struct channel *ch, struct packet *packet)
-{
-	struct outgoing *out = &ch->out;
-	struct transaction *t;
-
-	if (packet->slot != PACKET_NO_SLOT)
+	if (packet_table_add(&ch->out.table, chunk, 1u << TRANSACTION_SHIFT))
 		return true;
-	if (!out->free_slot && !transaction_grow(ch))
-		return false;
-	packet->slot = out->free_slot - 1;
-	t = transaction_at(ch, packet->slot);
-	out->free_slot = t->next_free;
-	t->packet = packet;
-	return true;
-}
-
-static void transaction_free_locked(struct channel *ch, struct packet *packet)
-{
-	struct transaction *t = transaction_at(ch, packet->slot);
-
-	t->packet = NULL;
-	t->next_free = ch->out.free_slot;
-	ch->out.free_slot = packet->slot + 1;
-	packet->slot = PACKET_NO_SLOT;
+	free(chunk);
+	return false;
 }
 
 bool packet_reserve_slot_locked(struct packet *packet)
 {
-	return transaction_reserve_locked(packet->channel, packet);
+	struct channel *ch = packet->channel;
+
+	packet->slot = packet_table_reserve(&ch->out.table, packet);
+	if (packet->slot == PACKET_NO_SLOT && transaction_grow(ch))
+		packet->slot = packet_table_reserve(&ch->out.table, packet);
+	return packet->slot != PACKET_NO_SLOT;
+}
+
+static void transaction_free_locked(struct packet *packet)
+{
+	packet_table_free(&packet->channel->out.table, packet->slot);
+	packet->slot = PACKET_NO_SLOT;
 }
 
 void packet_unreserve_flight_locked(struct packet *packet)
 {
 	if (packet->callers_memory && packet->slot != PACKET_NO_SLOT)
-		transaction_free_locked(packet->channel, packet);
-}
-
-void packet_take_flight(struct packet *packet)
-{
-	struct transaction *t = transaction_at(packet->channel, packet->slot);
-	uint64_t id;
-
-	t->sends++;
-	t->external = packet->external_size != 0;
-	id = packet->slot + 1;
-	if (!packet->id_chosen)
-		id |= (uint64_t)t->sends << 32;
-	packet->item.wire.transaction_id = id;
-	atomic_store_explicit(&t->id, id | TRANSACTION_WRITING, memory_order_relaxed);
-}
-
-void packet_end_writing(struct packet *packet, bool written)
-{
-	struct transaction *t = transaction_at(packet->channel, packet->slot);
-
-	atomic_store_explicit(&t->id, written ? packet->item.wire.transaction_id : 0,
-	                      memory_order_release);
-}
-
-/* A writer holds a lock and will not be long. */
-static uint64_t transaction_id(struct transaction *t)
-{
-	uint64_t id;
-
-	while ((id = atomic_load_explicit(&t->id, memory_order_acquire)) & TRANSACTION_WRITING)
-		YieldProcessor();
-	return id;
-}
-
-/* The id that came from outside must be the one in flight; the exchange makes one caller its owner.
- */
-static struct packet *transaction_claim(struct transaction *t, uint64_t id)
-{
-	uint64_t expected = id;
-	struct packet *packet;
-
-	if (id == 0)
-		return NULL;
-	packet = t->packet; /* afterwards the slot may be another's */
-	return atomic_compare_exchange_strong(&t->id, &expected, 0) ? packet : NULL;
+		transaction_free_locked(packet);
 }
 
 /* The sender was done with the packet before the other end could see it; see kmcl/tsan.h. */
@@ -145,59 +65,43 @@ static void tsan_after_send(struct channel *ch)
 
 struct packet *packet_claim(struct channel *ch, uint64_t id)
 {
-	struct transaction *t = transaction_at(ch, (uint32_t)id - 1);
-	struct packet *packet = NULL;
+	enum packet_claim claim;
+	void *packet = NULL;
 
-	if (t && transaction_id(t) == id)
-		packet = transaction_claim(t, id);
-	if (packet)
-		tsan_after_send(ch);
+	/* a sender holds a lock and will not be long */
+	while ((claim = packet_table_claim(&ch->out.table, id, &packet)) == PACKET_CLAIM_WRITING)
+		YieldProcessor();
+	if (claim != PACKET_CLAIM_OK)
+		return NULL;
+	tsan_after_send(ch);
 	return packet;
 }
 
 struct packet *packet_at(struct channel *ch, uint32_t slot)
 {
-	return transaction_at(ch, slot)->packet;
-}
-
-static uint32_t transaction_slot(uint64_t id)
-{
-	return (uint32_t)id - 1;
-}
-
-bool transaction_id_valid(uint64_t id)
-{
-	return transaction_slot(id) < TRANSACTION_CHUNK * TRANSACTION_CHUNKS;
+	return packet_table_slot(&ch->out.table, slot)->owner;
 }
 
 /* Gives the packet the slot that the id names; who had that, if anybody, gets the packet's. */
-static bool transaction_move_locked(struct channel *ch, struct packet *packet, uint32_t slot)
+static bool transaction_move_locked(struct packet *packet, uint32_t slot)
 {
-	struct transaction *from = transaction_at(ch, packet->slot), *to;
-	struct packet *other;
+	struct channel *ch = packet->channel;
+	struct packet_table *table = &ch->out.table;
+	struct packet *there;
+	void *other;
 
-	while (slot >= atomic_load(&ch->out.slot_count))
+	if (packet->slot == slot)
+		return true;
+	while (slot >= packet_table_count(table))
 		if (!transaction_grow(ch))
 			return false;
-	to = transaction_at(ch, slot);
-	if (atomic_load(&to->id) != 0)
+	there = packet_at(ch, slot);
+	if (there && there->id_chosen)
 		return false;
-	other = to->packet;
-	if (other && other->id_chosen)
+	if (!packet_table_move(table, packet->slot, slot, &other))
 		return false;
-	if (!other) { /* unlink it from the free list, and put the packet's there instead */
-		uint32_t *p = &ch->out.free_slot;
-
-		while (*p != slot + 1)
-			p = &transaction_at(ch, *p - 1)->next_free;
-		*p = to->next_free;
-		from->next_free = ch->out.free_slot;
-		ch->out.free_slot = packet->slot + 1;
-	} else {
-		other->slot = packet->slot;
-	}
-	from->packet = other;
-	to->packet = packet;
+	if (there)
+		there->slot = packet->slot;
 	packet->slot = slot;
 	return true;
 }
@@ -210,12 +114,11 @@ NTSTATUS kmcl_packet_set_transaction_id(VMBPACKET handle, uint32_t id)
 
 	if (!packet || packet->callers_memory || atomic_load(&packet->state) != PACKET_IDLE)
 		return STATUS_INVALID_PARAMETER_1;
-	if (!transaction_id_valid(id))
-		return STATUS_INVALID_PARAMETER_2;
 	ch = packet->channel;
+	if (!packet_table_reaches(&ch->out.table, id))
+		return STATUS_INVALID_PARAMETER_2;
 	spin_lock(&ch->out.lock);
-	moved = packet->slot == transaction_slot(id) ||
-	        transaction_move_locked(ch, packet, transaction_slot(id));
+	moved = transaction_move_locked(packet, packet_id_slot(id));
 	packet->id_chosen = packet->id_chosen || moved;
 	spin_unlock(&ch->out.lock);
 	return moved ? STATUS_SUCCESS : STATUS_DEVICE_BUSY;
@@ -231,19 +134,15 @@ NTSTATUS packet_restore_flight(struct packet *packet, uint64_t id)
 	    !atomic_compare_exchange_strong(&packet->state, &idle, PACKET_SENT))
 		return STATUS_INVALID_PARAMETER_1;
 	spin_lock(&ch->out.lock);
-	moved = transaction_reserve_locked(ch, packet) &&
-	        (packet->slot == transaction_slot(id) ||
-	         transaction_move_locked(ch, packet, transaction_slot(id)));
+	moved = packet_reserve_flight_locked(packet) &&
+	        transaction_move_locked(packet, packet_id_slot(id));
 	if (!moved)
 		packet_unreserve_flight_locked(packet);
 	if (moved) {
-		struct transaction *t = transaction_at(ch, packet->slot);
-
 		packet->waits = true;
-		packet->item.wire.transaction_id = id;
-		t->sends = (uint32_t)(id >> 32);
-		t->external = false; /* a host's has none */
-		atomic_store(&t->id, id);
+		packet->item.out.wire.transaction_id = id;
+		/* external data it has none: it is a host's */
+		packet_slot_restore(packet_table_slot(&ch->out.table, packet->slot), id);
 	}
 	spin_unlock(&ch->out.lock);
 	if (!moved)
@@ -253,18 +152,20 @@ NTSTATUS packet_restore_flight(struct packet *packet, uint64_t id)
 
 bool packet_in_flight(struct channel *ch, uint32_t slot)
 {
-	struct transaction *t = transaction_at(ch, slot);
+	struct packet_table *table = &ch->out.table;
 
-	return t && atomic_load(&t->id) != 0;
+	return slot < packet_table_count(table) &&
+	       packet_slot_under_way(packet_table_slot(table, slot));
 }
 
 bool packet_external_in_flight(struct channel *ch)
 {
+	struct packet_table *table = &ch->out.table;
 	bool found = false;
 
 	spin_lock(&ch->out.lock);
-	for (uint32_t slot = 0; slot < atomic_load(&ch->out.slot_count) && !found; slot++)
-		found = transaction_at(ch, slot)->external && packet_in_flight(ch, slot);
+	for (uint32_t slot = 0; slot < packet_table_count(table) && !found; slot++)
+		found = packet_table_slot(table, slot)->external && packet_in_flight(ch, slot);
 	spin_unlock(&ch->out.lock);
 	return found;
 }
@@ -272,13 +173,15 @@ bool packet_external_in_flight(struct channel *ch)
 void packet_cancel_all(struct channel *ch, NTSTATUS status)
 {
 	/* one that is made meanwhile has not been sent */
-	uint32_t count = atomic_load_explicit(&ch->out.slot_count, memory_order_acquire);
+	uint32_t count = packet_table_count(&ch->out.table);
+	enum packet_claim claim;
+	void *packet = NULL;
 
 	for (uint32_t slot = 0; slot < count; slot++) {
-		struct transaction *t = transaction_at(ch, slot);
-		struct packet *packet = transaction_claim(t, transaction_id(t));
-
-		if (packet)
+		while ((claim = packet_table_claim_slot(&ch->out.table, slot, &packet)) ==
+		       PACKET_CLAIM_WRITING)
+			YieldProcessor();
+		if (claim == PACKET_CLAIM_OK)
 			packet_done(packet, status, NULL, 0);
 	}
 }
@@ -291,8 +194,9 @@ UINT32 VmbChannelSizeofPacket(VMBCHANNEL Channel)
 
 	if (!ch)
 		return 0;
-	return (uint32_t)sizeof(struct packet) + wire_align8(extdata_header_max(&ch->config)) +
-	       wire_align8(ch->config.packet_max);
+	return (uint32_t)sizeof(struct packet) +
+	       (uint32_t)packet_gpa_headers_max(&ch->config.limits) +
+	       wire_align8(ch->config.limits.payload_max);
 }
 
 void packet_layout(struct packet *packet, struct channel *ch)
@@ -301,8 +205,8 @@ void packet_layout(struct packet *packet, struct channel *ch)
 	packet->channel = ch;
 	packet->handle = (VMBPACKET)packet;
 	packet->slot = PACKET_NO_SLOT;
-	packet->header_capacity = wire_align8(extdata_header_max(&ch->config));
-	packet->payload_capacity = ch->config.packet_max;
+	packet->header_capacity = (uint32_t)packet_gpa_headers_max(&ch->config.limits);
+	packet->payload_capacity = ch->config.limits.payload_max;
 	packet->header = (uint8_t *)(packet + 1);
 	packet->payload = packet->header + packet->header_capacity;
 	atomic_init(&packet->state, PACKET_IDLE);
@@ -310,14 +214,14 @@ void packet_layout(struct packet *packet, struct channel *ch)
 
 static bool packet_fits_config(const struct packet *packet, const struct channel *ch)
 {
-	return packet->payload_capacity == ch->config.packet_max &&
-	       packet->header_capacity == wire_align8(extdata_header_max(&ch->config));
+	return packet->payload_capacity == ch->config.limits.payload_max &&
+	       packet->header_capacity == (uint32_t)packet_gpa_headers_max(&ch->config.limits);
 }
 
 static void packet_destroy_locked(struct packet *packet)
 {
 	if (packet->slot != PACKET_NO_SLOT)
-		transaction_free_locked(packet->channel, packet);
+		transaction_free_locked(packet);
 	packet->magic = 0;
 	if (packet_is_named(packet))
 		packet_unname(packet);
@@ -367,7 +271,7 @@ VMBPACKET VmbPacketAllocate(VMBCHANNEL Channel)
 		return NULL;
 	packet_layout(packet, ch);
 	spin_lock(&ch->out.lock);
-	reserved = transaction_reserve_locked(ch, packet);
+	reserved = packet_reserve_slot_locked(packet);
 	spin_unlock(&ch->out.lock);
 	if (!reserved) {
 		free(packet);
@@ -460,8 +364,8 @@ void packets_free_all(struct channel *ch)
 	}
 	packets_unname_all(ch);
 	for (uint32_t i = 0; i < TRANSACTION_CHUNKS; i++) {
-		free(atomic_load(&out->chunks[i]));
-		atomic_store(&out->chunks[i], NULL);
+		free(out->chunks[i]);
+		out->chunks[i] = NULL;
 	}
 	spin_unlock(&out->lock);
 }

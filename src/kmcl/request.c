@@ -55,7 +55,7 @@ static NTSTATUS request_check(struct channel *ch, const void *buffer, uint32_t s
 		return STATUS_INVALID_PARAMETER_1;
 	if (size && !buffer)
 		return STATUS_INVALID_PARAMETER_2;
-	if (size > ch->config.packet_max)
+	if (size > ch->config.limits.payload_max)
 		return STATUS_INVALID_PARAMETER_3;
 	if (flags & ~VMBUS_CHANNEL_FORMAT_FLAGS)
 		return STATUS_INVALID_PARAMETER_5;

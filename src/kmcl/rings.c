@@ -10,15 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Bytes that the largest packet takes, with its external data header. The ring keeps 8 bytes free,
- * and a writer that waits for a whole packet must not wait for ever. */
-static uint32_t ring_bytes_min(const struct channel_config *config)
-{
-	return sizeof(struct wire_packet) + wire_align8(extdata_header_max(config)) +
-	       sizeof(struct wire_pipe_header) + wire_align8(config->packet_max) +
-	       WIRE_PACKET_FOOTER_SIZE + 8;
-}
-
 #define RING_DEFAULT_PAGES   16u
 #define RING_DEFAULT_PACKETS 4u /* of the largest; or more pages */
 
@@ -26,7 +17,7 @@ static uint32_t ring_bytes_min(const struct channel_config *config)
  * and the pages were set makes no difference: all of it is known by now. */
 static uint32_t ring_data_pages(const struct channel_config *config, uint32_t set)
 {
-	uint32_t bytes = ring_bytes_min(config);
+	uint32_t bytes = (uint32_t)packet_ring_least(&config->limits);
 	uint32_t least = (uint32_t)BYTES_TO_PAGES(bytes);
 	uint32_t pages = set ? set : (uint32_t)BYTES_TO_PAGES(RING_DEFAULT_PACKETS * bytes);
 
@@ -95,8 +86,8 @@ NTSTATUS rings_attach(struct channel *ch, const PFN_NUMBER *in, size_t in_pages,
 		status = ring_map(&ch->rings.out, out, out_pages, &out_memory);
 	if (NT_SUCCESS(status))
 		status = incoming_prepare(ch);
-	if (NT_SUCCESS(status) && ring_reader_init(&ch->in.ring, &in_memory) != RING_OK)
-		status = rings_fault(ch, "incoming", &ch->in.ring.fault);
+	if (NT_SUCCESS(status) && incoming_attach(ch, &in_memory) != RING_OK)
+		status = rings_fault(ch, "incoming", &ch->in.reader.ring.fault);
 	if (NT_SUCCESS(status) && ring_writer_init(&ch->out.ring, &out_memory) != RING_OK)
 		status = rings_fault(ch, "outgoing", &ch->out.ring.fault);
 	if (!NT_SUCCESS(status))

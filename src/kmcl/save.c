@@ -127,7 +127,7 @@ static NTSTATUS save_make_channel(struct channel *ch, struct save *save)
 	memcpy(c->instance, &ch->config.instance, sizeof(c->instance));
 	c->subchannel = ch->config.subchannel;
 	c->flags = ch->config.flags;
-	c->packet_max = ch->config.packet_max;
+	c->packet_max = ch->config.limits.payload_max;
 	c->packet_count = save->count;
 	save_seal(chunk);
 	return STATUS_SUCCESS;
@@ -186,7 +186,7 @@ static void save_fill_library(const struct packet *packet, struct save_library *
 	library->state = (uint16_t)save_state_of(packet);
 	library->waits = packet->waits;
 	if (library->state == SAVE_PACKET_IN_FLIGHT) {
-		library->transaction_id = packet->item.wire.transaction_id;
+		library->transaction_id = packet->item.out.wire.transaction_id;
 	} else {
 		library->payload_size = packet->payload_size;
 		library->transfer_size = packet->header_size;
@@ -254,9 +254,9 @@ static NTSTATUS save_collect(struct channel *ch, struct save *save)
 	spin_lock(&out->lock);
 	for (struct outgoing_item *item = out->head; item; item = item->next)
 		most++;
-	most += out->slot_count;
+	most += packet_table_count(&out->table);
 	save->packets = calloc(most ? most : 1, sizeof(struct packet *));
-	for (uint32_t slot = 0; save->packets && slot < out->slot_count; slot++)
+	for (uint32_t slot = 0; save->packets && slot < packet_table_count(&out->table); slot++)
 		if (packet_in_flight(ch, slot))
 			save->packets[save->count++] = packet_at(ch, slot);
 	for (struct outgoing_item *item = out->head; save->packets && item; item = item->next) {
@@ -397,7 +397,7 @@ static NTSTATUS restore_check_channel(const struct channel *ch, const struct sav
 	if (memcmp(c.type, &ch->config.type, sizeof(c.type)) != 0 ||
 	    memcmp(c.instance, &ch->config.instance, sizeof(c.instance)) != 0 ||
 	    c.subchannel != ch->config.subchannel || c.flags != ch->config.flags ||
-	    c.packet_max != ch->config.packet_max)
+	    c.packet_max != ch->config.limits.payload_max)
 		return STATUS_OBJECT_TYPE_MISMATCH;
 	return STATUS_SUCCESS;
 }
@@ -407,8 +407,9 @@ static bool restore_check_transfer(const struct channel *ch, const void *header,
 {
 	struct wire_packet_fault fault;
 
-	return size % 8 == 0 && wire_transfer_check(transfer, header, size, ch->config.chain_max,
-	                                            UINT32_MAX, &fault);
+	return size % 8 == 0 &&
+	       wire_transfer_check(transfer, header, size, ch->config.limits.ranges_max, UINT32_MAX,
+	                           &fault);
 }
 
 static bool restore_state_valid(const struct channel *ch, const struct save_library *head,
@@ -421,7 +422,7 @@ static bool restore_state_valid(const struct channel *ch, const struct save_libr
 		return head->transfer_size == 0;
 	case SAVE_PACKET_IN_FLIGHT:
 		return head->waits && !head->payload_size && !head->transfer_size &&
-		       transaction_id_valid(head->transaction_id);
+		       packet_table_reaches(&ch->out.table, head->transaction_id);
 	case SAVE_PACKET_TRANSFER:
 		return head->waits &&
 		       restore_check_transfer(ch, bytes, head->transfer_size, &transfer);
@@ -444,7 +445,7 @@ static NTSTATUS restore_check_library(const struct channel *ch, const void *byte
 		return STATUS_REVISION_MISMATCH;
 	size -= (uint32_t)sizeof(head);
 	if (head.payload_size > size || head.transfer_size != size - head.payload_size ||
-	    head.payload_size > ch->config.packet_max)
+	    head.payload_size > ch->config.limits.payload_max)
 		return STATUS_INVALID_PARAMETER_3;
 	checksum = head.checksum;
 	head.checksum = 0;

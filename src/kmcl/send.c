@@ -21,30 +21,16 @@ static NTSTATUS send_check(const struct packet *packet, const void *buffer, uint
 	return STATUS_SUCCESS;
 }
 
-static void send_add_span(struct packet *packet, const void *base, uint32_t size)
-{
-	packet->item.spans[packet->item.span_count++] = (struct ring_span){ base, size };
-}
-
-/* Headers first, the payload last. */
 static void send_format(struct packet *packet, const void *buffer, uint32_t size)
 {
-	uint32_t header = sizeof(struct wire_packet) + packet->header_size;
+	struct packet_out *out = &packet->item.out;
 
-	packet->item.wire = (struct wire_packet){
-		.type = (uint16_t)packet->type,
-		.offset8 = (uint16_t)(header / 8),
-		.flags = packet->waits ? WIRE_PACKET_FLAG_COMPLETION_REQUESTED : 0,
-	};
-	packet->item.span_count = 0;
+	packet_out_begin(out, (uint16_t)packet->type, packet->waits);
 	if (packet->header_size)
-		send_add_span(packet, packet->header, packet->header_size);
-	if (packet->channel->config.flags & VMBUS_CHANNEL_INIT_FLAG_IS_PIPE) {
-		packet->pipe = (struct wire_pipe_header){ WIRE_PIPE_DATA, size };
-		send_add_span(packet, &packet->pipe, sizeof(packet->pipe));
-	}
+		packet_out_headers(out, packet->header, packet->header_size);
 	packet->payload_size = size;
-	send_add_span(packet, size ? buffer : packet->payload, size);
+	packet_out_payload(out, packet->channel->config.limits.pipe,
+	                   size ? buffer : packet->payload, size);
 }
 
 /* The driver owns an idle packet; this makes it the library's until its completion routine runs.
@@ -219,11 +205,11 @@ static NTSTATUS send_check_transfer(const struct packet *packet,
 		return STATUS_INVALID_PARAMETER_5;
 	if (transfer->range_count == 0)
 		return STATUS_INVALID_PARAMETER_6;
-	if (transfer->range_count > config->chain_max)
+	if (transfer->range_count > config->limits.ranges_max)
 		return STATUS_INVALID_BUFFER_SIZE;
 	for (uint32_t i = 0; i < transfer->range_count; i++)
 		bytes += transfer->ranges[i].byte_count;
-	return bytes > config->external_max ? STATUS_INVALID_BUFFER_SIZE : STATUS_SUCCESS;
+	return bytes > config->limits.external_max ? STATUS_INVALID_BUFFER_SIZE : STATUS_SUCCESS;
 }
 
 NTSTATUS send_transfer(struct packet *packet, const void *buffer, uint32_t size,

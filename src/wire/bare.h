@@ -3,9 +3,9 @@
 #define WIRE_BARE_H
 
 /*
- * What wire/, ring/ and bus/ ask of a compiler and its machine; all they include beside each other
- * is stdbool.h, stddef.h and stdint.h, which each compiler brings along. Of a C library they need
- * memcpy, memmove, memset and memcmp, which compilers call of their own accord, too.
+ * What wire/, ring/, packet/ and bus/ ask of a compiler and its machine; all they include beside
+ * each other is stdbool.h, stddef.h and stdint.h, which each compiler brings along. Of a C library
+ * they need memcpy, memmove, memset and memcmp, which compilers call of their own accord, too.
  */
 
 #include <stdbool.h>

@@ -470,7 +470,7 @@ static void packets_in_flight_wait_for_their_completion(void **state)
 	send_serial(pair, 7, WAIT);
 	pair_wait(held_count == 1);
 	answer = (struct incoming_packet *)held[0];
-	answer->transaction_id = id;
+	answer->in.id = id;
 	release_held();
 	pair_wait(driver.done == 1);
 	assert_int_equal(driver.completed[0], 2);

@@ -101,19 +101,10 @@ static size_t world_size(void)
 	return offsetof(struct world, arena) + world.arena_used;
 }
 
-/* The machines' tables of channels and the queues are most of the world, and empty but for their
+/* The server's table of channels and the queues are most of the world, and empty but for their
  * beginnings: these parts are all that is looked at. How far some of them go is in an earlier one.
  */
-enum {
-	PART_BEGINNING,
-	PART_TO_HOST,
-	PART_BETWEEN,
-	PART_TO_GUEST,
-	PART_SERVER,
-	PART_CLIENT,
-	PART_REST,
-	PARTS
-};
+enum { PART_BEGINNING, PART_TO_HOST, PART_BETWEEN, PART_TO_GUEST, PART_SERVER, PART_REST, PARTS };
 struct part {
 	size_t begin, end;
 };
@@ -862,6 +853,7 @@ static struct {
 static void world_normalise(void)
 {
 	struct client_channel *channel;
+	struct id_node *node;
 
 	if (world.talk == TALK_NOTHING) {
 		world.outcome = LIFE_DONE;
@@ -875,7 +867,8 @@ static void world_normalise(void)
 			memset(&c->reopen, 0, sizeof(c->reopen));
 	}
 	for (uint32_t i = 0; i < OFFERS; i++) {
-		channel = world.bus_client->channels[world.offers[i].id];
+		node = id_tree_find(&world.bus_client->channels, world.offers[i].id);
+		channel = node ? ID_TREE_ENTRY(node, struct client_channel, node) : NULL;
 		if (channel && channel->state == CLIENT_CHANNEL_OFFERED)
 			channel->open_id = 0;
 	}
@@ -1040,18 +1033,14 @@ static size_t offset_of(const void *p)
 static void parts_set(void)
 {
 	struct server *s = world.bus_server;
-	struct client *c = world.bus_client;
 
-	assert_true((uintptr_t)s < (uintptr_t)c);
 	parts[PART_BEGINNING].end = offset_of(world.to_host.messages);
 	parts[PART_TO_HOST].begin = offset_of(world.to_host.messages);
 	parts[PART_BETWEEN] =
 		(struct part){ offset_of(&world.to_guest), offset_of(world.to_guest.messages) };
 	parts[PART_TO_GUEST].begin = offset_of(world.to_guest.messages);
 	parts[PART_SERVER] = (struct part){ offset_of(&world.freed), offset_of(s->by_id + IDS) };
-	parts[PART_CLIENT] = (struct part){ offset_of(s->by_id + WIRE_CHANNEL_ID_MAX + 1),
-		                            offset_of(c->channels + IDS) };
-	parts[PART_REST].begin = offset_of(c->channels + WIRE_CHANNEL_ID_MAX + 1);
+	parts[PART_REST].begin = offset_of(s->by_id + WIRE_CHANNEL_ID_MAX + 1);
 }
 
 /* Both are connected before anybody wants anything. */
