@@ -406,6 +406,8 @@ static void what_answers_nothing_does_nothing(void **state)
 		assert_false(storvsc_machine_lost(&f.machine, ids[i]));
 		assert_null(storvsc_machine_ended(&f.machine));
 	}
+	assert_false(storvsc_machine_completed(&f.machine, 1ull << 32 | id, &p, sizeof(p)));
+	assert_null(storvsc_machine_ended(&f.machine));
 	answer_srb(&f, id, STORVSC_SRB_SUCCESS, SCSI_GOOD, 4096);
 	expect_ended(&f, &r, STORVSC_RESULT_DONE);
 	assert_false(storvsc_machine_completed(&f.machine, id, &p, sizeof(p))); /* twice */
