@@ -177,15 +177,10 @@ static void answer(void *context, const struct ic_answer *a)
 		alive(h, a->transaction, body.health);
 }
 
-/* 57164f39-9115-4e78-ab55-382f3bd5422d, fd149e91-82e0-4a7d-afa6-2a4166cbd7c0: Linux's hyperv.h;
- * what lsvmbus shows on Hyper-V. */
 static const struct ic_kind kind = {
 	.name = "heartbeat",
-	.type = { 0x57164f39, 0x9115, 0x4e78, { 0xab, 0x55, 0x38, 0x2f, 0x3b, 0xd5, 0x42, 0x2d } },
-	.instance = { 0xfd149e91,
-	              0x82e0,
-	              0x4a7d,
-	              { 0xaf, 0xa6, 0x2a, 0x41, 0x66, 0xcb, 0xd7, 0xc0 } },
+	.type = IC_HEARTBEAT_INTERFACE_TYPE,
+	.instance = IC_HEARTBEAT_INSTANCE,
 	.message = IC_HEARTBEAT,
 	.packet_max = 4096,
 	.versions = versions,

@@ -12,9 +12,74 @@
  * FreeBSD sys/dev/hyperv/include/vmbus_icreg.h. They agree except where a comment says otherwise.
  */
 
-#include <assert.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "common/bare.h"
+
+/* What each component is offered as, and the one instance that a guest has of it: Linux's hyperv.h,
+ * OpenVMM; what lsvmbus shows on Hyper-V. */
+
+/* 57164f39-9115-4e78-ab55-382f3bd5422d, fd149e91-82e0-4a7d-afa6-2a4166cbd7c0 */
+#define IC_HEARTBEAT_INTERFACE_TYPE                                    \
+	{                                                              \
+		0x57164f39, 0x9115, 0x4e78,                            \
+		{                                                      \
+			0xab, 0x55, 0x38, 0x2f, 0x3b, 0xd5, 0x42, 0x2d \
+		}                                                      \
+	}
+#define IC_HEARTBEAT_INSTANCE                                          \
+	{                                                              \
+		0xfd149e91, 0x82e0, 0x4a7d,                            \
+		{                                                      \
+			0xaf, 0xa6, 0x2a, 0x41, 0x66, 0xcb, 0xd7, 0xc0 \
+		}                                                      \
+	}
+
+/* 0e0b6031-5213-4934-818b-38d90ced39db, b6650ff7-33bc-4840-8048-e0676786f393 */
+#define IC_SHUTDOWN_INTERFACE_TYPE                                     \
+	{                                                              \
+		0x0e0b6031, 0x5213, 0x4934,                            \
+		{                                                      \
+			0x81, 0x8b, 0x38, 0xd9, 0x0c, 0xed, 0x39, 0xdb \
+		}                                                      \
+	}
+#define IC_SHUTDOWN_INSTANCE                                           \
+	{                                                              \
+		0xb6650ff7, 0x33bc, 0x4840,                            \
+		{                                                      \
+			0x80, 0x48, 0xe0, 0x67, 0x67, 0x86, 0xf3, 0x93 \
+		}                                                      \
+	}
+
+/* 9527e630-d0ae-497b-adce-e80ab0175caf, 2dd1ce17-079e-403c-b352-a1921ee207ee */
+#define IC_TIMESYNC_INTERFACE_TYPE                                     \
+	{                                                              \
+		0x9527e630, 0xd0ae, 0x497b,                            \
+		{                                                      \
+			0xad, 0xce, 0xe8, 0x0a, 0xb0, 0x17, 0x5c, 0xaf \
+		}                                                      \
+	}
+#define IC_TIMESYNC_INSTANCE                                           \
+	{                                                              \
+		0x2dd1ce17, 0x079e, 0x403c,                            \
+		{                                                      \
+			0xb3, 0x52, 0xa1, 0x92, 0x1e, 0xe2, 0x07, 0xee \
+		}                                                      \
+	}
+
+/* a9a0f4e7-5a45-4d96-b827-8a841e8c03e6, 242ff919-07db-4180-9c2e-b86cb68c8c55 */
+#define IC_KVP_INTERFACE_TYPE                                          \
+	{                                                              \
+		0xa9a0f4e7, 0x5a45, 0x4d96,                            \
+		{                                                      \
+			0xb8, 0x27, 0x8a, 0x84, 0x1e, 0x8c, 0x03, 0xe6 \
+		}                                                      \
+	}
+#define IC_KVP_INSTANCE                                                \
+	{                                                              \
+		0x242ff919, 0x07db, 0x4180,                            \
+		{                                                      \
+			0x9c, 0x2e, 0xb8, 0x6c, 0xb6, 0x8c, 0x8c, 0x55 \
+		}                                                      \
+	}
 
 struct ic_version {
 	uint16_t major, minor;

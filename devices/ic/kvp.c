@@ -18,14 +18,10 @@ struct kmcl_kvp {
 	struct ic *ic;
 };
 
-/* a9a0f4e7-5a45-4d96-b827-8a841e8c03e6, 242ff919-07db-4180-9c2e-b86cb68c8c55: OpenVMM, Linux */
 static const struct ic_kind kind = {
 	.name = "kvp",
-	.type = { 0xa9a0f4e7, 0x5a45, 0x4d96, { 0xb8, 0x27, 0x8a, 0x84, 0x1e, 0x8c, 0x03, 0xe6 } },
-	.instance = { 0x242ff919,
-	              0x07db,
-	              0x4180,
-	              { 0x9c, 0x2e, 0xb8, 0x6c, 0xb6, 0x8c, 0x8c, 0x55 } },
+	.type = IC_KVP_INTERFACE_TYPE,
+	.instance = IC_KVP_INSTANCE,
 	.message = IC_KVP,
 	.packet_max = 8192,
 	.versions = versions,

@@ -13,14 +13,10 @@ struct kmcl_shutdown {
 	struct ic *ic;
 };
 
-/* 0e0b6031-5213-4934-818b-38d90ced39db, b6650ff7-33bc-4840-8048-e0676786f393: OpenVMM, Linux */
 static const struct ic_kind kind = {
 	.name = "shutdown",
-	.type = { 0x0e0b6031, 0x5213, 0x4934, { 0x81, 0x8b, 0x38, 0xd9, 0x0c, 0xed, 0x39, 0xdb } },
-	.instance = { 0xb6650ff7,
-	              0x33bc,
-	              0x4840,
-	              { 0x80, 0x48, 0xe0, 0x67, 0x67, 0x86, 0xf3, 0x93 } },
+	.type = IC_SHUTDOWN_INTERFACE_TYPE,
+	.instance = IC_SHUTDOWN_INSTANCE,
 	.message = IC_SHUTDOWN,
 	.packet_max = 4096,
 	.versions = versions,

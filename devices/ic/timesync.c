@@ -171,14 +171,10 @@ static void closed(void *context)
 	KeReleaseSpinLock(&t->lock, irql);
 }
 
-/* 9527e630-d0ae-497b-adce-e80ab0175caf, 2dd1ce17-079e-403c-b352-a1921ee207ee: OpenVMM, Linux */
 static const struct ic_kind kind = {
 	.name = "timesync",
-	.type = { 0x9527e630, 0xd0ae, 0x497b, { 0xad, 0xce, 0xe8, 0x0a, 0xb0, 0x17, 0x5c, 0xaf } },
-	.instance = { 0x2dd1ce17,
-	              0x079e,
-	              0x403c,
-	              { 0xb3, 0x52, 0xa1, 0x92, 0x1e, 0xe2, 0x07, 0xee } },
+	.type = IC_TIMESYNC_INTERFACE_TYPE,
+	.instance = IC_TIMESYNC_INSTANCE,
 	.message = IC_TIMESYNC,
 	.packet_max = 4096,
 	.versions = versions,

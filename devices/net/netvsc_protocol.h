@@ -10,9 +10,7 @@
  * where a comment says otherwise.
  */
 
-#include <assert.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "common/bare.h"
 
 /* f8615163-df3e-46c5-913f-f2d2f965ed0e: the offer of a network adapter. */
 #define NETVSC_INTERFACE_TYPE                                          \

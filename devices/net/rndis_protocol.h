@@ -9,9 +9,7 @@
  * NDIS_OFFLOAD, NDIS_OFFLOAD_PARAMETERS, NDIS_RECEIVE_SCALE_PARAMETERS, NDIS_STATISTICS_INFO.
  */
 
-#include <assert.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "common/bare.h"
 
 enum rndis_type {
 	RNDIS_PACKET = 0x1,

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "scsi/storvsc.h"
 #include "scsi/scsi.h"
-#include "scsi/storvsc_answer.h"
+#include "scsi/storvsc_machine.h"
+#include "scsi/storvsc_probe.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,25 +11,16 @@
 #define DEFAULT_DEPTH      64u
 #define DEFAULT_TIMEOUT_MS 5000u
 #define MAX_TRANSFER       (4u << 20)
-/* Of a request that the unit did not do: at once, and when it has had some time, 3 s in all. */
-#define REPEATS_AGAIN 5u
-#define REPEATS_LATER 30u
-#define LATER_100NS   1000000ll
 
 #define POOL_TAG 0x63737653u /* "Svsc" */
 
 static const GUID interface_type = STORVSC_INTERFACE_TYPE;
 
-/* A place at the host, and what is there. */
-struct slot {
-	struct slot *next;
+/* A place at the host has a packet. */
+struct place {
 	struct storvsc *controller;
 	VMBPACKET packet;
-	struct storvsc_io *io;
-};
-
-struct io_list {
-	struct storvsc_io *first, **last;
+	uint32_t id;
 };
 
 struct storvsc {
@@ -36,96 +28,92 @@ struct storvsc {
 	VMBCHANNEL vmb;
 	KEVENT started; /* the negotiation is over: see `status` */
 	NTSTATUS status;
-	uint16_t version;
-	uint32_t packet_size; /* of this version */
-	uint32_t max_transfer;
 	KSPIN_LOCK lock; /* of all below */
-	struct slot *free;
-	struct io_list waiting; /* for a slot */
-	struct io_list later;   /* for the unit */
+	struct storvsc_machine machine;
 	KTIMER timer;
 	KDPC retry;
-	bool gone;       /* the channel closes or is closed */
+	bool timing;
 	NTSTATUS failed; /* the last request that ended otherwise than with success */
 	char failure[128];
-	struct slot slots[];
+	struct storvsc_slot *slots;
+	struct place places[];
+};
+
+static const NTSTATUS statuses[STORVSC_RESULTS] = {
+	[STORVSC_RESULT_DONE] = STATUS_SUCCESS,
+	[STORVSC_RESULT_BAD_REQUEST] = STATUS_INVALID_PARAMETER,
+	[STORVSC_RESULT_NOT_SENT] = STATUS_INSUFFICIENT_RESOURCES,
+	[STORVSC_RESULT_REMOVED] = STATUS_DEVICE_REMOVED,
+	[STORVSC_RESULT_NONSENSE] = STATUS_DEVICE_PROTOCOL_ERROR,
+	[STORVSC_RESULT_FAILED] = STATUS_IO_DEVICE_ERROR,
+	[STORVSC_RESULT_REFUSED] = STATUS_INVALID_DEVICE_REQUEST,
+	[STORVSC_RESULT_NO_DEVICE] = STATUS_NO_SUCH_DEVICE,
+	[STORVSC_RESULT_NOT_READY] = STATUS_DEVICE_NOT_READY,
+	[STORVSC_RESULT_DATA_ERROR] = STATUS_DEVICE_DATA_ERROR,
+	[STORVSC_RESULT_WRITE_PROTECTED] = STATUS_MEDIA_WRITE_PROTECTED,
+	[STORVSC_RESULT_FULL] = STATUS_DISK_FULL,
+	[STORVSC_RESULT_RESERVED] = STATUS_SHARING_VIOLATION,
+	[STORVSC_RESULT_TIMEOUT] = STATUS_IO_TIMEOUT,
+	[STORVSC_RESULT_BUSY] = STATUS_DEVICE_BUSY,
+	[STORVSC_RESULT_ABORTED] = STATUS_REQUEST_ABORTED,
+	[STORVSC_RESULT_ATTENTION] = STATUS_VERIFY_REQUIRED,
+	[STORVSC_RESULT_NO_VERSION] = STATUS_REVISION_MISMATCH,
 };
 
 /* ---- negotiation ---- */
 
-static NTSTATUS ask(struct storvsc *s, struct storvsc_packet *packet)
+static NTSTATUS ask(struct storvsc *s, struct storvsc_output *out)
 {
 	LARGE_INTEGER timeout = { .QuadPart = -10000ll * s->options.timeout_ms };
-	struct storvsc_packet reply = { 0 };
+	struct storvsc_packet reply;
 	UINT32 n = sizeof(reply);
 	NTSTATUS status;
+	KIRQL irql;
 
-	packet->flags = STORVSC_REQUEST_COMPLETION;
-	status = VmbChannelSendSynchronousRequest(s->vmb, packet, s->packet_size, NULL,
+	status = VmbChannelSendSynchronousRequest(s->vmb, &out->packet, out->size, NULL,
 	                                          VMBUS_CHANNEL_FORMAT_FLAG_WAIT_FOR_COMPLETION,
 	                                          &reply, &n, &timeout);
 	if (!NT_SUCCESS(status))
 		return status;
-	if (n < STORVSC_PACKET_SIZE_OLD || reply.operation != STORVSC_COMPLETE_IO)
-		return STATUS_DEVICE_PROTOCOL_ERROR;
-	*packet = reply;
-	/* 0 alone is a yes; what NT_SUCCESS() takes for one beside it makes no sense here. */
-	return reply.status && NT_SUCCESS((NTSTATUS)reply.status) ? STATUS_DEVICE_PROTOCOL_ERROR
-	                                                          : (NTSTATUS)reply.status;
-}
-
-static NTSTATUS agree_on_version(struct storvsc *s)
-{
-	static const uint16_t versions[] = { STORVSC_VERSION_WIN10, STORVSC_VERSION_WIN8_1,
-		                             STORVSC_VERSION_WIN8, STORVSC_VERSION_WIN7,
-		                             STORVSC_VERSION_WIN6 };
-	NTSTATUS status = STATUS_REVISION_MISMATCH;
-	size_t i;
-
-	for (i = 0; i < sizeof(versions) / sizeof(versions[0]); i++) {
-		struct storvsc_packet p = { .operation = STORVSC_QUERY_PROTOCOL_VERSION };
-
-		if (s->options.version_max && versions[i] > s->options.version_max)
-			continue;
-		p.version.major_minor = versions[i];
-		status = ask(s, &p);
-		if (status == STATUS_REVISION_MISMATCH)
-			continue;
-		s->version = versions[i];
-		break;
-	}
-	if (NT_SUCCESS(status) && s->version < STORVSC_VERSION_WIN8)
-		s->packet_size = STORVSC_PACKET_SIZE_OLD;
-	return status;
-}
-
-static NTSTATUS learn_properties(struct storvsc *s)
-{
-	struct storvsc_packet p = { .operation = STORVSC_QUERY_PROPERTIES };
-	NTSTATUS status = ask(s, &p);
-	uint32_t max = p.properties.max_transfer;
-
-	if (!NT_SUCCESS(status))
-		return status;
-	if (max < PAGE_SIZE)
-		return STATUS_DEVICE_PROTOCOL_ERROR;
-	s->max_transfer = (max < MAX_TRANSFER ? max : MAX_TRANSFER) & ~(PAGE_SIZE - 1);
+	KeAcquireSpinLock(&s->lock, &irql);
+	storvsc_machine_completed(&s->machine, out->id, &reply, n);
+	KeReleaseSpinLock(&s->lock, irql);
 	return STATUS_SUCCESS;
+}
+
+static bool next_step(struct storvsc *s, struct storvsc_output *out)
+{
+	bool is_one;
+	KIRQL irql;
+
+	KeAcquireSpinLock(&s->lock, &irql);
+	is_one = storvsc_machine_negotiates(&s->machine) && storvsc_machine_next(&s->machine, out);
+	KeReleaseSpinLock(&s->lock, irql);
+	return is_one;
+}
+
+static NTSTATUS negotiation_status(const struct storvsc_machine *m)
+{
+	if (m->state == STORVSC_READY)
+		return STATUS_SUCCESS;
+	if (m->state != STORVSC_FAILED)
+		return STATUS_DEVICE_REMOVED;
+	return m->failure == STORVSC_RESULT_REFUSED ? (NTSTATUS)m->host_status
+	                                            : statuses[m->failure];
 }
 
 static NTSTATUS negotiate(struct storvsc *s)
 {
-	struct storvsc_packet begin = { .operation = STORVSC_BEGIN_INITIALIZATION };
-	struct storvsc_packet end = { .operation = STORVSC_END_INITIALIZATION };
-	NTSTATUS status = ask(s, &begin);
+	NTSTATUS status = STATUS_SUCCESS;
+	struct storvsc_output out;
+	KIRQL irql;
 
-	if (NT_SUCCESS(status))
-		status = agree_on_version(s);
-	if (NT_SUCCESS(status))
-		status = learn_properties(s);
-	if (NT_SUCCESS(status))
-		status = ask(s, &end);
-	return status;
+	KeAcquireSpinLock(&s->lock, &irql);
+	storvsc_machine_open(&s->machine);
+	KeReleaseSpinLock(&s->lock, irql);
+	while (NT_SUCCESS(status) && next_step(s, &out))
+		status = ask(s, &out);
+	return NT_SUCCESS(status) ? negotiation_status(&s->machine) : status;
 }
 
 static VOID post_started(VMBCHANNEL vmb)
@@ -144,269 +132,230 @@ static VOID pnp_failure(VMBCHANNEL vmb, NTSTATUS status)
 	KeSetEvent(&s->started, 0, FALSE);
 }
 
-/* What the host says unasked. */
 static VOID process_packet(VMBCHANNEL vmb, VMBPACKETCOMPLETION completion, PVOID buffer,
                            UINT32 length, UINT32 flags)
 {
 	struct storvsc *s = VmbChannelGetPointer(vmb);
-	uint32_t operation = 0;
+	bool changed = storvsc_machine_said(buffer, length);
 
-	if (length >= sizeof(operation))
-		memcpy(&operation, buffer, sizeof(operation));
 	VmbChannelPacketComplete(completion, NULL, 0);
-	if ((operation == STORVSC_ENUMERATE_BUS || operation == STORVSC_REMOVE_DEVICE) &&
-	    s->options.bus_changed)
+	if (changed && s->options.bus_changed)
 		s->options.bus_changed(s->options.context);
 }
 
 /* ---- requests ---- */
 
-static void build(const struct storvsc *s, const struct storvsc_io *io, struct storvsc_packet *p)
+static struct storvsc_io *io_of(struct storvsc_request *r)
 {
-	struct storvsc_srb *srb = &p->srb;
-	static const uint8_t data_in[] = { STORVSC_DATA_UNSPECIFIED, STORVSC_DATA_IN,
-		                           STORVSC_DATA_OUT };
-	static const uint32_t srb_flags[] = { 0, STORVSC_SRB_DATA_IN, STORVSC_SRB_DATA_OUT };
-
-	memset(p, 0, sizeof(*p));
-	p->operation = STORVSC_EXECUTE_SRB;
-	p->flags = STORVSC_REQUEST_COMPLETION;
-	srb->length = (uint16_t)(s->packet_size - STORVSC_PACKET_HEADER);
-	srb->target = io->address.target;
-	srb->lun = io->address.lun;
-	srb->cdb_length = io->cdb_length;
-	srb->sense_length =
-		s->version < STORVSC_VERSION_WIN8 ? SCSI_SENSE_SIZE : STORVSC_SENSE_SIZE;
-	srb->data_in = data_in[io->direction];
-	srb->transfer_length = io->length;
-	memcpy(srb->cdb, io->cdb, sizeof(srb->cdb));
-	srb->queue_action = STORVSC_SRB_SIMPLE_TAG;
-	srb->srb_flags = srb_flags[io->direction] | STORVSC_SRB_QUEUE_ACTION_ENABLE |
-	                 STORVSC_SRB_DISABLE_SYNCH_TRANSFER | STORVSC_SRB_NO_QUEUE_FREEZE;
-	srb->timeout = 60;
+	return CONTAINING_RECORD(r, struct storvsc_io, request);
 }
 
-static NTSTATUS send(struct slot *slot)
+/* What is asked for is in the caller's part of it, ... */
+static void say(struct storvsc_io *io)
 {
-	struct storvsc_io *io = slot->io;
-	struct storvsc_packet p;
+	struct storvsc_request *r = &io->request;
 
-	build(slot->controller, io, &p);
-	if (!io->length)
-		return VmbPacketSend(slot->packet, &p, slot->controller->packet_size, NULL,
+	r->address = io->address;
+	memcpy(r->cdb, io->cdb, sizeof(r->cdb));
+	r->cdb_length = io->cdb_length;
+	r->direction = io->direction;
+	r->length = io->length;
+	r->once = io->once;
+}
+
+/* ... also what the machine filled in; */
+static void prepared(struct storvsc_io *io)
+{
+	const struct storvsc_request *r = &io->request;
+
+	io->address = r->address;
+	memcpy(io->cdb, r->cdb, sizeof(io->cdb));
+	io->cdb_length = r->cdb_length;
+	io->direction = r->direction;
+	io->length = r->length;
+}
+
+/* and what came of it. */
+static void hear(struct storvsc_io *io)
+{
+	const struct storvsc_request *r = &io->request;
+
+	if (r->result != STORVSC_RESULT_NOT_SENT)
+		io->status = statuses[r->result];
+	io->transferred = r->transferred;
+	io->scsi_status = r->scsi_status;
+	io->srb_status = r->srb_status;
+	io->sense_key = r->sense_key;
+	io->asc = r->asc;
+}
+
+static NTSTATUS send(struct storvsc *s, struct storvsc_output *out)
+{
+	VMBPACKET packet = s->places[out->id].packet;
+	struct storvsc_io *io;
+
+	if (!out->request)
+		return VmbPacketSend(packet, &out->packet, out->size, NULL,
 		                     VMBUS_CHANNEL_FORMAT_FLAG_WAIT_FOR_COMPLETION);
-	return VmbPacketSendWithExternalMdl(slot->packet, &p, slot->controller->packet_size,
-	                                    io->mdl, io->offset, io->length,
+	io = io_of(out->request);
+	return VmbPacketSendWithExternalMdl(packet, &out->packet, out->size, io->mdl, io->offset,
+	                                    io->length,
 	                                    VMBUS_CHANNEL_FORMAT_FLAG_WAIT_FOR_COMPLETION);
 }
 
-static void reset_result(struct storvsc_io *io)
+/* Under the lock, so that none is sent once the channel is on its way to be closed: it would wait
+ * for an opening that may never come. */
+static void send_locked(struct storvsc *s)
 {
-	io->transferred = 0;
-	io->scsi_status = io->srb_status = io->sense_key = 0;
-	io->asc = 0;
-}
+	struct storvsc_output out;
+	NTSTATUS status;
 
-static void list_init(struct io_list *list)
-{
-	list->first = NULL;
-	list->last = &list->first;
-}
+	while (storvsc_machine_next(&s->machine, &out)) {
+		struct storvsc_request *r = s->slots[out.id].request;
 
-static void list_add(struct io_list *list, struct storvsc_io *io)
-{
-	io->next = NULL;
-	*list->last = io;
-	list->last = &io->next;
-}
-
-static struct storvsc_io *list_take(struct io_list *list)
-{
-	struct storvsc_io *io = list->first;
-
-	if (io)
-		list->first = io->next;
-	if (!list->first)
-		list_init(list);
-	return io;
-}
-
-static void end_all(struct storvsc_io *io)
-{
-	while (io) {
-		struct storvsc_io *next = io->next;
-
-		io->done(io);
-		io = next;
+		status = send(s, &out);
+		if (NT_SUCCESS(status))
+			continue; /* it may be done already: no more of it here */
+		io_of(r)->status = status;
+		storvsc_machine_not_sent(&s->machine, out.id);
 	}
 }
 
-/*
- * Puts the request in the slot and sends it. Under the lock, so that none is sent once the channel
- * is on its way to be closed: it would wait for an opening that may never come.
- */
-static bool send_locked(struct slot *slot, struct storvsc_io *io)
+static const char *scsi_status_name(uint8_t status)
 {
-	NTSTATUS status = STATUS_DEVICE_REMOVED;
-
-	slot->io = io;
-	if (!slot->controller->gone)
-		status = send(slot);
-	if (NT_SUCCESS(status))
-		return true; /* it may be done already: no more of it here */
-	io->status = status;
-	return false;
-}
-
-/* The slot takes the next request that waits, or is free. What could not be sent is added to
- * `failed`. */
-static void refill_locked(struct storvsc *s, struct slot *slot, struct io_list *failed)
-{
-	struct storvsc_io *io;
-
-	while ((io = list_take(&s->waiting))) {
-		if (send_locked(slot, io))
-			return;
-		list_add(failed, io);
+	switch (status) {
+	case SCSI_GOOD:
+		return "GOOD";
+	case SCSI_CHECK_CONDITION:
+		return "CHECK CONDITION";
+	case SCSI_CONDITION_MET:
+		return "CONDITION MET";
+	case SCSI_BUSY:
+		return "BUSY";
+	case SCSI_RESERVATION_CONFLICT:
+		return "RESERVATION CONFLICT";
+	case SCSI_TASK_SET_FULL:
+		return "TASK SET FULL";
+	case SCSI_ACA_ACTIVE:
+		return "ACA ACTIVE";
+	case SCSI_TASK_ABORTED:
+		return "TASK ABORTED";
+	default:
+		return "unknown";
 	}
-	slot->next = s->free;
-	s->free = slot;
 }
 
-/* Says whether it was taken: it is to be sent again. */
-static bool repeat_locked(struct storvsc *s, struct storvsc_io *io, enum storvsc_next next)
+/* "command 0x88 of 0:0: SCSI status CHECK CONDITION, SRB status 0x84, sense 03/1100". */
+static void describe(const struct storvsc_request *r, char *text, size_t size)
 {
-	LARGE_INTEGER due = { .QuadPart = -LATER_100NS };
+	int n = snprintf(text, size, "command 0x%02x of %u:%u: SCSI status %s, SRB status 0x%02x",
+	                 r->cdb[0], r->address.target, r->address.lun,
+	                 scsi_status_name(r->scsi_status), r->srb_status);
 
-	if (next == STORVSC_ENDED || io->once || s->gone ||
-	    io->repeats >= (next == STORVSC_AGAIN ? REPEATS_AGAIN : REPEATS_LATER))
-		return false;
-	io->repeats++;
-	if (next == STORVSC_AGAIN) {
-		reset_result(io);
-		list_add(&s->waiting, io);
-		return true;
-	}
-	if (!s->later.first)
-		KeSetTimer(&s->timer, due, &s->retry);
-	list_add(&s->later, io);
-	return true;
+	if ((r->sense_key || r->asc) && n > 0 && (size_t)n < size)
+		snprintf(text + n, size - (size_t)n, ", sense %02x/%04x", r->sense_key, r->asc);
 }
 
-static void note_failure_locked(struct storvsc *s, const struct storvsc_io *io)
+static void note_failure_locked(struct storvsc *s, const struct storvsc_request *r)
 {
-	if (NT_SUCCESS(io->status))
+	if (r->result <= STORVSC_RESULT_NOT_SENT)
 		return;
-	s->failed = io->status;
+	s->failed = statuses[r->result];
 	*s->failure = 0;
-	if (io->status != STATUS_DEVICE_REMOVED)
-		storvsc_describe(io, s->failure, sizeof(s->failure));
+	if (r->result != STORVSC_RESULT_REMOVED)
+		describe(r, s->failure, sizeof(s->failure));
+}
+
+/* Sends what can be sent, and returns what has ended, for end_all() without the lock. */
+static struct storvsc_request *go_on_locked(struct storvsc *s)
+{
+	LARGE_INTEGER due = { .QuadPart = -10000ll * STORVSC_LATER_MS };
+	struct storvsc_request *ended, *r;
+
+	send_locked(s);
+	if (storvsc_machine_waits(&s->machine) && !s->timing) {
+		s->timing = true;
+		KeSetTimer(&s->timer, due, &s->retry);
+	}
+	ended = storvsc_machine_ended(&s->machine);
+	for (r = ended; r; r = r->next)
+		note_failure_locked(s, r);
+	return ended;
+}
+
+static void end_all(struct storvsc_request *r)
+{
+	while (r) {
+		struct storvsc_request *next = r->next;
+
+		hear(io_of(r));
+		io_of(r)->done(io_of(r));
+		r = next;
+	}
 }
 
 static VOID completed(VMBPACKET packet, NTSTATUS status, PVOID buffer, UINT32 length)
 {
-	struct slot *slot = VmbPacketGetPointer(packet);
-	struct storvsc *s = slot->controller;
-	struct storvsc_io *io = slot->io;
-	enum storvsc_next next = STORVSC_ENDED;
-	struct io_list failed;
-	bool repeated;
+	struct place *place = VmbPacketGetPointer(packet);
+	struct storvsc *s = place->controller;
+	struct storvsc_request *ended;
 	KIRQL irql;
 
-	if (NT_SUCCESS(status))
-		next = storvsc_take_answer(io, buffer, length);
-	else
-		io->status = STATUS_DEVICE_REMOVED;
-	list_init(&failed);
 	KeAcquireSpinLock(&s->lock, &irql);
-	repeated = repeat_locked(s, io, next);
-	if (!repeated)
-		note_failure_locked(s, io);
-	refill_locked(s, slot, &failed);
-	KeReleaseSpinLock(&s->lock, irql);
-	if (!repeated)
-		io->done(io);
-	end_all(failed.first);
-}
-
-/* Into a slot, or where it waits for one. */
-static void begin_locked(struct storvsc *s, struct storvsc_io *io, struct io_list *failed)
-{
-	struct slot *slot = s->free;
-
-	if (!slot)
-		list_add(&s->waiting, io);
-	else if (send_locked(slot, io))
-		s->free = slot->next;
+	if (NT_SUCCESS(status))
+		storvsc_machine_completed(&s->machine, place->id, buffer, length);
 	else
-		list_add(failed, io);
+		storvsc_machine_lost(&s->machine, place->id);
+	ended = go_on_locked(s);
+	KeReleaseSpinLock(&s->lock, irql);
+	end_all(ended);
 }
 
 /* The units have had some time. */
 static VOID retry(PKDPC dpc, PVOID context, PVOID argument1, PVOID argument2)
 {
 	struct storvsc *s = context;
-	struct storvsc_io *io, *next;
-	struct io_list failed;
+	struct storvsc_request *ended;
 	KIRQL irql;
 
-	list_init(&failed);
 	KeAcquireSpinLock(&s->lock, &irql);
-	io = s->later.first;
-	list_init(&s->later);
-	for (; io; io = next) {
-		next = io->next;
-		reset_result(io);
-		begin_locked(s, io, &failed);
-	}
+	s->timing = false;
+	storvsc_machine_later(&s->machine);
+	ended = go_on_locked(s);
 	KeReleaseSpinLock(&s->lock, irql);
-	end_all(failed.first);
+	end_all(ended);
 }
 
 void storvsc_submit(struct storvsc *s, struct storvsc_io *io)
 {
-	struct io_list failed;
+	struct storvsc_request *ended;
 	KIRQL irql;
 
-	reset_result(io);
-	io->repeats = 0;
-	if (io->length > s->max_transfer || (io->length && !io->mdl) || io->cdb_length > 16) {
+	say(io);
+	if (io->length && !io->mdl) {
 		io->status = STATUS_INVALID_PARAMETER;
 		io->done(io);
 		return;
 	}
-	list_init(&failed);
 	KeAcquireSpinLock(&s->lock, &irql);
-	begin_locked(s, io, &failed);
+	storvsc_machine_submit(&s->machine, &io->request);
+	ended = go_on_locked(s);
 	KeReleaseSpinLock(&s->lock, irql);
-	end_all(failed.first);
-}
-
-static void end_removed(struct storvsc_io *list)
-{
-	struct storvsc_io *io;
-
-	for (io = list; io; io = io->next)
-		io->status = STATUS_DEVICE_REMOVED;
-	end_all(list);
+	end_all(ended);
 }
 
 /* What is at the host is cancelled by the library; what waits here, here. */
 static VOID suspended(VMBCHANNEL vmb)
 {
 	struct storvsc *s = VmbChannelGetPointer(vmb);
-	struct storvsc_io *waiting, *later;
+	struct storvsc_request *ended;
 	KIRQL irql;
 
 	KeAcquireSpinLock(&s->lock, &irql);
-	s->gone = true;
-	waiting = s->waiting.first;
-	list_init(&s->waiting);
-	later = s->later.first;
-	list_init(&s->later);
+	storvsc_machine_close(&s->machine);
+	ended = go_on_locked(s);
 	KeReleaseSpinLock(&s->lock, irql);
-	end_removed(waiting);
-	end_removed(later);
+	end_all(ended);
 }
 
 void storvsc_failure(struct storvsc *s, NTSTATUS status, char *text, size_t size)
@@ -418,41 +367,24 @@ void storvsc_failure(struct storvsc *s, NTSTATUS status, char *text, size_t size
 	KeReleaseSpinLock(&s->lock, irql);
 }
 
-/* ---- CDBs ---- */
-
-static void prepare_rw(struct storvsc_io *io, const struct storvsc_disk *disk, uint8_t opcode,
-                       uint64_t at, uint32_t length)
-{
-	io->address = disk->address;
-	memset(io->cdb, 0, sizeof(io->cdb));
-	io->cdb[0] = opcode;
-	scsi_put64(io->cdb + 2, at / disk->block_size);
-	scsi_put32(io->cdb + 10, length / disk->block_size);
-	io->cdb_length = 16;
-	io->length = length;
-	io->direction = opcode == SCSI_READ_16 ? STORVSC_FROM_DISK : STORVSC_TO_DISK;
-}
-
 void storvsc_prepare_read(struct storvsc_io *io, const struct storvsc_disk *disk, uint64_t at,
                           uint32_t length)
 {
-	prepare_rw(io, disk, SCSI_READ_16, at, length);
+	storvsc_request_read(&io->request, disk, at, length);
+	prepared(io);
 }
 
 void storvsc_prepare_write(struct storvsc_io *io, const struct storvsc_disk *disk, uint64_t at,
                            uint32_t length)
 {
-	prepare_rw(io, disk, SCSI_WRITE_16, at, length);
+	storvsc_request_write(&io->request, disk, at, length);
+	prepared(io);
 }
 
 void storvsc_prepare_flush(struct storvsc_io *io, const struct storvsc_disk *disk)
 {
-	io->address = disk->address;
-	memset(io->cdb, 0, sizeof(io->cdb));
-	io->cdb[0] = SCSI_SYNCHRONIZE_CACHE_10;
-	io->cdb_length = 10;
-	io->length = 0;
-	io->direction = STORVSC_NO_DATA;
+	storvsc_request_flush(&io->request, disk);
+	prepared(io);
 }
 
 /* ---- with waiting ---- */
@@ -498,24 +430,23 @@ static NTSTATUS execute_on(struct storvsc *s, struct storvsc_io *io, void *buffe
 	return status;
 }
 
-static bool whole_blocks(const struct storvsc_disk *disk, uint64_t at, uint64_t length)
+static NTSTATUS transfer(struct storvsc *s, const struct storvsc_disk *disk,
+                         enum storvsc_direction direction, uint64_t at, uint8_t *buffer,
+                         uint32_t length)
 {
-	return at <= disk->size && length <= disk->size - at && at % disk->block_size == 0 &&
-	       length % disk->block_size == 0;
-}
-
-static NTSTATUS transfer(struct storvsc *s, const struct storvsc_disk *disk, uint8_t opcode,
-                         uint64_t at, uint8_t *buffer, uint32_t length)
-{
+	uint32_t most = storvsc_max_transfer(s);
 	NTSTATUS status = STATUS_SUCCESS;
 
-	if (!whole_blocks(disk, at, length))
+	if (!storvsc_disk_has(disk, at, length))
 		return STATUS_INVALID_PARAMETER;
 	while (length && NT_SUCCESS(status)) {
-		uint32_t n = length < s->max_transfer ? length : s->max_transfer;
+		uint32_t n = length < most ? length : most;
 		struct storvsc_io io = { 0 };
 
-		prepare_rw(&io, disk, opcode, at, n);
+		if (direction == STORVSC_FROM_DISK)
+			storvsc_prepare_read(&io, disk, at, n);
+		else
+			storvsc_prepare_write(&io, disk, at, n);
 		status = execute_on(s, &io, buffer);
 		if (NT_SUCCESS(status) && io.transferred != n)
 			status = STATUS_DEVICE_DATA_ERROR;
@@ -529,13 +460,13 @@ static NTSTATUS transfer(struct storvsc *s, const struct storvsc_disk *disk, uin
 NTSTATUS storvsc_read(struct storvsc *s, const struct storvsc_disk *disk, uint64_t at, void *buffer,
                       uint32_t length)
 {
-	return transfer(s, disk, SCSI_READ_16, at, buffer, length);
+	return transfer(s, disk, STORVSC_FROM_DISK, at, buffer, length);
 }
 
 NTSTATUS storvsc_write(struct storvsc *s, const struct storvsc_disk *disk, uint64_t at,
                        const void *buffer, uint32_t length)
 {
-	return transfer(s, disk, SCSI_WRITE_16, at, (uint8_t *)(uintptr_t)buffer, length);
+	return transfer(s, disk, STORVSC_TO_DISK, at, (uint8_t *)(uintptr_t)buffer, length);
 }
 
 NTSTATUS storvsc_flush(struct storvsc *s, const struct storvsc_disk *disk)
@@ -546,214 +477,82 @@ NTSTATUS storvsc_flush(struct storvsc *s, const struct storvsc_disk *disk)
 	return storvsc_execute(s, &io);
 }
 
-/* A data buffer of the pool, for commands that are no reads and writes. */
-static NTSTATUS execute_small(struct storvsc *s, struct storvsc_io *io, void *data)
-{
-	void *buffer = ExAllocatePoolWithTag(NonPagedPoolNx, io->length, POOL_TAG);
-	NTSTATUS status;
-
-	if (!buffer)
-		return STATUS_INSUFFICIENT_RESOURCES;
-	if (io->direction == STORVSC_TO_DISK)
-		memcpy(buffer, data, io->length);
-	else
-		memset(buffer, 0, io->length);
-	status = execute_on(s, io, buffer);
-	if (io->direction == STORVSC_FROM_DISK)
-		memcpy(data, buffer, io->length);
-	ExFreePoolWithTag(buffer, POOL_TAG);
-	return status;
-}
-
-#define UNMAP_BLOCKS (1u << 31)
-
 NTSTATUS storvsc_discard(struct storvsc *s, const struct storvsc_disk *disk, uint64_t at,
                          uint64_t length)
 {
 	NTSTATUS status = STATUS_SUCCESS;
+	uint8_t *list;
 
-	if (!whole_blocks(disk, at, length))
+	if (!storvsc_disk_has(disk, at, length))
 		return STATUS_INVALID_PARAMETER;
+	list = ExAllocatePoolWithTag(NonPagedPoolNx, STORVSC_DISCARD_BYTES, POOL_TAG);
+	if (!list)
+		return STATUS_INSUFFICIENT_RESOURCES;
 	while (length && NT_SUCCESS(status)) {
-		uint64_t blocks = length / disk->block_size;
-		uint32_t n = blocks < UNMAP_BLOCKS ? (uint32_t)blocks : UNMAP_BLOCKS;
-		uint8_t list[24] = { 0, 22, 0, 16 };
-		struct storvsc_io io = {
-			.address = disk->address,
-			.cdb = { SCSI_UNMAP, [8] = sizeof(list) },
-			.cdb_length = 10,
-			.direction = STORVSC_TO_DISK,
-			.length = sizeof(list),
-		};
+		struct storvsc_io io = { 0 };
+		uint64_t n = storvsc_request_discard(&io.request, disk, at, length, list);
 
-		scsi_put64(list + 8, at / disk->block_size);
-		scsi_put32(list + 16, n);
-		status = execute_small(s, &io, list);
-		at += (uint64_t)n * disk->block_size;
-		length -= (uint64_t)n * disk->block_size;
+		prepared(&io);
+		status = execute_on(s, &io, list);
+		at += n;
+		length -= n;
 	}
+	ExFreePoolWithTag(list, POOL_TAG);
 	return status;
 }
 
 /* ---- what there is ---- */
 
-#define TARGETS   2u
-#define LUNS_SIZE 4096u
-
-static NTSTATUS list_target(struct storvsc *s, uint8_t target, uint8_t *data, uint32_t *bytes)
+/* What could not even begin ends the whole sequence. */
+static NTSTATUS execute_step(struct storvsc *s, struct storvsc_io *io, void *data)
 {
-	struct storvsc_io io = {
-		.address = { target, 0 },
-		.cdb = { SCSI_REPORT_LUNS, [8] = LUNS_SIZE >> 8 },
-		.cdb_length = 12,
-		.direction = STORVSC_FROM_DISK,
-		.length = LUNS_SIZE,
-	};
-	NTSTATUS status = execute_small(s, &io, data);
-	uint32_t n = scsi_get32(data);
+	NTSTATUS status;
 
-	*bytes = 0;
-	if (NT_SUCCESS(status) && io.transferred > 8)
-		*bytes = n < io.transferred - 8 ? n : io.transferred - 8;
-	return status == STATUS_NO_SUCH_DEVICE ? STATUS_SUCCESS
-	                                       : status; /* nothing at the target */
+	prepared(io);
+	io->request.result = STORVSC_RESULT_NOT_SENT;
+	status = execute_on(s, io, data);
+	return io->request.result == STORVSC_RESULT_NOT_SENT ? status : STATUS_SUCCESS;
 }
 
 NTSTATUS storvsc_list(struct storvsc *s, struct storvsc_address *list, uint32_t capacity,
                       uint32_t *count)
 {
-	uint8_t *data = malloc(LUNS_SIZE);
+	uint8_t *data = ExAllocatePoolWithTag(NonPagedPoolNx, STORVSC_SEARCH_BYTES, POOL_TAG);
 	NTSTATUS status = data ? STATUS_SUCCESS : STATUS_INSUFFICIENT_RESOURCES;
-	uint8_t target;
-	uint32_t bytes, at;
+	struct storvsc_search search;
+	struct storvsc_io io = { 0 };
 
 	*count = 0;
-	for (target = 0; target < TARGETS && NT_SUCCESS(status); target++) {
-		status = list_target(s, target, data, &bytes);
-		for (at = 8; NT_SUCCESS(status) && at + 8 <= 8 + bytes; at += 8) {
-			if (*count < capacity)
-				list[*count] = (struct storvsc_address){ target, data[at + 1] };
-			++*count;
-		}
-	}
-	free(data);
-	return status;
-}
-
-/* A text field without the blanks around it, and without what could upset a terminal. */
-static void take_text(char *text, size_t size, const uint8_t *field, uint32_t n)
-{
-	uint32_t from = 0, i;
-
-	if (n > size - 1)
-		n = (uint32_t)size - 1;
-	while (n && (field[n - 1] == ' ' || !field[n - 1]))
-		n--;
-	while (from < n && field[from] == ' ')
-		from++;
-	for (i = 0; from < n; i++, from++)
-		text[i] = field[from] < ' ' || field[from] > '~' ? '?' : (char)field[from];
-	text[i] = 0;
-}
-
-static NTSTATUS data_command(struct storvsc *s, const struct storvsc_disk *disk, const uint8_t *cdb,
-                             uint8_t cdb_length, uint8_t *data, uint32_t *n)
-{
-	struct storvsc_io io = {
-		.address = disk->address,
-		.cdb_length = cdb_length,
-		.direction = STORVSC_FROM_DISK,
-		.length = *n,
-	};
-	NTSTATUS status;
-
-	memcpy(io.cdb, cdb, cdb_length);
-	memset(data, 0, *n);
-	status = execute_small(s, &io, data);
-	*n = io.transferred;
-	return status;
-}
-
-static NTSTATUS take_inquiry(struct storvsc *s, struct storvsc_disk *disk)
-{
-	static const uint8_t inquiry[6] = { SCSI_INQUIRY, 0, 0, 0, 36 };
-	static const uint8_t serial[6] = { SCSI_INQUIRY, 1, 0x80, 0, 64 };
-	uint8_t data[64];
-	uint32_t n = 36, length;
-	NTSTATUS status = data_command(s, disk, inquiry, sizeof(inquiry), data, &n);
-
-	if (!NT_SUCCESS(status))
+	if (!data)
 		return status;
-	if (n < 36 || data[0] != 0) /* absent, or no disk */
-		return STATUS_NO_SUCH_DEVICE;
-	take_text(disk->vendor, sizeof(disk->vendor), data + 8, 8);
-	take_text(disk->product, sizeof(disk->product), data + 16, 16);
-	take_text(disk->revision, sizeof(disk->revision), data + 32, 4);
-	n = sizeof(data);
-	if (NT_SUCCESS(data_command(s, disk, serial, sizeof(serial), data, &n)) && n > 4) {
-		length = scsi_get16(data + 2);
-		take_text(disk->serial, sizeof(disk->serial), data + 4,
-		          length < n - 4 ? length : n - 4);
+	memset(data, 0, STORVSC_SEARCH_BYTES);
+	storvsc_search_begin(&search, data, list, capacity);
+	while (NT_SUCCESS(status) && storvsc_search_next(&search, &io.request)) {
+		status = execute_step(s, &io, data);
+		storvsc_search_take(&search, &io.request);
 	}
-	return STATUS_SUCCESS;
-}
-
-static NTSTATUS take_capacity(struct storvsc *s, struct storvsc_disk *disk)
-{
-	static const uint8_t capacity[16] = { SCSI_SERVICE_ACTION_IN_16,
-		                              SCSI_ACTION_READ_CAPACITY_16, [13] = 32 };
-	uint8_t data[32];
-	uint32_t n = sizeof(data);
-	uint64_t last;
-	NTSTATUS status = data_command(s, disk, capacity, sizeof(capacity), data, &n);
-
-	if (!NT_SUCCESS(status))
-		return status;
-	last = scsi_get64(data);
-	disk->block_size = scsi_get32(data + 8);
-	/* What a shorter answer leaves out is 0. */
-	if (n < 12 || disk->block_size < 512 || disk->block_size > 65536 ||
-	    disk->block_size & (disk->block_size - 1) || last >= UINT64_MAX / disk->block_size)
-		return STATUS_DEVICE_PROTOCOL_ERROR;
-	disk->size = (last + 1) * disk->block_size;
-	disk->physical_block_size = disk->block_size << (data[13] & 0x0f);
-	disk->discards = data[14] & 0x80;
-	return STATUS_SUCCESS;
-}
-
-/* By the unit, if perhaps with a refusal. */
-static bool answered(NTSTATUS status)
-{
-	return status != STATUS_DEVICE_REMOVED && status != STATUS_INSUFFICIENT_RESOURCES &&
-	       status != STATUS_NO_SUCH_DEVICE;
-}
-
-static NTSTATUS take_protection(struct storvsc *s, struct storvsc_disk *disk)
-{
-	static const uint8_t sense[6] = { SCSI_MODE_SENSE_6, 0x08, 0x3f, 0, 64 };
-	uint8_t data[64];
-	uint32_t n = sizeof(data);
-	NTSTATUS status = data_command(s, disk, sense, sizeof(sense), data, &n);
-
-	if (NT_SUCCESS(status) && n >= 4)
-		disk->read_only = data[2] & 0x80;
-	/* Not every disk has mode pages; what cannot be written says so by then. */
-	return answered(status) ? STATUS_SUCCESS : status;
+	*count = search.count;
+	ExFreePoolWithTag(data, POOL_TAG);
+	return NT_SUCCESS(status) ? statuses[search.result] : status;
 }
 
 NTSTATUS storvsc_identify(struct storvsc *s, struct storvsc_address address,
                           struct storvsc_disk *disk)
 {
-	NTSTATUS status;
+	uint8_t *data = ExAllocatePoolWithTag(NonPagedPoolNx, STORVSC_EXAM_BYTES, POOL_TAG);
+	NTSTATUS status = STATUS_SUCCESS;
+	struct storvsc_exam exam;
+	struct storvsc_io io = { 0 };
 
-	memset(disk, 0, sizeof(*disk));
-	disk->address = address;
-	status = take_inquiry(s, disk);
-	if (NT_SUCCESS(status))
-		status = take_capacity(s, disk);
-	if (NT_SUCCESS(status))
-		status = take_protection(s, disk);
-	return status;
+	if (!data)
+		return STATUS_INSUFFICIENT_RESOURCES;
+	storvsc_exam_begin(&exam, data, address, disk);
+	while (NT_SUCCESS(status) && storvsc_exam_next(&exam, &io.request)) {
+		status = execute_step(s, &io, data);
+		storvsc_exam_take(&exam, &io.request);
+	}
+	ExFreePoolWithTag(data, POOL_TAG);
+	return NT_SUCCESS(status) ? statuses[exam.result] : status;
 }
 
 /* ---- opening and closing ---- */
@@ -797,21 +596,20 @@ static NTSTATUS configure(struct storvsc *s)
 	return status;
 }
 
-static NTSTATUS make_slots(struct storvsc *s)
+static NTSTATUS make_places(struct storvsc *s)
 {
 	uint32_t i;
 
 	for (i = 0; i < s->options.queue_depth; i++) {
-		struct slot *slot = &s->slots[i];
+		struct place *place = &s->places[i];
 
-		slot->controller = s;
-		slot->packet = VmbPacketAllocate(s->vmb);
-		if (!slot->packet)
+		place->controller = s;
+		place->id = i;
+		place->packet = VmbPacketAllocate(s->vmb);
+		if (!place->packet)
 			return STATUS_INSUFFICIENT_RESOURCES;
-		VmbPacketSetPointer(slot->packet, slot);
-		VmbPacketSetCompletionRoutine(slot->packet, completed);
-		slot->next = s->free;
-		s->free = slot;
+		VmbPacketSetPointer(place->packet, place);
+		VmbPacketSetCompletionRoutine(place->packet, completed);
 	}
 	return STATUS_SUCCESS;
 }
@@ -823,11 +621,12 @@ static void free_controller(struct storvsc *s)
 	KeCancelTimer(&s->timer);
 	KeFlushQueuedDpcs(); /* the one that runs perhaps finds nothing to do */
 	for (i = 0; i < s->options.queue_depth; i++) {
-		if (s->slots[i].packet)
-			VmbPacketFree(s->slots[i].packet);
+		if (s->places[i].packet)
+			VmbPacketFree(s->places[i].packet);
 	}
 	if (s->vmb)
 		VmbChannelCleanup(s->vmb);
+	free(s->slots);
 	free(s);
 }
 
@@ -849,6 +648,28 @@ static NTSTATUS start(struct storvsc *s)
 	return status;
 }
 
+static struct storvsc *make_controller(const struct storvsc_options *o)
+{
+	const struct storvsc_machine_options options = { .max_transfer = MAX_TRANSFER,
+		                                         .version_max = o->version_max };
+	struct storvsc *s = calloc(1, sizeof(*s) + o->queue_depth * sizeof(struct place));
+
+	if (!s)
+		return NULL;
+	s->slots = calloc(o->queue_depth, sizeof(*s->slots));
+	if (!s->slots) {
+		free(s);
+		return NULL;
+	}
+	s->options = *o;
+	storvsc_machine_init(&s->machine, &options, s->slots, o->queue_depth);
+	KeInitializeTimer(&s->timer);
+	KeInitializeDpc(&s->retry, retry, s);
+	KeInitializeSpinLock(&s->lock);
+	KeInitializeEvent(&s->started, NotificationEvent, FALSE);
+	return s;
+}
+
 NTSTATUS storvsc_open(PDEVICE_OBJECT bus, const struct storvsc_options *options,
                       struct storvsc **controller)
 {
@@ -864,17 +685,9 @@ NTSTATUS storvsc_open(PDEVICE_OBJECT bus, const struct storvsc_options *options,
 		o.timeout_ms = DEFAULT_TIMEOUT_MS;
 	if (o.queue_depth > 4096)
 		return STATUS_INVALID_PARAMETER_2;
-	s = calloc(1, sizeof(*s) + o.queue_depth * sizeof(struct slot));
+	s = make_controller(&o);
 	if (!s)
 		return STATUS_INSUFFICIENT_RESOURCES;
-	s->options = o;
-	s->packet_size = sizeof(struct storvsc_packet);
-	list_init(&s->waiting);
-	list_init(&s->later);
-	KeInitializeTimer(&s->timer);
-	KeInitializeDpc(&s->retry, retry, s);
-	KeInitializeSpinLock(&s->lock);
-	KeInitializeEvent(&s->started, NotificationEvent, FALSE);
 	status = VmbChannelAllocate(bus, FALSE, &s->vmb);
 	if (!NT_SUCCESS(status)) {
 		s->vmb = NULL;
@@ -883,7 +696,7 @@ NTSTATUS storvsc_open(PDEVICE_OBJECT bus, const struct storvsc_options *options,
 	VmbChannelSetPointer(s->vmb, s);
 	status = configure(s);
 	if (NT_SUCCESS(status))
-		status = make_slots(s);
+		status = make_places(s);
 	if (NT_SUCCESS(status))
 		status = start(s);
 	if (!NT_SUCCESS(status))
@@ -903,12 +716,12 @@ void storvsc_close(struct storvsc *s)
 
 uint16_t storvsc_version(struct storvsc *s)
 {
-	return s->version;
+	return s->machine.version;
 }
 
 uint32_t storvsc_max_transfer(struct storvsc *s)
 {
-	return s->max_transfer;
+	return s->machine.max_transfer;
 }
 
 VMBCHANNEL storvsc_channel(struct storvsc *s)

@@ -3,11 +3,14 @@
 #define DEVICES_SCSI_STORVSC_H
 
 /*
- * The driver of a synthetic SCSI controller, guest side, with a small block API on top.
+ * The driver of a synthetic SCSI controller, guest side, with a small block API on top: KMCL around
+ * storvsc_machine.h.
  *
  * Functions are P (PASSIVE_LEVEL) unless a comment says otherwise. Memory for data comes from the
  * pool; it is read and written by the host in place.
  */
+
+#include "scsi/storvsc_request.h"
 
 #include <kmcl/kmcl.h>
 
@@ -36,29 +39,15 @@ uint16_t storvsc_version(struct storvsc *controller);
 uint32_t storvsc_max_transfer(struct storvsc *controller); /* bytes of one request */
 VMBCHANNEL storvsc_channel(struct storvsc *controller);
 
-struct storvsc_address {
-	uint8_t target, lun;
-};
-
 /* Fills up to `capacity` entries; *count: how many there are. */
 NTSTATUS storvsc_list(struct storvsc *controller, struct storvsc_address *list, uint32_t capacity,
                       uint32_t *count);
-
-struct storvsc_disk {
-	struct storvsc_address address;
-	uint64_t size; /* bytes */
-	uint32_t block_size, physical_block_size;
-	bool read_only, discards;
-	char vendor[9], product[17], revision[5], serial[65];
-};
 
 /* STATUS_NO_SUCH_DEVICE: there is none at that address. */
 NTSTATUS storvsc_identify(struct storvsc *controller, struct storvsc_address address,
                           struct storvsc_disk *disk);
 
 /* ---- requests ---- */
-
-enum storvsc_direction { STORVSC_NO_DATA, STORVSC_FROM_DISK, STORVSC_TO_DISK };
 
 /* One SCSI command: the caller's memory until `done` ran. */
 struct storvsc_io {
@@ -79,8 +68,7 @@ struct storvsc_io {
 	uint8_t sense_key;
 	uint16_t asc; /* additional sense: code in the high byte, qualifier in the low one */
 
-	struct storvsc_io *next; /* private */
-	uint32_t repeats;
+	struct storvsc_request request; /* private */
 };
 
 /* Fill in CDB, direction and length for bytes `at` to `at + length`, whole blocks. Any IRQL. */

@@ -8,9 +8,7 @@
  * MsvmPkg/StorvscDxe/VstorageProtocol.h. They agree except where a comment says otherwise.
  */
 
-#include <assert.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "common/bare.h"
 
 /* ba6163d9-04a1-4d29-b605-72e2ffb1dc7f: the offer of a SCSI controller. */
 #define STORVSC_INTERFACE_TYPE                                         \
@@ -44,6 +42,12 @@ enum storvsc_operation {
 #define STORVSC_VERSION_WIN8          STORVSC_VERSION(5, 1)
 #define STORVSC_VERSION_WIN8_1        STORVSC_VERSION(6, 0)
 #define STORVSC_VERSION_WIN10         STORVSC_VERSION(6, 2)
+
+/* storvsc_packet.status: NTSTATUSes; those that a driver must know. */
+#define STORVSC_STATUS_SUCCESS           0x00000000u
+#define STORVSC_STATUS_BUFFER_OVERFLOW   0x80000005u
+#define STORVSC_STATUS_DATA_OVERRUN      0xc000003cu
+#define STORVSC_STATUS_REVISION_MISMATCH 0xc0000059u
 
 /* storvsc_packet.flags: a completion is wanted. */
 #define STORVSC_REQUEST_COMPLETION 0x1u

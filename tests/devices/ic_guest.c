@@ -62,6 +62,10 @@ static void negotiate(struct ic_guest *g, struct ic_guest_message *m)
 
 static void respond(struct ic_guest *g, struct ic_guest_message *m)
 {
+	if (g->instead) {
+		g->instead(g, m);
+		return;
+	}
 	if (m->header.type == IC_NEGOTIATE)
 		negotiate(g, m);
 	else

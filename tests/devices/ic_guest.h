@@ -34,6 +34,7 @@ struct ic_guest {
 	GUID type;
 	const struct ic_version *frameworks, *versions; /* newest first, ended by 0.0 */
 	ic_guest_fn *request;
+	ic_guest_fn *instead; /* of all that this guest does with a message; NULL: none */
 	void *context;
 	/* Not answered but kept while set. */
 	_Atomic bool mute;

@@ -12,7 +12,6 @@
 #include "persona.h"
 #include "scsi/scsi.h"
 #include "scsi/storvsc.h"
-#include "scsi/storvsc_answer.h"
 
 #include <stdatomic.h>
 
