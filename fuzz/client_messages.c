@@ -34,11 +34,13 @@ enum op {
 	OP_REFUSED,
 	OP_TL_CONNECT,
 	OP_GIVE_UP, /* the answer to a modify */
+	OP_BUSY,    /* the host has no room, from some message on */
+	OP_RESUME,
 	OPS
 };
 
 /* ABANDONED: closed before the open was answered, which it may have been meanwhile. REOPENING:
- * opened again then, and not said to the host yet. */
+ * opened then or while the host had no room, and not said to it yet. */
 enum open_state { CLOSED, OPENING, OPEN, ABANDONED, REOPENING };
 enum gpadl_state { NONE, ASKED, HELD, LEAVING };
 
@@ -46,6 +48,8 @@ static struct {
 	struct client *client;
 	size_t blocks;
 	bool connecting, connected, unloading;
+	uint32_t room; /* messages that the host takes; UINT32_MAX: all */
+	bool refused;  /* the last one it did not take: it hears nothing before client_resume() */
 	struct {
 		bool known, rescinded, modifying;
 		enum open_state state;
@@ -86,6 +90,11 @@ static bool guest_send(void *context, const void *message, size_t size, uint32_t
 
 	(void)context;
 	must(connection_id > 0 && connection_id <= WIRE_CONNECTION_ID_MAX);
+	must(!guest.refused);
+	guest.refused = !guest.room;
+	if (guest.refused)
+		return false;
+	guest.room -= guest.room != UINT32_MAX;
 	must(size >= sizeof(struct wire_message_header) && size <= WIRE_MESSAGE_MAX);
 	memcpy(&m, message, size);
 	must(m.header.type > 0 && m.header.type < WIRE_MESSAGE_TYPES);
@@ -194,6 +203,7 @@ static void guest_unloaded(void *context)
 	(void)context;
 	must(guest.unloading);
 	guest.unloading = false;
+	guest.refused = false; /* with the connection */
 	forget_everything();
 }
 
@@ -242,8 +252,9 @@ static void open_channel(uint32_t id)
 	if (client_open(guest.client, id, &open))
 		return;
 	must(guest.channels[id].known && !guest.channels[id].rescinded);
-	must(guest.channels[id].state == OPENING || guest.channels[id].state == ABANDONED);
-	if (guest.channels[id].state == ABANDONED)
+	must(guest.channels[id].state == OPENING || guest.channels[id].state == ABANDONED ||
+	     guest.refused);
+	if (guest.channels[id].state != OPENING)
 		guest.channels[id].state = REOPENING;
 }
 
@@ -271,19 +282,26 @@ static void modify_channel(uint32_t id)
 		must(!before && guest.channels[id].state == OPEN);
 }
 
+/* What a GPADL describes is the caller's while the host has not heard all of it. */
+static const struct bus_gpa_range *ranges_of(uint8_t pages)
+{
+	static struct bus_gpa_range all[256][2];
+	static const uint64_t pfns[257];
+
+	all[pages][0] = (struct bus_gpa_range){ pages * 4096u + 1, 0, pfns };
+	all[pages][1] = (struct bus_gpa_range){ 4096, pages, pfns };
+	return all[pages];
+}
+
 static void create_gpadl(uint32_t id, uint8_t pages)
 {
-	static const uint64_t pfns[257];
-	struct bus_gpa_range ranges[2] = {
-		{ pages * 4096u + 1, 0, pfns },
-		{ 4096, pages, pfns },
-	};
 	uint32_t gpadl;
 
-	if (client_gpadl_create(guest.client, id, ranges, 1 + (pages & 1), &gpadl))
+	if (client_gpadl_create(guest.client, id, ranges_of(pages), 1 + (pages & 1), &gpadl))
 		return;
 	must(guest.channels[id].known && !guest.channels[id].rescinded);
 	must(gpadl > 0 && gpadl < GPADL_TOP && guest.gpadls[gpadl].state == NONE);
+	must(client_gpadl_is_said(guest.client, gpadl) || guest.refused);
 	guest.gpadls[gpadl].state = ASKED;
 	guest.gpadls[gpadl].channel = id;
 }
@@ -325,8 +343,16 @@ static void unload(void)
 	client_unload(guest.client);
 }
 
+static void resume(void)
+{
+	guest.room = UINT32_MAX;
+	guest.refused = false;
+	must(client_resume(guest.client) == BUS_OK);
+}
+
 static void reset(void)
 {
+	guest.refused = false;
 	client_reset(guest.client);
 	must(!guest.connecting && !guest.unloading);
 	forget_everything();
@@ -373,6 +399,12 @@ static void guest_does(uint8_t op, uint8_t first, uint8_t second)
 	case OP_REFUSED:
 		client_contact_refused(guest.client);
 		break;
+	case OP_BUSY:
+		guest.room = first & 15;
+		break;
+	case OP_RESUME:
+		resume();
+		break;
 	case OP_TL_CONNECT:
 		client_tl_connect(guest.client, &guid, &guid);
 		break;
@@ -384,6 +416,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size > 4096)
 		return 0; /* no more GPADLs than are counted here */
 	memset(&guest, 0, sizeof(guest));
+	guest.room = UINT32_MAX;
 	must(client_create(&ops, NULL, &guest.client) == BUS_OK);
 	while (size >= 2) {
 		uint8_t op = data[0] % OPS;

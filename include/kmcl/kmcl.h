@@ -142,7 +142,8 @@ NTKERNELAPI NTSTATUS kmcl_client_channel_init_set_open_data(VMBCHANNEL channel, 
                                                             uint32_t n);
 NTKERNELAPI NTSTATUS kmcl_server_channel_get_open_data(VMBCHANNEL channel, void *data, uint32_t n);
 /* Client: asks the host for a connection to a service of a transport layer (hv_sock). Returns what
- * the host answered: STATUS_CONNECTION_REFUSED where nobody listens. */
+ * the host answered: STATUS_CONNECTION_REFUSED where nobody listens; STATUS_DEVICE_BUSY: it has not
+ * read the last such request yet. */
 NTKERNELAPI NTSTATUS kmcl_guest_tl_connect(PDEVICE_OBJECT bus, LPCGUID endpoint, LPCGUID service);
 
 /* ---- transfer pages ---- */

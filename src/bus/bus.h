@@ -316,6 +316,9 @@ enum bus_result client_modify_give_up(struct client *c, uint32_t channel_id);
 enum bus_result client_gpadl_create(struct client *c, uint32_t channel_id,
                                     const struct bus_gpa_range *ranges, uint32_t count,
                                     uint32_t *gpadl);
+/* Whether the host has all of the description, or is to have no more of it: its ranges are not read
+ * again. */
+bool client_gpadl_is_said(const struct client *c, uint32_t gpadl);
 /* On a rescinded channel `gpadl_torndown` comes during the call: the host is done with it. Of a
  * GPADL whose creation was not answered it means that nobody wants it any more: `gpadl_created`
  * does not come, and `gpadl_torndown` does when the host has refused it, or created it and torn it

@@ -4,7 +4,7 @@
 
 #include "bus/client_private.h"
 
-static struct client_gpadl *find_gpadl(struct client *c, uint32_t id)
+static struct client_gpadl *find_gpadl(const struct client *c, uint32_t id)
 {
 	struct id_node *node = id_tree_find(&c->gpadls, id);
 
@@ -198,6 +198,13 @@ enum bus_result client_gpadl_create(struct client *c, uint32_t channel_id,
 	if (!client_enter(c))
 		return BUS_REENTERED;
 	return client_leave(c, gpadl_create(c, channel_id, ranges, count, gpadl));
+}
+
+bool client_gpadl_is_said(const struct client *c, uint32_t id)
+{
+	const struct client_gpadl *gpadl = find_gpadl(c, id);
+
+	return !gpadl || gpadl->due.kind != CLIENT_DUE_GPADL;
 }
 
 size_t client_put_teardown(struct client *c, const struct client_gpadl *gpadl)

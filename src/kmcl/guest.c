@@ -49,6 +49,7 @@ struct guest_wait {
 	uint32_t channel_id;
 	uint32_t gpadl;
 	struct bus_guid endpoint, service; /* ANSWER_TL */
+	bool read_only;                    /* ANSWER_GPADL_CREATED: the host is to be told so */
 	bool done;
 	uint32_t status; /* 0, or a failure by NT_SUCCESS()'s measure */
 };
@@ -80,14 +81,13 @@ struct guest {
 	struct partition *partition;
 	struct client *client;
 	struct account account;
-	struct messages messages;
-	bool hang_up_due; /* the machine is in the middle of something */
-	bool hung_up;     /* and the partition has not said so yet: nothing is said to that host */
 	struct nt_log_account log;
 	struct client_contact contact;
 	bool host_there;
 	bool contact_answered;
-	bool creating_read_only; /* the GPADL being created is */
+	uint32_t noticed; /* the GPADL of which the host was last told that it is read-only */
+	struct bus_gpa_range
+		*half_said; /* of a GPADL that nobody waits for: see guest_end_ranges() */
 	bool offers_known;
 	uint32_t version;
 	uint32_t features;
@@ -164,20 +164,9 @@ static void guest_release_due(struct guest *guest)
 	}
 }
 
-/* Order is lost with a message: there is no going on with this host, or for another guest of it. */
-static void guest_hang_up(struct guest *guest)
-{
-	if (!guest->hang_up_due)
-		return;
-	guest->hang_up_due = false;
-	messages_drop(&guest->messages);
-	partition_hang_up(guest->partition, "the host does not read what the guest says");
-}
-
 static void guest_leave(struct guest *guest)
 {
 	guest_release_due(guest);
-	guest_hang_up(guest);
 	pthread_mutex_unlock(&guest->lock);
 }
 
@@ -376,43 +365,46 @@ static void guest_free(void *context, void *memory, size_t size)
 	free(memory);
 }
 
-static void guest_post(struct guest *guest, const void *message, size_t size,
+/* False: there is no room for it now. What fails otherwise is lost with the host. */
+static bool guest_post(struct guest *guest, const void *message, size_t size,
                        uint32_t connection_id)
 {
 	struct partition_address to = { .id = connection_id };
-	int error;
 
-	if (guest->hung_up)
-		return;
-	error = messages_post(&guest->messages, guest->partition, to, message, size);
-	if (!error)
-		return;
-	nt_log_limited(&guest->log, NT_LOG_MESSAGES, NT_LOG_ERROR, "bus",
-	               "the host does not read, %llu KiB wait for it%s: it is given up",
-	               (unsigned long long)guest->account.held[ACCOUNT_MESSAGES] / 1024,
-	               error == -ENOMEM ? " and there is no memory" : "");
-	guest->hang_up_due = true;
-	guest->hung_up = true;
+	return partition_post(guest->partition, to, message, size) != -EAGAIN;
 }
 
-/* Says that the GPADL whose header is about to be sent is read-only. */
-static void guest_send_read_only(struct guest *guest, const struct wire_gpadl_header *header)
+/* Its header is said only while somebody waits for it. */
+static bool guest_is_read_only(const struct guest *guest, uint32_t gpadl)
+{
+	const struct guest_wait *wait = guest->waits;
+
+	while (wait && (wait->answer != ANSWER_GPADL_CREATED || wait->gpadl != gpadl))
+		wait = wait->next;
+	return wait && wait->read_only;
+}
+
+/* Once, also where the header itself has to wait. */
+static bool guest_send_read_only(struct guest *guest, const struct wire_gpadl_header *header)
 {
 	struct message_read_only notice = { header->channel_id, header->gpadl };
 
-	guest_post(guest, &notice, sizeof(notice), MESSAGES_KMCL_CONNECTION);
+	if (guest->noticed == header->gpadl || !guest_is_read_only(guest, header->gpadl))
+		return true;
+	if (!guest_post(guest, &notice, sizeof(notice), MESSAGES_KMCL_CONNECTION))
+		return false;
+	guest->noticed = header->gpadl;
+	return true;
 }
 
-/* Never busy: what the partition does not take is kept here, up to a limit. */
 static bool guest_send(void *context, const void *message, size_t size, uint32_t connection_id)
 {
 	struct guest *guest = context;
 	const struct wire_message_header *header = message;
 
-	if (guest->creating_read_only && header->type == WIRE_GPADL_HEADER)
-		guest_send_read_only(guest, message);
-	guest_post(guest, message, size, connection_id);
-	return true;
+	if (header->type == WIRE_GPADL_HEADER && !guest_send_read_only(guest, message))
+		return false;
+	return guest_post(guest, message, size, connection_id);
 }
 
 static void guest_raised_channel(void *context, uint32_t channel_id)
@@ -633,15 +625,14 @@ static void guest_on_writable(void *context)
 	struct guest *guest = context;
 
 	guest_enter(guest);
-	messages_flush(&guest->messages, guest->partition);
+	client_resume(guest->client);
 	guest_leave(guest);
 }
 
 static void guest_lost_host(struct guest *guest)
 {
-	messages_drop(&guest->messages);
-	guest->hung_up = false;
 	client_reset(guest->client);
+	guest->noticed = 0;
 	guest->host_there = false;
 	guest->contact_answered = false; /* which the machine said in its place */
 	for (struct guest_offer *offer = guest->offers; offer; offer = offer->next)
@@ -761,33 +752,81 @@ static NTSTATUS guest_answer_status(const struct channel *ch, NTSTATUS status)
 	return status;
 }
 
-/* Under the lock. STATUS_IO_TIMEOUT: the host may create it yet. */
+/* A host that does not read may be told of them when their owner has long gone. */
+static struct bus_gpa_range *guest_copy_ranges(const struct bus_gpa_range *ranges, uint32_t count)
+{
+	struct bus_gpa_range *copy;
+	size_t pages = 0;
+	uint64_t *pfns;
+
+	for (uint32_t i = 0; i < count; i++)
+		pages += wire_pages_spanned(ranges[i].byte_offset, ranges[i].byte_count);
+	copy = malloc(count * sizeof(*copy) + pages * sizeof(*pfns));
+	if (!copy)
+		return NULL;
+	pfns = (uint64_t *)(copy + count);
+	for (uint32_t i = 0; i < count; i++) {
+		pages = wire_pages_spanned(ranges[i].byte_offset, ranges[i].byte_count);
+		copy[i] = ranges[i];
+		copy[i].pfns = memcpy(pfns, ranges[i].pfns, pages * sizeof(*pfns));
+		pfns += pages;
+	}
+	return copy;
+}
+
+/* Nobody waits for that GPADL any more. At most one is half said, as the next one is not begun
+ * before: then the last one of which that was true is not any more. */
+static void guest_end_ranges(struct guest *guest, uint32_t gpadl, struct bus_gpa_range *copy)
+{
+	if (client_gpadl_is_said(guest->client, gpadl)) {
+		free(copy);
+		return;
+	}
+	free(guest->half_said);
+	guest->half_said = copy;
+}
+
+/* Under the lock. STATUS_IO_TIMEOUT: the host may create it yet; give_up() has seen to that. */
 static NTSTATUS guest_ask_gpadl(struct channel *ch, const struct bus_gpa_range *ranges,
-                                uint32_t count, bool read_only, uint32_t *gpadl)
+                                uint32_t count, bool read_only, uint32_t *gpadl,
+                                void (*give_up)(struct channel *ch, uint32_t gpadl))
 {
 	struct guest *guest = ch->guest;
 	struct guest_wait wait = { .answer = ANSWER_GPADL_CREATED,
-		                   .channel_id = ch->bus_offer.channel_id };
+		                   .channel_id = ch->bus_offer.channel_id,
+		                   .read_only = read_only };
+	struct bus_gpa_range *copy = guest_copy_ranges(ranges, count);
+	NTSTATUS status;
 
-	guest->creating_read_only = read_only;
-	if (client_gpadl_create(guest->client, wait.channel_id, ranges, count, &wait.gpadl) != 0)
-		return STATUS_DEVICE_REMOVED;
-	*gpadl = wait.gpadl;
+	if (!copy)
+		return STATUS_INSUFFICIENT_RESOURCES;
 	guest_wait_add(guest, &wait);
-	return guest_answer_status(ch, guest_wait_for(guest, &wait));
+	if (client_gpadl_create(guest->client, wait.channel_id, copy, count, &wait.gpadl) != 0) {
+		guest_wait_remove(guest, &wait);
+		free(copy);
+		return STATUS_DEVICE_REMOVED;
+	}
+	*gpadl = wait.gpadl;
+	status = guest_answer_status(ch, guest_wait_for(guest, &wait));
+	if (status == STATUS_IO_TIMEOUT)
+		give_up(ch, wait.gpadl);
+	guest_end_ranges(guest, wait.gpadl, copy);
+	return status;
+}
+
+static void guest_give_up_gpadl(struct channel *ch, uint32_t gpadl)
+{
+	client_gpadl_teardown(ch->guest->client, ch->bus_offer.channel_id, gpadl);
 }
 
 NTSTATUS guest_gpadl_create(struct channel *ch, const struct bus_gpa_range *ranges, uint32_t count,
                             bool read_only, uint32_t *gpadl)
 {
-	struct guest *guest = ch->guest;
 	NTSTATUS status;
 
-	guest_enter(guest);
-	status = guest_ask_gpadl(ch, ranges, count, read_only, gpadl);
-	if (status == STATUS_IO_TIMEOUT)
-		client_gpadl_teardown(guest->client, ch->bus_offer.channel_id, *gpadl);
-	guest_leave(guest);
+	guest_enter(ch->guest);
+	status = guest_ask_gpadl(ch, ranges, count, read_only, gpadl, guest_give_up_gpadl);
+	guest_leave(ch->guest);
 	return status;
 }
 
@@ -870,14 +909,14 @@ static void guest_keep_lost(struct channel *ch)
 
 /* The host has not answered, and may yet. It is told to let go once it does; nobody waits. Under
  * the lock. */
-static void guest_abandon_rings(struct channel *ch)
+static void guest_abandon_rings(struct channel *ch, uint32_t gpadl)
 {
 	struct guest *guest = ch->guest;
 
 	guest_lose_rings(ch);
 	client_close(guest->client, ch->bus_offer.channel_id);
-	if (client_gpadl_teardown(guest->client, ch->bus_offer.channel_id, ch->rings.gpadl) != 0)
-		guest_found(guest, ch->rings.gpadl);
+	if (client_gpadl_teardown(guest->client, ch->bus_offer.channel_id, gpadl) != 0)
+		guest_found(guest, gpadl);
 }
 
 static NTSTATUS guest_ask_rings(struct channel *ch, const struct bus_gpa_range *range)
@@ -886,15 +925,14 @@ static NTSTATUS guest_ask_rings(struct channel *ch, const struct bus_gpa_range *
 
 	guest_enter(ch->guest);
 	if (ch->guest->lost_count < GUEST_LOST_MAX)
-		status = guest_ask_gpadl(ch, range, 1, false, &ch->rings.gpadl);
+		status =
+			guest_ask_gpadl(ch, range, 1, false, &ch->rings.gpadl, guest_abandon_rings);
 	else
 		nt_log_limited(
 			&ch->guest->log, NT_LOG_MESSAGES, NT_LOG_ERROR, channel_name(ch),
 			"the host has the rings of %u openings still: none more is asked for",
 			GUEST_LOST_MAX);
 	ch->rings.shared = NT_SUCCESS(status);
-	if (status == STATUS_IO_TIMEOUT)
-		guest_abandon_rings(ch);
 	guest_leave(ch->guest);
 	return status;
 }
@@ -978,7 +1016,7 @@ static NTSTATUS guest_open_and_wait(struct channel *ch)
 		guest_wait_remove(guest, &wait);
 	if (status ==
 	    STATUS_IO_TIMEOUT) /* it may still open: it is told then that we do not want it */
-		guest_abandon_rings(ch);
+		guest_abandon_rings(ch, ch->rings.gpadl);
 	guest_leave(guest);
 	return status;
 }
@@ -1048,7 +1086,7 @@ static void guest_destroy(struct guest *guest)
 	interrupts_close(guest->interrupts);
 	if (guest->client)
 		client_destroy(guest->client);
-	messages_drop(&guest->messages);
+	free(guest->half_said);
 	while (guest->offers)
 		guest_free_offer(guest, guest->offers);
 	while (guest->lost)
@@ -1078,7 +1116,6 @@ static struct guest *guest_create(void)
 	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
 	pthread_cond_init(&guest->changed, &monotonic);
 	pthread_condattr_destroy(&monotonic);
-	messages_init(&guest->messages, &guest->account);
 	guest->pages = nt_pages_allocate(GUEST_PAGES);
 	if (client_create(&guest_ops, guest, &guest->client) == BUS_OK && guest->pages)
 		return guest;
@@ -1253,8 +1290,12 @@ NTSTATUS kmcl_guest_tl_connect(PDEVICE_OBJECT bus, LPCGUID endpoint, LPCGUID ser
 		return STATUS_NOT_SUPPORTED;
 	}
 	guest_wait_add(guest, &wait);
-	client_tl_connect(guest->client, &wait.endpoint, &wait.service);
-	status = guest_wait_for(guest, &wait);
+	if (client_tl_connect(guest->client, &wait.endpoint, &wait.service) == BUS_OK) {
+		status = guest_wait_for(guest, &wait);
+	} else { /* the host has not read of the last one yet */
+		guest_wait_remove(guest, &wait);
+		status = STATUS_DEVICE_BUSY;
+	}
 	guest_leave(guest);
 	return status;
 }

@@ -702,25 +702,6 @@ static void local_close(struct partition *p)
 	end_release(end);
 }
 
-/* Both ends are still there: another session begins at once. */
-static void local_hang_up(struct partition *p, const char *why)
-{
-	struct local_end *end = local_end_of(p);
-	struct local_pair *pair = end->pair;
-	struct local_pin *old = NULL, *new = calloc(1, sizeof(*new));
-
-	pthread_mutex_lock(&pair->lock);
-	if (new && end->seen && end->seen == pair->session) {
-		old = session_end(pair);
-		session_begin(pair, new);
-		new = NULL;
-	}
-	pthread_mutex_unlock(&pair->lock);
-	if (old)
-		pin_release(old);
-	free(new);
-}
-
 static pid_t local_other_process(const struct partition *p)
 {
 	return local_end_of(p)->pair->session ? getpid() : 0;
@@ -730,7 +711,6 @@ const struct partition_ops local_partition = {
 	.scheme = "local",
 	.open = local_open,
 	.close = local_close,
-	.hang_up = local_hang_up,
 	.post = local_post,
 	.listen = local_listen,
 	.unlisten = local_unlisten,

@@ -102,12 +102,6 @@ void partition_close(struct partition *p)
 	p->ops->close(p);
 }
 
-void partition_hang_up(struct partition *p, const char *why)
-{
-	if (p->ops->hang_up)
-		p->ops->hang_up(p, why);
-}
-
 int partition_post(struct partition *p, struct partition_address to, const void *payload,
                    size_t size)
 {

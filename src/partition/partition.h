@@ -87,11 +87,6 @@ int partition_open(const char *uri, const struct partition_settings *settings,
  * and pins may still be released afterwards. */
 void partition_close(struct partition *p);
 
-/* Guest end: ends the session with this host, which is told why as far as that needs no waiting.
- * PARTITION_GONE follows, and the search for a host begins anew. Where an end cannot do that,
- * nothing happens. */
-void partition_hang_up(struct partition *p, const char *why);
-
 /*
  * Where a message or an event goes. Guest to host: `id` is a connection id and nothing else
  * counts. Host to guest: messages go to a virtual processor's SINT, events to the flag `id` of it.
@@ -195,7 +190,6 @@ struct partition_ops {
 	int (*open)(const char *rest, const struct partition_settings *settings,
 	            struct partition **partition, char *why, size_t why_size);
 	void (*close)(struct partition *p);
-	void (*hang_up)(struct partition *p, const char *why); /* or NULL */
 	int (*post)(struct partition *p, struct partition_address to, const void *payload,
 	            size_t size);
 	int (*listen)(struct partition *p, uint32_t id, struct partition_port **port);

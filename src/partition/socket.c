@@ -348,7 +348,6 @@ const struct partition_ops socket_partition = {
 	.scheme = "unix",
 	.open = socket_open,
 	.close = socket_close,
-	.hang_up = socket_hang_up,
 	.post = socket_post,
 	.listen = socket_listen,
 	.unlisten = socket_unlisten,

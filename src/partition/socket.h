@@ -172,7 +172,6 @@ bool socket_session_is_over(struct socket_end *end);
 /* Has epoll watch for what there is to wait for. Under the lock. */
 void socket_session_arm(struct socket_end *end);
 int socket_post(struct partition *p, struct partition_address to, const void *payload, size_t size);
-void socket_hang_up(struct partition *p, const char *why);
 
 /* ---- socket_event.c ---- */
 

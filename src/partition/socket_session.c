@@ -165,19 +165,6 @@ int socket_post(struct partition *p, struct partition_address to, const void *pa
 	return error && error != -EAGAIN ? -ENOTCONN : error;
 }
 
-/* The end's thread finds the socket shut, and the session over. */
-void socket_hang_up(struct partition *p, const char *why)
-{
-	struct socket_end *end = socket_end_of(p);
-
-	pthread_mutex_lock(&end->lock);
-	if (end->fd >= 0) {
-		socket_send_refusal(end->fd, SOCKET_REASON_LIMIT, why);
-		shutdown(end->fd, SHUT_RDWR);
-	}
-	pthread_mutex_unlock(&end->lock);
-}
-
 /* The socket takes frames again. */
 static void on_writable(struct socket_end *end)
 {
