@@ -6,8 +6,10 @@
 #include <kmcl/host.h>
 
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 /* devices/echo/echo.h */
@@ -20,11 +22,14 @@ enum { ECHO_ECHO = 1, ECHO_INVERT = 3 };
 #define PAYLOAD    1024u
 
 static const char *scheme;
+static const char *command; /* kmcl, whose host is a process then; NULL: it is in this one */
 
 struct guest {
 	struct machine m;
 	struct kmcl_host *host;
 	struct kmcl_echo *echo;
+	pid_t process;
+	char socket[128];
 	struct vg_open how;
 	struct vg_channel *channel; /* NULL: not offered */
 	uint32_t connected, version, delivered, offered, removed, unloaded;
@@ -177,6 +182,40 @@ static void stop_serving(struct guest *g)
 	g->echo = NULL;
 }
 
+static void host_start(struct guest *g, const char *uri)
+{
+	if (command) {
+		snprintf(g->socket, sizeof(g->socket), "%s", uri + strlen("unix:"));
+		g->process = fork();
+		assert_true(g->process >= 0);
+		if (g->process == 0) {
+			execl(command, command, "host", "--listen", uri, "--echo", "--quiet", NULL);
+			_exit(127);
+		}
+		return;
+	}
+	assert_int_equal(kmcl_host_create(uri, NULL, &g->host), 0);
+	serve(g);
+}
+
+/* Killed where it is a process: it leaves nothing behind that it could say. */
+static void host_stop(struct guest *g)
+{
+	if (g->process) {
+		kill(g->process, SIGKILL);
+		assert_int_equal(waitpid(g->process, NULL, 0), g->process);
+		g->process = 0;
+		unlink(g->socket);
+		strcat(g->socket, ".lock");
+		unlink(g->socket);
+		return;
+	}
+	if (g->echo)
+		stop_serving(g);
+	kmcl_host_destroy(g->host);
+	g->host = NULL;
+}
+
 static void connect_to(struct guest *g, uint32_t version_max)
 {
 	struct vg_contact contact = { .version_max = version_max, .message_sint = 2 };
@@ -195,8 +234,7 @@ static struct guest *guest_start(bool maps_rings)
 	struct guest *g = calloc(1, sizeof(*g));
 	const char *uri = new_uri();
 
-	assert_int_equal(kmcl_host_create(uri, NULL, &g->host), 0);
-	serve(g);
+	host_start(g, uri);
 	g->m.maps_rings = maps_rings;
 	g->m.events = (struct vg_events){ g,          on_connected, on_offered, on_delivered,
 		                          on_removed, on_unloaded };
@@ -219,9 +257,7 @@ static struct guest *guest_start(bool maps_rings)
 static void guest_stop(struct guest *g)
 {
 	machine_stop(&g->m);
-	if (g->echo)
-		kmcl_echo_destroy(g->echo);
-	kmcl_host_destroy(g->host);
+	host_stop(g);
 	free(g);
 }
 
@@ -548,8 +584,7 @@ static void the_host_goes(void **state)
 	}
 	g->want = DEPTH;
 	g->removed = 0;
-	stop_serving(g);
-	kmcl_host_destroy(g->host);
+	host_stop(g);
 	machine_run(&g->m, &g->removed);
 	assert_int_equal(g->closed_why, VG_GONE);
 	assert_int_equal(g->completed + g->lost, DEPTH);
@@ -614,6 +649,21 @@ int main(int argc, char **argv)
 		cmocka_unit_test(memory_runs_out),
 	};
 
+	const struct CMUnitTest with_a_process[] = {
+		cmocka_unit_test(echoes_come_back),
+		cmocka_unit_test(every_version),
+		cmocka_unit_test(the_host_works_on_memory),
+		cmocka_unit_test(limits_are_kept),
+		cmocka_unit_test(memory_is_shared),
+		cmocka_unit_test(it_sleeps_and_is_woken),
+		cmocka_unit_test(a_ring_is_malformed),
+		cmocka_unit_test(the_host_goes),
+	};
+
 	scheme = argc > 1 ? argv[1] : "local";
+	if (argc > 2) {
+		command = argv[2];
+		return cmocka_run_group_tests(with_a_process, NULL, NULL);
+	}
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

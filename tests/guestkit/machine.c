@@ -162,14 +162,19 @@ void machine_start(struct machine *m, const char *uri)
 	};
 	uint64_t until = machine_ms() + MACHINE_WAIT_MS;
 	bool there = false;
+	int error;
 	char why[256] = "";
 
 	pthread_mutex_init(&m->lock, NULL);
 	m->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	make_ram(m);
 	settings.ram = m->ram;
-	if (partition_open(uri, &settings, &m->partition, why, sizeof(why)) != 0)
-		fail_msg("%s: %s", uri, why);
+	/* a host that is a process of its own may not be there yet */
+	while ((error = partition_open(uri, &settings, &m->partition, why, sizeof(why))) != 0) {
+		if ((error != -ENOENT && error != -ECONNREFUSED) || machine_ms() > until)
+			fail_msg("%s: %s", uri, why);
+		usleep(2000);
+	}
 	while (!there && machine_ms() < until) {
 		pthread_mutex_lock(&m->lock);
 		there = m->there;
