@@ -54,6 +54,21 @@ void packet_table_free(struct packet_table *table, uint32_t slot)
 	table->free = slot + 1;
 }
 
+uint32_t packet_table_take_idle(struct packet_table *table, uint32_t *next, void *owner)
+{
+	for (uint32_t i = 0; i < table->count; i++) {
+		uint32_t slot = *next < table->count ? *next : 0;
+		struct packet_slot *s = packet_table_slot(table, slot);
+
+		*next = slot + 1;
+		if (packet_slot_under_way(s))
+			continue;
+		packet_slot_set_owner(s, owner);
+		return slot;
+	}
+	return PACKET_NO_SLOT;
+}
+
 /* Out of the list of free slots, which it is in. */
 static void packet_table_unlink(struct packet_table *table, uint32_t slot)
 {

@@ -56,6 +56,9 @@ bool packet_table_add(struct packet_table *table, struct packet_slot *chunk, uin
 uint32_t packet_table_reserve(struct packet_table *table, void *owner);
 /* It is not under way. */
 void packet_table_free(struct packet_table *table, uint32_t slot);
+/* For who reserves a slot for each send alone, and frees none: one that is not under way, from
+ * *next on. Whoever claims what is under way in it has given it back. Not with the two above. */
+uint32_t packet_table_take_idle(struct packet_table *table, uint32_t *next, void *owner);
 /* Gives the owner of `from` slot `to` instead, which exists; who had that, if anybody, gets `from`
  * and is in *other. Neither is under way; false: `to` is. */
 bool packet_table_move(struct packet_table *table, uint32_t from, uint32_t to, void **other);

@@ -325,10 +325,12 @@ struct wire_modify_connection {
 };
 static_assert(sizeof(struct wire_modify_connection) == 24, "ABI");
 
+#pragma pack(push, 1) /* what tcc knows, too */
 struct wire_modify_connection_response {
 	struct wire_message_header header;
 	uint8_t connection_state;
-} __attribute__((packed));
+};
+#pragma pack(pop)
 static_assert(sizeof(struct wire_modify_connection_response) == 9, "ABI");
 
 /* A message taken apart: what it did not bring is zero. */

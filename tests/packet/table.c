@@ -150,6 +150,35 @@ static void what_is_being_written_is_not_claimed(void **state)
 	assert_false(packet_slot_under_way(s));
 }
 
+/* Without reservations: a slot is free again as soon as somebody has claimed what was in it. */
+static void idle_slots_go_round(void **state)
+{
+	uint64_t sent[5];
+	uint32_t next = 0;
+	void *owner;
+
+	ids_open();
+	packet_table_add(&ids.table, ids.slots[0], 5);
+	for (uint32_t i = 0; i < 5; i++) {
+		uint32_t slot = packet_table_take_idle(&ids.table, &next, &ids.owners[i]);
+
+		assert_int_equal(slot, i);
+		sent[i] = send_at(slot, false);
+	}
+	assert_int_equal(packet_table_take_idle(&ids.table, &next, &ids), PACKET_NO_SLOT);
+	for (uint32_t round = 0; round < 20; round++) {
+		uint32_t i = round * 3 % 5;
+
+		assert_int_equal(packet_table_claim(&ids.table, sent[i], &owner), PACKET_CLAIM_OK);
+		assert_ptr_equal(owner, &ids.owners[i]);
+		assert_int_equal(packet_table_take_idle(&ids.table, &next, &ids.owners[i]), i);
+		assert_false(claims(sent[i]));
+		sent[i] = send_at(i, false);
+	}
+	ids_open();
+	assert_int_equal(packet_table_take_idle(&ids.table, &next, &ids), PACKET_NO_SLOT);
+}
+
 static void owner_is(uint32_t slot, void *owner)
 {
 	assert_ptr_equal(packet_table_slot(&ids.table, slot)->owner, owner);
@@ -248,6 +277,7 @@ int main(void)
 		cmocka_unit_test(numbers_go_round),
 		cmocka_unit_test(bare_ids),
 		cmocka_unit_test(what_is_being_written_is_not_claimed),
+		cmocka_unit_test(idle_slots_go_round),
 		cmocka_unit_test(slots_change_hands),
 		cmocka_unit_test(one_of_several_gets_it),
 	};
