@@ -279,7 +279,7 @@ bool vg_message_slot(struct vg *vg, void *slot)
 	if (type == HYPERVISOR_MESSAGE_CHANNEL)
 		vg_message(vg, message->payload, message->size);
 	__atomic_store_n(&message->type, HYPERVISOR_MESSAGE_NONE, __ATOMIC_RELEASE);
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	ring_fence();
 	return __atomic_load_n(&message->flags, __ATOMIC_RELAXED) & 1;
 }
 
