@@ -100,9 +100,9 @@ static size_t world_size(void)
 	return offsetof(struct world, arena) + world.arena_used;
 }
 
-/* The machines' tables of channels are most of the world, and empty but for their beginnings: these
- * parts are all that is looked at, the last one up to world_size(). */
-#define PARTS 3u
+/* The server's table of channels is most of the world, and empty but for its beginning: these parts
+ * are all that is looked at, the last one up to world_size(). */
+#define PARTS 2u
 struct part {
 	size_t begin, end;
 };
@@ -857,7 +857,7 @@ static void world_normalise(void)
 			memset(&c->reopen, 0, sizeof(c->reopen));
 	}
 	for (uint32_t i = 0; i < OFFERS; i++) {
-		channel = world.bus_client->channels[world.offers[i].id];
+		channel = client_channel_at(world.bus_client, world.offers[i].id);
 		if (channel && channel->state == CLIENT_CHANNEL_OFFERED)
 			channel->open_id = 0;
 	}
@@ -1008,13 +1008,9 @@ static size_t offset_of(const void *p)
 static void parts_set(void)
 {
 	struct server *s = world.bus_server;
-	struct client *c = world.bus_client;
 
-	assert_true((uintptr_t)s < (uintptr_t)c);
 	parts[0] = (struct part){ 0, offset_of(s->by_id + IDS) };
-	parts[1] = (struct part){ offset_of(s->by_id + WIRE_CHANNEL_ID_MAX + 1),
-		                  offset_of(c->channels + IDS) };
-	parts[2] = (struct part){ offset_of(c->channels + WIRE_CHANNEL_ID_MAX + 1), 0 };
+	parts[1] = (struct part){ offset_of(s->by_id + WIRE_CHANNEL_ID_MAX + 1), 0 };
 }
 
 /* Both are connected before anybody wants anything. */
