@@ -310,7 +310,8 @@ static void disk_closed(void *context, struct vg_channel *channel, enum vg_statu
 
 	storvsc_machine_close(&d->machine);
 	disk_pump(d);
-	d->events.closed(d->events.context, d, why);
+	if (d->events.closed)
+		d->events.closed(d->events.context, d, why);
 }
 
 /* ---- the caller's ---- */
@@ -390,7 +391,7 @@ enum vg_status vg_disk_open(struct vg_disk **out, struct vg_channel *channel,
 	const struct vg_disk_events *events = &open->events;
 	struct vg_disk *d = open->memory;
 
-	if (!d || (uintptr_t)d % VG_PAGE || !events->found || !events->done || !events->closed ||
+	if (!d || (uintptr_t)d % VG_PAGE || !events->found || !events->done ||
 	    !disk_can_be(open->requests_max, open->transfer_max))
 		return VG_INVALID;
 	__builtin_memset(d, 0,

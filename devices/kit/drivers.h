@@ -53,6 +53,7 @@ struct vg_disk_events {
 	/* A request is over. VG_REFUSED: it can only be read, or knows no such thing; VG_FAILED:
 	 * the medium, a full disk, a unit that is never ready; VG_GONE. */
 	void (*done)(void *context, struct vg_disk *disk, void *cookie, enum vg_status status);
+	/* Optional. */
 	void (*closed)(void *context, struct vg_disk *disk, enum vg_status why);
 };
 
@@ -130,10 +131,10 @@ struct vg_net_events {
 	void (*ready)(void *context, struct vg_net *net, const uint8_t address[6], uint32_t mtu);
 	/* A frame came; its memory is the driver's again when this returns. */
 	void (*frame)(void *context, struct vg_net *net, const void *frame, uint32_t size);
-	/* A frame's memory is the caller's again. VG_OK, VG_FAILED, VG_GONE. */
+	/* Optional: a frame's memory is the caller's again. VG_OK, VG_FAILED, VG_GONE. */
 	void (*sent)(void *context, struct vg_net *net, void *cookie, enum vg_status status);
-	void (*link)(void *context, struct vg_net *net, bool up); /* optional */
-	void (*closed)(void *context, struct vg_net *net, enum vg_status why);
+	void (*link)(void *context, struct vg_net *net, bool up);              /* optional */
+	void (*closed)(void *context, struct vg_net *net, enum vg_status why); /* optional */
 };
 
 struct vg_net_open {

@@ -88,7 +88,8 @@ static bool net_end_all(struct vg_net *n)
 		any = true;
 		f->next = n->free;
 		n->free = f;
-		n->events.sent(n->events.context, n, cookie, net_status(frame->result));
+		if (n->events.sent)
+			n->events.sent(n->events.context, n, cookie, net_status(frame->result));
 	}
 	return any;
 }
@@ -220,7 +221,8 @@ static void net_closed(void *context, struct vg_channel *channel, enum vg_status
 
 	netvsc_machine_close(&n->machine);
 	net_end_all(n);
-	n->events.closed(n->events.context, n, why);
+	if (n->events.closed)
+		n->events.closed(n->events.context, n, why);
 }
 
 /* ---- the caller's ---- */
@@ -307,8 +309,8 @@ enum vg_status vg_net_open(struct vg_net **out, struct vg_channel *channel,
 	struct vg_net *n = open->memory;
 	struct net_pages pages;
 
-	if (!n || (uintptr_t)n % VG_PAGE || !events->ready || !events->frame || !events->sent ||
-	    !events->closed || !net_lay_out(&pages, open->frames_max, open->receive_pages))
+	if (!n || (uintptr_t)n % VG_PAGE || !events->ready || !events->frame ||
+	    !net_lay_out(&pages, open->frames_max, open->receive_pages))
 		return VG_INVALID;
 	__builtin_memset(n, 0, pages.end * (size_t)VG_PAGE);
 	n->channel = channel;
