@@ -41,8 +41,24 @@ struct vg_net {
 	struct net_frame *frames, *free;
 	uint32_t receive_gpadl, send_gpadl, shared;
 	bool pumping, ready, link_up, closing;
+	enum vg_status failed; /* why it closes by itself */
 	uint8_t came[VG_NET_FRAME + NETVSC_VLAN_TAG];
 };
+
+static enum vg_status net_failure(enum netvsc_result result)
+{
+	switch (result) {
+	case NETVSC_DONE:
+		return VG_OK;
+	case NETVSC_REFUSED:
+	case NETVSC_NO_VERSION:
+		return VG_REFUSED;
+	case NETVSC_NONSENSE:
+		return VG_MALFORMED;
+	default:
+		return VG_FAILED;
+	}
+}
 
 static enum vg_status net_status(enum netvsc_result result)
 {
@@ -111,6 +127,13 @@ static void net_tell(struct vg_net *n)
 		n->events.link(n->events.context, n, n->link_up);
 }
 
+static void net_give_up(struct vg_net *n, enum vg_status why)
+{
+	n->failed = why;
+	n->closing = true;
+	vg_close(n->channel);
+}
+
 /* Whoever is told of an end may send more: that is done here, not there. */
 static void net_pump(struct vg_net *n)
 {
@@ -124,8 +147,7 @@ static void net_pump(struct vg_net *n)
 	n->pumping = false;
 	if (n->machine.state <= NETVSC_REVOKES_SEND || n->closing)
 		return;
-	n->closing = true;
-	vg_close(n->channel);
+	net_give_up(n, net_failure(n->machine.failure));
 }
 
 /* ---- frames in ---- */
@@ -153,7 +175,7 @@ static void net_receive(struct vg_net *n, const struct vg_packet *packet)
 	netvsc_machine_completion(completion);
 	if (packet->answer &&
 	    vg_complete(n->channel, packet->id, completion, sizeof(completion)) == VG_FULL)
-		vg_close(n->channel); /* no host has so many slots: see the ring's size */
+		net_give_up(n, VG_MALFORMED); /* no host has so many slots: see above */
 }
 
 static void net_packet(void *context, struct vg_channel *channel, const struct vg_packet *packet)
@@ -184,7 +206,7 @@ static void net_opened(void *context, struct vg_channel *channel, enum vg_status
 	if (vg_share(channel, net_page(n, p->receive), p->send - p->receive, &n->receive_gpadl) !=
 	            VG_OK ||
 	    vg_share(channel, net_page(n, p->send), p->end - p->send, &n->send_gpadl) != VG_OK)
-		vg_close(channel);
+		net_give_up(n, VG_NO_MEMORY);
 }
 
 static void net_shared(void *context, struct vg_channel *channel, uint32_t gpadl,
@@ -193,7 +215,7 @@ static void net_shared(void *context, struct vg_channel *channel, uint32_t gpadl
 	struct vg_net *n = context;
 
 	if (status != VG_OK) {
-		vg_close(channel);
+		net_give_up(n, status);
 	} else if (++n->shared == 2) {
 		netvsc_machine_open(&n->machine, n->receive_gpadl, n->send_gpadl);
 		net_pump(n);
@@ -222,7 +244,7 @@ static void net_closed(void *context, struct vg_channel *channel, enum vg_status
 	netvsc_machine_close(&n->machine);
 	net_end_all(n);
 	if (n->events.closed)
-		n->events.closed(n->events.context, n, why);
+		n->events.closed(n->events.context, n, why == VG_OK ? n->failed : why);
 }
 
 /* ---- the caller's ---- */

@@ -8,6 +8,9 @@
 #include <kmcl/net.h>
 #include <kmcl/net_backend.h>
 
+#include "../devices/odd_host.h"
+#include "scsi/scsi.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
@@ -135,20 +138,26 @@ static void on_unloaded(void *context)
 	g->unloaded++;
 }
 
-static struct guest *guest_start(void)
+static void guest_prepare(struct guest *g)
 {
 	static unsigned int number;
-	struct guest *g = calloc(1, sizeof(*g));
 
 	snprintf(g->uri, sizeof(g->uri), "%s:%s-%d-%u", scheme,
 	         strcmp(scheme, "unix") == 0 ? "/tmp/kmcl-kit-devices" : "kit-devices", getpid(),
 	         number++);
-	assert_int_equal(kmcl_host_create(g->uri, NULL, &g->host), 0);
 	g->m.events = (struct vg_events){ .context = g,
 		                          .offered = on_offered,
 		                          .offers_delivered = on_delivered,
 		                          .removed = on_removed,
 		                          .unloaded = on_unloaded };
+}
+
+static struct guest *guest_start(void)
+{
+	struct guest *g = calloc(1, sizeof(*g));
+
+	guest_prepare(g);
+	assert_int_equal(kmcl_host_create(g->uri, NULL, &g->host), 0);
 	return g;
 }
 
@@ -404,6 +413,93 @@ static void units_come_and_controllers_go(void **state)
 	assert_int_equal(g->disk_closed, 1);
 	assert_int_equal(g->disk_why, VG_GONE);
 	guest_end(g);
+}
+
+/* What a host answers reads: so often that the unit is busy; or nothing. */
+struct odd {
+	_Atomic int busy;
+	_Atomic bool silent;
+};
+
+static bool odd_answer(void *context, const struct storvsc_packet *request,
+                       struct storvsc_packet *answer)
+{
+	struct odd *odd = context;
+
+	if (request->operation != STORVSC_EXECUTE_SRB || request->srb.cdb[0] != SCSI_READ_16)
+		return true;
+	if (odd->busy > 0) {
+		odd->busy--;
+		answer->srb.scsi_status = SCSI_BUSY;
+	}
+	return !odd->silent;
+}
+
+static void poll_some(struct guest *g)
+{
+	for (int i = 0; i < 50; i++) {
+		machine_feed(&g->m);
+		vg_poll(g->m.vg, 16);
+	}
+}
+
+/* A read that the host finds busy; the kit's clock is ours. */
+static enum vg_status read_later(struct guest *g, uint8_t *memory, struct odd *odd, int busy)
+{
+	uint64_t until = machine_ms() + MACHINE_WAIT_MS;
+
+	odd->busy = busy;
+	g->want = 1;
+	assert_int_equal(vg_disk_read(g->disk, 0, 0, memory, VG_PAGE, NULL), VG_OK);
+	while (odd->busy == busy && machine_ms() < until)
+		poll_some(g);
+	poll_some(g);
+	assert_int_equal(g->done, 0); /* not before time has passed */
+	while (!g->over && machine_ms() < until) {
+		vg_disk_later(g->disk);
+		poll_some(g);
+	}
+	run_requests(g);
+	return g->status[0];
+}
+
+static void a_host_is_busy_or_silent(void **state)
+{
+	struct guest *g = calloc(1, sizeof(*g));
+	struct odd odd = { 0 };
+	struct odd_host *host;
+	uint8_t *memory;
+
+	guest_prepare(g);
+	host = odd_host_open(g->uri, odd_answer, &odd, false);
+	assert_non_null(host);
+	guest_connect(g);
+	disk_open(g);
+	assert_int_equal(g->units[0].size, ODD_DISK_SIZE);
+	memory = machine_pages(&g->m, DEPTH);
+	assert_int_equal(read_later(g, memory, &odd, 3), VG_OK);
+	assert_int_equal(memory[0], ODD_DISK_BYTE);
+	assert_int_equal(odd.busy, 0);
+	assert_int_equal(read_later(g, memory, &odd, 1000), VG_FAILED);
+	odd.busy = 0;
+	odd.silent = true;
+	g->want = DEPTH;
+	for (uint32_t i = 0; i < DEPTH; i++)
+		assert_int_equal(vg_disk_read(g->disk, 0, 0, memory + i * VG_PAGE, VG_PAGE,
+		                              (void *)(uintptr_t)i),
+		                 VG_OK);
+	poll_some(g);
+	assert_int_equal(g->done, 0);
+	assert_int_equal(vg_disk_close(g->disk), VG_OK);
+	machine_run(&g->m, &g->disk_closed);
+	assert_int_equal(g->done, DEPTH);
+	for (uint32_t i = 0; i < DEPTH; i++)
+		assert_int_equal(g->status[i], VG_GONE);
+	vg_unload(g->m.vg);
+	machine_run(&g->m, &g->unloaded);
+	machine_stop(&g->m);
+	odd_host_close(host);
+	free(g);
 }
 
 /* ---- integration components ---- */
@@ -689,6 +785,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_disk_is_written_and_read),
 		cmocka_unit_test(what_a_disk_cannot_do_is_said),
 		cmocka_unit_test(units_come_and_controllers_go),
+		cmocka_unit_test(a_host_is_busy_or_silent),
 		cmocka_unit_test(components_answer),
 		cmocka_unit_test(frames_come_and_go),
 		cmocka_unit_test(an_adapter_goes),
