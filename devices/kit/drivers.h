@@ -6,8 +6,8 @@
  * Drivers for the devices that each host offers, on top of the guest kit: part of vmbus_guest.h.
  * Each drives a channel that was offered, in whole pages of the caller's that the host can see:
  * they are the driver's own until it says `closed`. What a driver says comes from vg_poll(), or
- * vg_channel_poll() on its channel; a driver's calls, and what polls its channel, are made one at a
- * time.
+ * vg_channel_poll() on its channel; that something cannot be sent, from the call that asked for it.
+ * A driver's calls, and what polls its channel, are made one at a time.
  */
 
 #include "guest/guest.h"
