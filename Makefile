@@ -20,7 +20,7 @@ help:
 	@echo 'make bench      measure it against the machine and against what else there is'
 	@echo 'make bench-guest a stock guest on our devices next to one on QEMU virtio'
 	@echo 'make docs       docs/api-status.md from the tests; check that the documents are current'
-	@echo 'make lint       layout (clang-format), who includes whom, freestanding core'
+	@echo 'make lint       layout (clang-format), who includes whom'
 	@echo 'make install    install under PREFIX=$(PREFIX)'
 	@echo 'make uninstall  remove what make install put there'
 	@echo 'make deb        Debian packages in build-deb/, from what is committed or would be'

@@ -6,7 +6,10 @@
  * The face of bus/: the channel protocol's two state machines, `server` for the host end and
  * `client` for the guest end. Pure: a call takes one input and returns after zero or more calls of
  * the ops it was made with; it does no I/O, takes no lock and starts no thread. The caller
- * serialises all calls on one machine. Memory comes from ops->allocate, within the limits below.
+ * serialises all calls on one machine. Memory comes from ops->allocate, within the limits below,
+ * and is aligned as for a pointer or a uint64_t, whichever wants more. So are ranges and page
+ * numbers; messages that are handed in may be anywhere, and those that are handed out are as
+ * aligned as memory.
  *
  * No op calls back into the machine that called it: whatever op it is, memory and fault included,
  * each function that would change the machine returns BUS_REENTERED there and does nothing, destroy
@@ -17,6 +20,10 @@
  */
 
 #include "wire/wire.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
 
 /*
  * NTSTATUS values as they travel in open results, GPADL, modify and TL connect answers. On the wire
@@ -337,5 +344,9 @@ uint32_t client_version(const struct client *c);
 bool client_uses_shared_interrupt(const struct client *c, const struct bus_offer *offer);
 /* Whether the host's signals come by way of the interrupt page, whatever an offer says. */
 bool client_hears_shared_interrupt(const struct client *c);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -4,17 +4,28 @@
 
 #include "bus/client_private.h"
 
-/* Also one that is released, and not yet said to be. */
-static struct client_channel *channel_at(const struct client *c, uint32_t id)
-{
-	struct id_node *node = id_tree_find(&c->channels, id);
+/* The bits in which channel ids differ are the first ones of the tree's, which is 11 deep then. */
+#define CHANNEL_ID_SHIFT 21
+static_assert((uint64_t)WIRE_CHANNEL_ID_MAX << CHANNEL_ID_SHIFT <= UINT32_MAX, "ids fit");
 
+struct client_channel *client_channel_at(const struct client *c, uint32_t id)
+{
+	struct id_node *node = NULL;
+
+	if (id <= WIRE_CHANNEL_ID_MAX)
+		node = id_tree_find(&c->channels, id << CHANNEL_ID_SHIFT);
 	return node ? ID_TREE_ENTRY(node, struct client_channel, node) : NULL;
+}
+
+static void channel_insert(struct client *c, struct client_channel *channel)
+{
+	channel->node.id = channel->offer.channel_id << CHANNEL_ID_SHIFT;
+	id_tree_insert(&c->channels, &channel->node);
 }
 
 struct client_channel *client_find_channel(struct client *c, uint32_t id, bool alive)
 {
-	struct client_channel *channel = channel_at(c, id);
+	struct client_channel *channel = client_channel_at(c, id);
 
 	if (channel && alive && (channel->rescinded || c->state != CLIENT_CONNECTED))
 		return NULL;
@@ -74,7 +85,7 @@ static bool offer_good(struct client *c, const struct wire_offer_channel *messag
 		client_fault(c, WIRE_OFFER_CHANNEL, "channel id", WIRE_CHANNEL_ID_MAX, id);
 		return false;
 	}
-	if (channel_at(c, id)) {
+	if (client_channel_at(c, id)) {
 		client_fault(c, WIRE_OFFER_CHANNEL, "channel id was not released", 0, id);
 		return false;
 	}
@@ -98,8 +109,7 @@ void client_on_offer(struct client *c, const struct wire_offer_channel *message)
 		return;
 	}
 	offer_parse(c, message, &channel->offer);
-	channel->node.id = channel->offer.channel_id;
-	id_tree_insert(&c->channels, &channel->node);
+	channel_insert(c, channel);
 	c->ops.offer(c->context, &channel->offer, &channel->owner);
 }
 
@@ -164,7 +174,7 @@ void client_on_rescind(struct client *c, const struct wire_channel_message *mess
 void client_drop_channels(struct client *c)
 {
 	for (uint32_t id = 1; id <= WIRE_CHANNEL_ID_MAX; id++) {
-		struct client_channel *channel = channel_at(c, id);
+		struct client_channel *channel = client_channel_at(c, id);
 
 		if (!channel)
 			continue;

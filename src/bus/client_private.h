@@ -105,8 +105,7 @@ struct client {
 	uint32_t last_open_id;
 	uint32_t last_gpadl;
 	uint32_t gpadl_answers_late; /* that may come, of GPADLs whose channels are released */
-	struct id_tree channels;     /* ids up to WIRE_CHANNEL_ID_MAX */
-	struct id_tree gpadls;
+	struct id_tree channels, gpadls;
 };
 
 /* Around each call that changes the machine. False: an op of it calls back. */
@@ -169,7 +168,8 @@ void client_on_offers_delivered(struct client *c);
 void client_on_open_result(struct client *c, const struct wire_open_channel_result *message);
 void client_on_modify_response(struct client *c,
                                const struct wire_modify_channel_response *message);
-/* NULL when there is none; or when it is rescinded, and `alive`. */
+struct client_channel *client_channel_at(const struct client *c, uint32_t id); /* or NULL */
+/* NULL when there is none, or it is released; or when it is rescinded, and `alive`. */
 struct client_channel *client_find_channel(struct client *c, uint32_t id, bool alive);
 /* Answers what is pending, says the channel is rescinded (once), and forgets it. */
 void client_drop_channels(struct client *c);

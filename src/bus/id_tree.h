@@ -9,6 +9,10 @@
 
 #include "wire/bare.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 struct id_node {
 	uint32_t id;
 	struct id_node *child[2];
@@ -26,5 +30,9 @@ void id_tree_insert(struct id_tree *tree, struct id_node *node);
 void id_tree_remove(struct id_tree *tree, struct id_node *node);
 
 #define ID_TREE_ENTRY(node, type, member) ((type *)((char *)(node)-offsetof(type, member)))
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

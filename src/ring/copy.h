@@ -9,6 +9,10 @@
 
 #include "ring/memory.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #define RING_LINE 64u
 
 /* How far ahead of what they copy both ends ask for cache lines. The reader has the lines that it
@@ -82,5 +86,9 @@ static inline void ring_put64(uint8_t *at, uint64_t value)
 {
 	*(volatile ring_word *)(void *)at = value;
 }
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -4,6 +4,10 @@
 
 #include "ring/ring.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* Is this memory a ring can be in? Comes from our own end, but a size may be the guest's word. */
 static inline bool ring_memory_check(const struct ring_memory *memory, struct ring_fault *fault)
 {
@@ -14,5 +18,9 @@ static inline bool ring_memory_check(const struct ring_memory *memory, struct ri
 	}
 	return true;
 }
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -8,6 +8,10 @@
 #include "ring/copy.h"
 #include "ring/index.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* The first line is what a packet touches. All of it is private to this end: what it says of the
  * writer's index was checked when it was loaded. */
 struct ring_reader {
@@ -135,5 +139,9 @@ static inline bool ring_read_pending(struct ring_reader *r)
 {
 	return r->available != 0 || ring_load(&r->memory.control->write_index) != r->next;
 }
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -4,8 +4,9 @@
 
 /*
  * The face of ring/: one direction of a channel. One writer and one reader, each with its own
- * object, which live in different processes as often as not. Freestanding: no I/O, no threads,
- * no allocation. Neither object locks; the caller sees to it that one thread at a time uses it.
+ * object, which live in different processes as often as not. An object is aligned to 64 bytes, as
+ * its type says and malloc() need not know. Freestanding: no I/O, no threads, no allocation.
+ * Neither object locks; the caller sees to it that one thread at a time uses it.
  *
  * The other end is hostile: every index, length and offset it writes is loaded once into a local
  * and checked there. What is malformed gives RING_MALFORMED, with what was expected and what came
@@ -14,6 +15,10 @@
 
 #include "ring/memory.h"
 #include "wire/packet.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
 
 enum ring_status {
 	RING_OK,
@@ -122,6 +127,10 @@ void ring_read_mask(struct ring_reader *r);
  * *signal as ring_read_publish().
  */
 bool ring_read_unmask(struct ring_reader *r, bool *signal);
+
+#ifdef __cplusplus
+}
+#endif
 
 #include "ring/reader.h"
 #include "ring/writer.h"

@@ -14,6 +14,10 @@
 
 #include "wire/bare.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /*
  * The writer's decision: the reader may sleep with this writer's packets unread, and has not
  * masked. unread  bytes from the reader's index to the published write index fresh   bytes
@@ -45,5 +49,9 @@ static inline bool ring_signal_writer(uint32_t pending, uint32_t before, uint32_
 {
 	return pending != 0 && before <= pending && after > pending;
 }
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

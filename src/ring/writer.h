@@ -8,6 +8,10 @@
 #include "ring/copy.h"
 #include "ring/index.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* The longest packet that length8 can say, with its footer. */
 #define RING_PACKET_MAX (UINT16_MAX * 8u + WIRE_PACKET_FOOTER_SIZE)
 
@@ -134,5 +138,9 @@ static inline uint32_t ring_write_unpublished(const struct ring_writer *w)
 {
 	return w->unpublished;
 }
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

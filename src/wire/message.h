@@ -13,6 +13,10 @@
 
 #include "wire/bare.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #define WIRE_MESSAGE_MAX 240u /* the payload of a hypervisor message */
 
 /* Connection ids and the like that both ends know beforehand. */
@@ -399,5 +403,9 @@ size_t wire_version_response_size(uint32_t version);
 size_t wire_tl_connect_request_size(uint32_t version);
 /* Which of an offer's flags a guest at that version understands. */
 uint16_t wire_offer_flags(uint32_t version);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

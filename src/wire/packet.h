@@ -13,6 +13,10 @@
 
 #include "wire/bare.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #define WIRE_PAGE_SIZE 4096u
 
 /* The first page of each ring. Written by both ends, so read each field once. */
@@ -194,5 +198,9 @@ uint32_t wire_transfer_encode(void *headers, uint32_t room, const struct wire_tr
  * PARTIAL is what a reader makes of a packet it has half read (OpenVMM vmbus_ring). */
 bool wire_pipe_check(const void *payload, uint32_t size, uint32_t *data_size,
                      struct wire_packet_fault *fault);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -145,10 +145,78 @@ static void memory_is_bounded(void **state)
 	}
 }
 
+#define SMALL_OFFERS 6u
+#define SMALL_MOST   (12u << 10)
+
+static void note_peak(const struct fixture *f, size_t *peak)
+{
+	if (f->memory.bytes > *peak)
+		*peak = f->memory.bytes;
+}
+
+/* What a small guest has of it: all the machine's memory, itself too, with each channel opened and
+ * one more GPADL of each. */
+static void six_offers_take_little(void **state)
+{
+	static const uint64_t pfn = 7;
+	struct bus_gpa_range range = { 4096, 0, &pfn };
+	struct fixture *f = client_fixture();
+	size_t peak = 0;
+
+	client_connect_at(f, WIRE_VERSION_5_3);
+	for (uint32_t id = 1; id <= SMALL_OFFERS; id++)
+		host_offer(f, id);
+	for (uint32_t id = 1; id <= SMALL_OFFERS; id++) {
+		struct client_open open = { 0 };
+		uint32_t more;
+
+		assert_int_equal(client_gpadl_create(f->client, id, &range, 1, &open.ring_gpadl),
+		                 0);
+		host_gpadl_created(f, id, open.ring_gpadl, 0);
+		assert_int_equal(client_open(f->client, id, &open), 0);
+		host_open_result(f, id, id, 0);
+		assert_int_equal(client_gpadl_create(f->client, id, &range, 1, &more), 0);
+		host_gpadl_created(f, id, more, 0);
+		note_peak(f, &peak);
+	}
+	assert_int_equal(f->memory.blocks, 1 + 3 * SMALL_OFFERS);
+	print_message("# the bus with %u offers: %zu bytes at most\n", SMALL_OFFERS, peak);
+	assert_in_range(peak, sizeof(struct client), SMALL_MOST);
+	forget(f);
+	fixture_end(f);
+}
+
+/* Hosts choose ids: no choice of them makes looking for one long. */
+static void channels_are_found_in_few_steps(void **state)
+{
+	struct fixture *f = client_fixture();
+	unsigned int deepest = 0;
+
+	client_connect_at(f, WIRE_VERSION_5_3);
+	for (uint32_t id = 1; id <= WIRE_CHANNEL_ID_MAX; id++) {
+		host_offer(f, id);
+		forget(f);
+	}
+	for (uint32_t id = 1; id <= WIRE_CHANNEL_ID_MAX; id++) {
+		const struct id_node *node = f->client->channels.root;
+		uint32_t wanted = id << 21;
+		unsigned int depth = 1;
+
+		for (; node && node->id != wanted; depth++)
+			node = node->child[wanted >> (32 - depth) & 1];
+		assert_non_null(node);
+		deepest = depth > deepest ? depth : deepest;
+	}
+	assert_in_range(deepest, 11, 12);
+	fixture_end(f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(memory_is_bounded),
+		cmocka_unit_test(six_offers_take_little),
+		cmocka_unit_test(channels_are_found_in_few_steps),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -143,6 +143,7 @@ def can_be_nobody():
 
 
 for number in signal.SIGHUP, signal.SIGTERM, signal.SIGINT:
+    signal.signal(number, signal.SIG_DFL)  # nohup has one of them ignored, and so would the host
     told_to_go(number)
 for descriptors in (0, 1, 2), (0,), (1, 2), (2,):
     without(descriptors)

@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -198,6 +199,7 @@ static void host_start(struct guest *g, const char *uri)
 		g->process = fork();
 		assert_true(g->process >= 0);
 		if (g->process == 0) {
+			prctl(PR_SET_PDEATHSIG, SIGKILL); /* when a test fails */
 			execl(command, command, "host", "--listen", uri, "--echo", "--quiet", NULL);
 			_exit(127);
 		}
@@ -231,10 +233,13 @@ static void connect_to(struct guest *g, uint32_t version_max)
 
 	g->connected = 0;
 	g->delivered = 0;
+	g->offered = 0;
 	assert_int_equal(vg_connect(g->m.vg, &contact), VG_OK);
 	machine_run(&g->m, &g->connected);
 	assert_int_not_equal(g->version, 0);
 	machine_run(&g->m, &g->delivered);
+	/* A process listens before it offers. */
+	machine_run(&g->m, &g->offered);
 	assert_non_null(g->channel);
 }
 

@@ -853,7 +853,6 @@ static struct {
 static void world_normalise(void)
 {
 	struct client_channel *channel;
-	struct id_node *node;
 
 	if (world.talk == TALK_NOTHING) {
 		world.outcome = LIFE_DONE;
@@ -867,8 +866,7 @@ static void world_normalise(void)
 			memset(&c->reopen, 0, sizeof(c->reopen));
 	}
 	for (uint32_t i = 0; i < OFFERS; i++) {
-		node = id_tree_find(&world.bus_client->channels, world.offers[i].id);
-		channel = node ? ID_TREE_ENTRY(node, struct client_channel, node) : NULL;
+		channel = client_channel_at(world.bus_client, world.offers[i].id);
 		if (channel && channel->state == CLIENT_CHANNEL_OFFERED)
 			channel->open_id = 0;
 	}

@@ -5,9 +5,9 @@
     compile_sources.py SOURCES INCLUDE NT SPELLINGS
 
 Each file of the directory SOURCES, as C with gcc and clang, as C++ with g++ and clang++, and with the line
-that makes clang take MSVC's habits; each header of the directories INCLUDE and NT alone, with the first
-four, and those of SPELLINGS together. Every warning is an error, -Wshadow's too. A file may say `not: C++`
-in its first lines, or `only: msvc`. TAP on stdout.
+that makes clang take MSVC's habits; the headers of the directory SPELLINGS together, with the first four. (Each
+header alone is for scripts/check-install.) Every warning is an error, -Wshadow's too. A file may say `not: C++` in
+its first lines, or `only: msvc`. TAP on stdout.
 """
 import os
 import subprocess
@@ -31,11 +31,9 @@ COMPILERS = {
 
 
 def headers_of(directory):
-    """As they are included; those of nt/ are found by their own names, and are no business of include/."""
+    """As they are included."""
     found = []
-    for top, directories, files in os.walk(directory):
-        if os.path.exists(os.path.join(top, "nt", "ntddk.h")):
-            directories.remove("nt")
+    for top, _, files in os.walk(directory):
         found += [os.path.relpath(os.path.join(top, f), directory) for f in files if f.endswith(".h")]
     return sorted(found)
 
@@ -57,12 +55,11 @@ def wanted(name, path):
     return not ("not: C++" in head and "++" in name)
 
 
-def tests_of(sources, include, nt, spellings, work):
+def tests_of(sources, spellings, work):
     files = [os.path.join(sources, f) for f in sorted(os.listdir(sources)) if f.endswith(".c")]
     tests = [(path, name) for path in files for name in COMPILERS if wanted(name, path)]
-    alone = [write(work, header, [header]) for header in headers_of(include) + headers_of(nt)]
-    alone.append(write(work, "spellings", headers_of(spellings)))
-    return tests + [(path, name) for path in alone for name in COMPILERS if "msvc" not in name]
+    spelled = write(work, "spellings", headers_of(spellings))
+    return tests + [(spelled, name) for name in COMPILERS if "msvc" not in name]
 
 
 def compile_one(compiler, includes, path):
@@ -75,7 +72,7 @@ def compile_one(compiler, includes, path):
 def main():
     sources, *includes = sys.argv[1:]
     with tempfile.TemporaryDirectory(prefix="kmcl-sources-") as work:
-        tests = tests_of(sources, *includes, work)
+        tests = tests_of(sources, includes[-1], work)
         print(f"1..{len(tests)}")
         failed = 0
         for number, (path, name) in enumerate(tests, 1):
