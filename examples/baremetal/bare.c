@@ -92,7 +92,7 @@ void *machine_pages(uint32_t count)
 	return pool + taken - count * (size_t)VG_PAGE;
 }
 
-/* The end of a message is said also in vain: that has the hypervisor look for another one. */
+/* The slot has one message: if another waits, it comes when the end of this one is said. */
 void machine_feed(struct vg *vg)
 {
 	while (vg_message_slot(vg, message_page + SINT * 256))
