@@ -173,10 +173,15 @@ static void send_transactions(void)
 
 static uint64_t transaction_id(uint8_t which)
 {
-	struct channel *ch = (struct channel *)fuzz.reader->channel;
-	struct transaction *chunk = atomic_load(&ch->out.chunks[0]);
+	const struct channel *ch = (struct channel *)fuzz.reader->channel;
+	const struct packet_table *table = &ch->out.table;
+	uint32_t slot = which % (2 * FLIGHTS);
 
-	return chunk ? atomic_load(&chunk[which % (2 * FLIGHTS)].id) : which;
+	if (slot >= packet_table_count(table))
+		return which;
+	return (uint64_t)__atomic_load_n(&packet_table_slot(table, slot)->number, __ATOMIC_RELAXED)
+	               << 32 |
+	       (slot + 1);
 }
 
 /* ---- life cycle ---- */

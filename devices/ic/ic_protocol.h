@@ -201,13 +201,15 @@ static_assert(offsetof(struct ic_shutdown, text) == 12, "");
 
 /* Times are in 100 ns; `host` since 1601-01-01 UTC. Packed: OpenVMM has 28 bytes, Linux and FreeBSD
  * read the first 25. */
-struct __attribute__((packed)) ic_timesync_old {
+#pragma pack(push, 1) /* what tcc knows, too */
+struct ic_timesync_old {
 	uint64_t host;
 	uint64_t guest; /* unused */
 	uint64_t round_trip;
 	uint8_t flags;
 	uint8_t reserved[3];
 };
+#pragma pack(pop)
 
 /* From 4.0 on. OpenVMM has 24 bytes, Linux and FreeBSD read the first 22. */
 struct ic_timesync {

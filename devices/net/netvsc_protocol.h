@@ -126,11 +126,13 @@ struct nvsp_rndis_packet_complete {
 	uint32_t status;
 };
 
+#pragma pack(push, 4) /* what tcc knows, too */
 struct nvsp_ndis_config {
 	uint32_t mtu; /* with the Ethernet header */
 	uint32_t reserved;
 	uint64_t capabilities;
-} __attribute__((packed));
+};
+#pragma pack(pop)
 
 #define NVSP_CAPABILITY_VLAN    (1u << 3)
 #define NVSP_CAPABILITY_TEAMING (1u << 5)

@@ -50,6 +50,7 @@ enum vg_status {
 	VG_REENTERED = -9, /* called from one of the platform's calls */
 	VG_UNSEEN = -10,   /* memory that the host cannot see */
 	VG_UNKNOWN = -11,  /* a channel without a signal of its own, as before Windows 8.1 */
+	VG_FAILED = -12,   /* by a device, which tried */
 	/* vg_init(): what the platform has to have. */
 	VG_NO_PAGE_NUMBER = -20,
 	VG_NO_POST = -21,

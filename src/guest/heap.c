@@ -11,8 +11,11 @@ struct heap_piece {
 
 #define HEAP_GRAIN 16u
 
+/* A piece of nothing is one, too: it has an address, and comes back. */
 static size_t heap_round(size_t size)
 {
+	if (size == 0)
+		return HEAP_GRAIN;
 	return (size + HEAP_GRAIN - 1) & ~(size_t)(HEAP_GRAIN - 1);
 }
 

@@ -449,6 +449,28 @@ static void limits_are_kept(void **state)
 	guest_stop(g);
 }
 
+/* One that only listens has no table of requests: its memory comes back all the same. */
+static void a_channel_without_requests(void **state)
+{
+	struct guest *g = guest_start(false);
+	size_t before;
+
+	connect_to(g, 0);
+	vg_poll(g->m.vg, 1);
+	before = vg_memory_used(g->m.vg, NULL);
+	g->how.requests_max = 0;
+	for (int i = 0; i < 3; i++) {
+		open_channel(g);
+		close_channel(g);
+		assert_int_equal(vg_memory_used(g->m.vg, NULL), before);
+	}
+	g->how.requests_max = DEPTH;
+	open_channel(g);
+	echo_many(g, 100);
+	close_channel(g);
+	guest_stop(g);
+}
+
 /* The service goes and comes with requests under way; each of them ends once. */
 static void an_offer_is_taken_back(void **state)
 {
@@ -656,6 +678,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(every_version),
 		cmocka_unit_test(the_host_works_on_memory),
 		cmocka_unit_test(limits_are_kept),
+		cmocka_unit_test(a_channel_without_requests),
 		cmocka_unit_test(an_offer_is_taken_back),
 		cmocka_unit_test(memory_is_shared),
 		cmocka_unit_test(it_sleeps_and_is_woken),
@@ -669,6 +692,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(every_version),
 		cmocka_unit_test(the_host_works_on_memory),
 		cmocka_unit_test(limits_are_kept),
+		cmocka_unit_test(a_channel_without_requests),
 		cmocka_unit_test(memory_is_shared),
 		cmocka_unit_test(it_sleeps_and_is_woken),
 		cmocka_unit_test(a_ring_is_malformed),
