@@ -23,6 +23,14 @@
 #define static_assert _Static_assert
 #endif
 
+/* Copies what the other end may write to meanwhile. What is checked afterwards is the copy: without
+ * the barrier a compiler may read the memory once more instead of it. */
+static inline void machine_copy(void *to, const void *from, size_t size)
+{
+	__builtin_memcpy(to, from, size);
+	__asm__ volatile("" : : "r"(to) : "memory");
+}
+
 /* What the other end said or did that makes no sense; `what` is NULL where nothing was. */
 struct machine_fault {
 	const char *what;

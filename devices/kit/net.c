@@ -159,7 +159,7 @@ static void net_take_frames(struct vg_net *n, struct netvsc_incoming *in)
 	while (netvsc_machine_frame(&n->machine, in, &frame)) {
 		if (frame.length > sizeof(n->came) || !n->ready)
 			continue;
-		__builtin_memcpy(n->came, frame.data, frame.length);
+		machine_copy(n->came, frame.data, frame.length);
 		n->events.frame(n->events.context, n, n->came, frame.length);
 	}
 }

@@ -726,7 +726,7 @@ static bool netvsc_machine_take_message(struct netvsc_machine *m, const uint8_t 
 
 	if (size < sizeof(header))
 		return machine_fault(&m->fault, "bytes of a message", sizeof(header), size);
-	__builtin_memcpy(&header, message, sizeof(header));
+	machine_copy(&header, message, sizeof(header));
 	if (header.length < sizeof(header) || header.length > size)
 		return machine_fault(&m->fault, "length of a message", size, header.length);
 	if (header.type == RNDIS_PACKET)

@@ -67,7 +67,7 @@ static bool rndis_client_take_data(struct rndis_client_request *r, const uint8_t
 		machine_fault(fault, "bytes of an answer to a query", sizeof(q), size);
 		return rndis_client_end(r, RNDIS_CLIENT_NONSENSE, 0);
 	}
-	__builtin_memcpy(&q, body, sizeof(q));
+	machine_copy(&q, body, sizeof(q));
 	r->length = 0;
 	if (q.status != RNDIS_STATUS_SUCCESS)
 		return rndis_client_end(r, RNDIS_CLIENT_DONE, q.status);
@@ -77,7 +77,7 @@ static bool rndis_client_take_data(struct rndis_client_request *r, const uint8_t
 		return rndis_client_end(r, RNDIS_CLIENT_NONSENSE, 0);
 	}
 	r->length = q.length < RNDIS_CLIENT_DATA ? q.length : RNDIS_CLIENT_DATA;
-	__builtin_memcpy(r->data, body + q.offset, r->length);
+	machine_copy(r->data, body + q.offset, r->length);
 	return rndis_client_end(r, RNDIS_CLIENT_DONE, q.status);
 }
 
@@ -92,7 +92,7 @@ bool rndis_client_take(struct rndis_client_request *r, uint32_t id, uint32_t typ
 	if (size < RNDIS_CLIENT_BODY + sizeof(answer))
 		return machine_fault(fault, "bytes of an answer",
 		                     RNDIS_CLIENT_BODY + sizeof(answer), size);
-	__builtin_memcpy(&answer, body, sizeof(answer));
+	machine_copy(&answer, body, sizeof(answer));
 	if (answer.request_id != id)
 		return machine_fault(fault, "id of an answer", id, answer.request_id);
 	if (r->type == RNDIS_QUERY)
@@ -108,7 +108,7 @@ bool rndis_client_read_indication(const uint8_t *message, uint32_t size, uint32_
 	if (size < RNDIS_CLIENT_BODY + sizeof(indicate))
 		return machine_fault(fault, "bytes of an indication",
 		                     RNDIS_CLIENT_BODY + sizeof(indicate), size);
-	__builtin_memcpy(&indicate, message + RNDIS_CLIENT_BODY, sizeof(indicate));
+	machine_copy(&indicate, message + RNDIS_CLIENT_BODY, sizeof(indicate));
 	*status = indicate.status;
 	return true;
 }
@@ -148,7 +148,7 @@ static bool rndis_client_read_infos(const uint8_t *info, uint32_t size,
 		if (size < sizeof(head))
 			return machine_fault(fault, "size of per-packet information", sizeof(head),
 			                     size);
-		__builtin_memcpy(&head, info, sizeof(head));
+		machine_copy(&head, info, sizeof(head));
 		if (head.size < sizeof(head) || head.size > size)
 			return machine_fault(fault, "size of per-packet information", size,
 			                     head.size);
@@ -156,7 +156,7 @@ static bool rndis_client_read_infos(const uint8_t *info, uint32_t size,
 			return machine_fault(fault, "offset in per-packet information", head.size,
 			                     head.value_offset);
 		if (head.size - head.value_offset >= sizeof(value)) {
-			__builtin_memcpy(&value, info + head.value_offset, sizeof(value));
+			machine_copy(&value, info + head.value_offset, sizeof(value));
 			rndis_client_take_info(f, head.type, value);
 		}
 		info += head.size;
@@ -175,7 +175,7 @@ bool rndis_client_read_frame(const uint8_t *message, uint32_t size, struct rndis
 	if (size < RNDIS_CLIENT_FRAME_HEADER)
 		return machine_fault(fault, "bytes of a data message", RNDIS_CLIENT_FRAME_HEADER,
 		                     size);
-	__builtin_memcpy(&p, body, sizeof(p));
+	machine_copy(&p, body, sizeof(p));
 	size -= (uint32_t)RNDIS_CLIENT_BODY;
 	if (p.data_offset > size || p.data_length > size - p.data_offset)
 		return machine_fault(fault, "end of a frame", size,
