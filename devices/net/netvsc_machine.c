@@ -718,9 +718,11 @@ static void netvsc_machine_answers(struct netvsc_machine *m, uint32_t type, cons
 		netvsc_machine_current_over(m);
 }
 
-/* One message; true: it is a frame. */
-static bool netvsc_machine_take_message(struct netvsc_machine *m, const uint8_t *message,
-                                        uint32_t size, struct rndis_client_frame *frame)
+/* One message; true: it is a frame. Its copy is on the stack, of which callers have little. */
+static __attribute__((noinline)) bool netvsc_machine_take_message(struct netvsc_machine *m,
+                                                                  const uint8_t *message,
+                                                                  uint32_t size,
+                                                                  struct rndis_client_frame *frame)
 {
 	struct rndis_header header;
 

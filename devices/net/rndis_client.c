@@ -138,8 +138,9 @@ static void rndis_client_take_info(struct rndis_client_frame *f, uint32_t type, 
 	}
 }
 
-static bool rndis_client_read_infos(const uint8_t *info, uint32_t size,
-                                    struct rndis_client_frame *f, struct machine_fault *fault)
+static __attribute__((noinline)) bool rndis_client_read_infos(const uint8_t *info, uint32_t size,
+                                                              struct rndis_client_frame *f,
+                                                              struct machine_fault *fault)
 {
 	struct rndis_packet_info head;
 	uint32_t value;
