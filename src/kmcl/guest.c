@@ -1133,7 +1133,7 @@ static void guest_fill_contact(struct guest *guest, const struct kmcl_guest_opti
 	contact->vtl = options ? options->vtl : 0;
 }
 
-static NTSTATUS guest_open_partition(struct guest *guest, const char *uri)
+static NTSTATUS guest_open_partition(struct guest *guest, const char *uri, uint32_t patience_ms)
 {
 	const struct nt_ram *ram = nt_ram();
 	struct partition_settings settings = {
@@ -1143,6 +1143,7 @@ static NTSTATUS guest_open_partition(struct guest *guest, const char *uri)
 		             .presence = guest_on_presence,
 		             .log = guest_on_log },
 		.context = guest,
+		.patience_ms = patience_ms,
 	};
 	char why[256] = "";
 	int rc;
@@ -1158,15 +1159,14 @@ static NTSTATUS guest_open_partition(struct guest *guest, const char *uri)
 	return bus_status(rc);
 }
 
-static NTSTATUS guest_wait_connected(struct guest *guest, uint32_t timeout_ms)
+static NTSTATUS guest_wait_connected(struct guest *guest, const struct timespec *deadline)
 {
-	struct timespec deadline = guest_deadline(timeout_ms);
 	NTSTATUS status = STATUS_SUCCESS;
 	int rc = 0;
 
 	guest_enter(guest);
 	while (!guest->offers_known && !(guest->contact_answered && !guest->version) && rc == 0)
-		rc = pthread_cond_timedwait(&guest->changed, &guest->lock, &deadline);
+		rc = pthread_cond_timedwait(&guest->changed, &guest->lock, deadline);
 	if (guest->contact_answered && !guest->version)
 		status = STATUS_CONNECTION_REFUSED;
 	else if (!guest->host_there) /* it hung up, and no other came */
@@ -1191,6 +1191,7 @@ static bool guest_options_good(const struct kmcl_guest_options *options)
 static NTSTATUS guest_open(const char *partition, const struct kmcl_guest_options *options,
                            uint32_t timeout_ms, bool of_itself, struct guest **opened)
 {
+	struct timespec deadline = guest_deadline(timeout_ms);
 	struct guest *guest = guest_create();
 	NTSTATUS status;
 
@@ -1198,9 +1199,9 @@ static NTSTATUS guest_open(const char *partition, const struct kmcl_guest_option
 		return STATUS_INSUFFICIENT_RESOURCES;
 	guest->loopback = of_itself;
 	guest_fill_contact(guest, options);
-	status = guest_open_partition(guest, partition);
+	status = guest_open_partition(guest, partition, timeout_ms);
 	if (NT_SUCCESS(status))
-		status = guest_wait_connected(guest, timeout_ms);
+		status = guest_wait_connected(guest, &deadline);
 	if (!NT_SUCCESS(status)) {
 		guest_destroy(guest);
 		return status;

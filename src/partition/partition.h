@@ -66,6 +66,9 @@ struct partition_settings {
 	struct partition_upcalls upcalls;
 	void *context;
 	struct partition_ram ram; /* guest end only */
+	/* Guest end: how long to wait for the answer of a host that is there, or for the next host
+	 * where one hung up; 0: as the partition has it. */
+	uint32_t patience_ms;
 	/* Host end: messages to higher connection ids are refused where the hypervisor can say so.
 	 */
 	uint32_t message_id_max;

@@ -92,7 +92,8 @@ enum socket_outcome {
 struct socket_guest {
 	int greeting_fd;         /* HELLO said on it, no answer yet; or -1 */
 	uint64_t deadline;       /* of the answer, or of the next attempt; 0: connected */
-	uint64_t patience;       /* with a host that does not answer, the first time */
+	uint64_t patience;       /* when the first attempt's ends */
+	bool expected;           /* a host was there, and is awaited until then */
 	unsigned int backoff;    /* ms */
 	char complaint[256];     /* last logged, to say it once */
 	struct socket_door door; /* nobody's: what is to be disposed of; under the end's lock */

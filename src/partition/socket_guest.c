@@ -28,7 +28,7 @@ int socket_guest_open(struct socket_end *end, char *why, size_t why_size)
 	guest->door.fd = -1;
 	guest->backoff = SOCKET_RECONNECT_MIN_MS;
 	guest->deadline = 1; /* at once */
-	guest->patience = socket_now() + SOCKET_WELCOME_MS;
+	guest->patience = socket_now() + (end->head.settings.patience_ms ?: SOCKET_WELCOME_MS);
 	pthread_cond_init(&guest->decided, NULL);
 	return 0;
 }
@@ -138,18 +138,28 @@ static void attempt_failed(struct socket_end *end, int error, const char *why)
 	attempt_later(guest);
 }
 
-/* This host was dying, or busy with others. The next one may listen already: that one is tried too,
+/* This host was dying, or busy with others. The next one may listen already, or soon: it is looked
  * for as long as the first attempt may take. */
-static void attempt_in_vain(struct socket_end *end, const char *why)
+static void attempt_in_vain(struct socket_end *end, int error, const char *why)
 {
 	struct socket_guest *guest = &end->guest;
 
+	guest->expected = true;
 	if (socket_now() >= guest->patience) {
-		attempt_failed(end, -ECONNREFUSED, why);
+		attempt_failed(end, error, why);
 		return;
 	}
 	drop_greeting(end);
 	attempt_later(guest);
+}
+
+/* Where no host was seen, none is waited for. */
+static void attempt_absent(struct socket_end *end, int error, const char *why)
+{
+	if (end->guest.expected)
+		attempt_in_vain(end, error, why);
+	else
+		attempt_failed(end, error, why);
 }
 
 static bool has_directory(const char *path)
@@ -169,23 +179,32 @@ static void connect_failed(struct socket_end *end, int error)
 	switch (error) {
 	case ENOENT:
 		if (has_directory(end->path))
-			attempt_failed(end, -ENOENT, "no host: there is no such socket");
+			attempt_absent(end, -ENOENT, "no host: there is no such socket");
 		else
 			attempt_failed(end, -ENOTDIR, "there is no such directory");
 		break;
 	case ECONNREFUSED:
-		attempt_failed(end, -ECONNREFUSED, "no host: nobody listens on this socket");
+		attempt_absent(end, -ECONNREFUSED, "no host: nobody listens on this socket");
 		break;
 	case EPROTOTYPE:
 		attempt_failed(end, -EPROTO, "whoever listens on this socket is no kmcl host");
 		break;
 	case EAGAIN:
-		attempt_in_vain(end, "the host has too many connections waiting");
+		attempt_in_vain(end, -ECONNREFUSED, "the host has too many connections waiting");
 		break;
 	default:
 		attempt_failed(end, -error, strerror(error));
 		break;
 	}
+}
+
+static uint64_t greeting_deadline(const struct socket_guest *guest)
+{
+	uint64_t usual = socket_now() + SOCKET_WELCOME_MS;
+
+	if (guest->outcome == SOCKET_UNDECIDED && guest->patience < usual)
+		return guest->patience;
+	return usual;
 }
 
 static void attempt(struct socket_end *end)
@@ -218,11 +237,11 @@ static void attempt(struct socket_end *end)
 	if (!error)
 		error = socket_watch(end, EPOLL_CTL_ADD, fd, EPOLLIN, SOCKET_GREETING, 0);
 	if (error == -EPIPE || error == -ECONNRESET)
-		attempt_in_vain(end, "the host closed without an answer");
+		attempt_in_vain(end, -ECONNREFUSED, "the host closed without an answer");
 	else if (error)
 		attempt_failed(end, error, strerror(-error));
 	else
-		guest->deadline = socket_now() + SOCKET_WELCOME_MS;
+		guest->deadline = greeting_deadline(guest);
 }
 
 static void on_welcome(struct socket_end *end)
@@ -268,7 +287,7 @@ void socket_guest_answer(struct socket_end *end)
 	if (got >= 0)
 		socket_discard_received(end, &received); /* none belong there */
 	if (got <= 0) {
-		attempt_in_vain(end, "the host closed without an answer");
+		attempt_in_vain(end, -ECONNREFUSED, "the host closed without an answer");
 		return;
 	}
 	if (socket_frame_decode(SOCKET_STAGE_WELCOME, received.bytes, received.size,

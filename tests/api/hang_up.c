@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 enum dies {
@@ -80,6 +81,7 @@ struct play {
 	int listener;
 	enum dies stage;
 	bool another;
+	int pause_us; /* before that one listens */
 };
 
 static void *play(void *argument)
@@ -88,6 +90,7 @@ static void *play(void *argument)
 
 	die(p->listener, p->stage);
 	unlink(path);
+	usleep(p->pause_us);
 	if (p->another && kmcl_host_open(uri, &next_host) != STATUS_SUCCESS)
 		abort();
 	close(p->listener);
@@ -111,8 +114,12 @@ static NTSTATUS open_against(const struct play *p, uint32_t timeout_ms, PDEVICE_
 /* covers: kmcl_guest_open, kmcl_guest_open_ex */
 static void the_next_host_is_found(void **state)
 {
-	for (enum dies stage = BEFORE_WELCOME; stage < STAGES; stage++) {
-		struct play p = { .listener = listen_there(), .stage = stage, .another = true };
+	for (unsigned int i = 0; i < 2 * STAGES; i++) {
+		/* At once, and so late that the guest finds nobody in between. */
+		struct play p = { .listener = listen_there(),
+			          .stage = i / 2,
+			          .another = true,
+			          .pause_us = i % 2 ? 200000 : 0 };
 		PDEVICE_OBJECT bus;
 
 		assert_int_equal(open_against(&p, 20000, &bus), STATUS_SUCCESS);
@@ -121,14 +128,24 @@ static void the_next_host_is_found(void **state)
 	}
 }
 
+static uint64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000ull + now.tv_nsec / 1000000;
+}
+
 /* covers: kmcl_guest_open_ex */
 static void nobody_comes(void **state)
 {
 	for (enum dies stage = BEFORE_WELCOME; stage < STAGES; stage++) {
 		struct play p = { .listener = listen_there(), .stage = stage };
+		uint64_t begun = now_ms();
 		PDEVICE_OBJECT bus;
 
 		assert_int_equal(open_against(&p, 1500, &bus), STATUS_OBJECT_NAME_NOT_FOUND);
+		assert_in_range(now_ms() - begun, 1400, 2900); /* its own time, not another's */
 	}
 }
 
