@@ -39,6 +39,16 @@ version_up_to()
 	printf '%s\n' "$1" "$newest" | sort -t . -k 1,1n -k 2,2n | head -n 1
 }
 
+# Whether version $1 of VMBus is one that this kernel still speaks.
+version_spoken()
+{
+	case $(uname -r) in
+	5.* | 6.1.* | 6.12.*) oldest=0.13 ;;
+	*) oldest=4.0 ;;
+	esac
+	[ "$(printf '%s\n' "$1" "$oldest" | sort -t . -k 1,1n -k 2,2n | head -n 1)" = "$oldest" ]
+}
+
 # disk N: the device of the disk at LUN N, or virtio's Nth. Letters are given in the order of probing.
 disk()
 {

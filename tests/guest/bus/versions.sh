@@ -1,14 +1,21 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Each version of VMBus that Linux 6.1 speaks (drivers/hv/connection.c), where the host goes no further. An older
-# kernel goes no further itself.
+# kernel goes no further itself; a newer one (7.3) may not speak the oldest any more, and says so.
 # seconds: 100
 
 root=none
+complains='host does not support VMBus|host may be an older version|Unable to connect to host'
 
 guest()
 {
 	modprobe hv_vmbus
-	equal 'is what is agreed on' "$(version_up_to "$(sed -n 's/.*kmcl.version=\([0-9.]*\).*/\1/p' /proc/cmdline)")" \
+	version=$(sed -n 's/.*kmcl.version=\([0-9.]*\).*/\1/p' /proc/cmdline)
+	if ! version_spoken "$version"; then
+		check 'is too old for this kernel' sh -c 'dmesg | grep "host does not support VMBus version 4.0 or higher"'
+		refused 'with which it does not connect' sh -c 'dmesg | grep "Vmbus version:"'
+		return
+	fi
+	equal 'is what is agreed on' "$(version_up_to "$version")" \
 		"$(dmesg | sed -n 's/.*Vmbus version:\([0-9.]*\).*/\1/p')"
 	modprobe -a hv_storvsc sd_mod hv_utils
 	check 'the disk is there' within 10 has_disk 0
