@@ -238,13 +238,17 @@ static void send_large(struct outgoing *o)
 static void send_frame(struct netvsp_channel *c, struct netvsp_request *r,
                        const struct stream *stream, uint32_t at, const struct rndis_transmit *t)
 {
-	struct outgoing o = { .channel = c, .request = r, .rndis = t, .length = t->length };
+	struct outgoing o; /* no initializer: it would write 5 KiB for each frame */
 	uint32_t rest;
 
 	if (!atomic_load_explicit(&c->adapter->link_up, memory_order_relaxed)) {
 		atomic_fetch_add_explicit(&c->adapter->tx_dropped, 1, memory_order_relaxed);
 		return;
 	}
+	o.channel = c;
+	o.request = r;
+	o.rndis = t;
+	o.length = t->length;
 	if (t->length < NET_FRAME_MIN || t->length > NET_FRAME_MAX) {
 		count_error(&o);
 		return;
