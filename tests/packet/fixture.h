@@ -28,12 +28,19 @@ static inline struct packet_limits limits_of(bool host, bool pipe)
 	};
 }
 
+/* From the beginning, with what lay in the ring. */
+static inline void direction_start(struct direction *d, const struct packet_limits *limits)
+{
+	memset(d->f.memory.control, 0, WIRE_PAGE_SIZE);
+	assert_int_equal(ring_writer_init(&d->w, &d->f.memory), RING_OK);
+	assert_int_equal(packet_reader_init(&d->r, &d->f.memory, limits), RING_OK);
+}
+
 static inline void direction_open(struct direction *d, enum ring_mode mode,
                                   const struct packet_limits *limits)
 {
 	ring_fixture_open(&d->f, mode, SIZE);
-	assert_int_equal(ring_writer_init(&d->w, &d->f.memory), RING_OK);
-	assert_int_equal(packet_reader_init(&d->r, &d->f.memory, limits), RING_OK);
+	direction_start(d, limits);
 }
 
 static inline void direction_close(struct direction *d)
