@@ -87,6 +87,22 @@ static NTSTATUS configure_client(struct echo *e, LPCGUID instance)
 	return status;
 }
 
+/* A host may take back what it has opened, before it was started. */
+static NTSTATUS wait_opened(struct echo *e, LARGE_INTEGER *timeout)
+{
+	PVOID events[] = { &e->started, &e->closed };
+
+	switch (KeWaitForMultipleObjects(2, events, WaitAny, Executive, KernelMode, FALSE, timeout,
+	                                 NULL)) {
+	case STATUS_WAIT_0:
+		return e->status;
+	case STATUS_WAIT_1:
+		return STATUS_DEVICE_REMOVED;
+	default:
+		return STATUS_IO_TIMEOUT;
+	}
+}
+
 NTSTATUS echo_open(PDEVICE_OBJECT bus, LPCGUID instance, uint32_t timeout_ms, struct echo **echo)
 {
 	LARGE_INTEGER timeout = { .QuadPart = -10000ll *
@@ -108,11 +124,7 @@ NTSTATUS echo_open(PDEVICE_OBJECT bus, LPCGUID instance, uint32_t timeout_ms, st
 		status = VmbChannelEnable(e->vmb);
 	if (!NT_SUCCESS(status))
 		goto cleanup;
-	if (KeWaitForSingleObject(&e->started, Executive, KernelMode, FALSE, &timeout) !=
-	    STATUS_SUCCESS)
-		status = STATUS_IO_TIMEOUT;
-	else
-		status = e->status;
+	status = wait_opened(e, &timeout);
 	if (!NT_SUCCESS(status))
 		goto disable;
 	*echo = e;

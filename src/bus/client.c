@@ -134,7 +134,7 @@ enum bus_result client_tl_connect(struct client *c, const struct bus_guid *endpo
 	return client_leave(c, tl_connect(c, endpoint, service));
 }
 
-static void client_on_tl_result(struct client *c, const struct wire_tl_connect_result *message)
+void client_on_tl_result(struct client *c, const struct wire_tl_connect_result *message)
 {
 	struct bus_guid endpoint, service;
 
@@ -167,15 +167,17 @@ static void client_dispatch(struct client *c, const union wire_message *message)
 	case WIRE_GPADL_TORNDOWN:
 		client_on_gpadl_torndown(c, &message->gpadl_torndown);
 		break;
+	case WIRE_UNLOAD_COMPLETE:
+		client_on_unload_complete(c);
+		break;
+#ifndef KMCL_GUEST_ALONE
 	case WIRE_MODIFY_CHANNEL_RESPONSE:
 		client_on_modify_response(c, &message->modify_channel_response);
 		break;
 	case WIRE_TL_CONNECT_RESULT:
 		client_on_tl_result(c, &message->tl_connect_result);
 		break;
-	case WIRE_UNLOAD_COMPLETE:
-		client_on_unload_complete(c);
-		break;
+#endif
 	default: /* CLOSE_RESERVED_RESPONSE */
 		client_fault(c, message->header.type, "answers nothing that was asked", 0, 0);
 		break;

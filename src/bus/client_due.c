@@ -55,12 +55,8 @@ static size_t due_put(struct client *c, struct client_due *due)
 		return client_put_header(c, WIRE_REQUEST_OFFERS);
 	case CLIENT_DUE_UNLOAD:
 		return client_put_header(c, WIRE_UNLOAD);
-	case CLIENT_DUE_TL_CONNECT:
-		return client_put_tl_connect(c);
 	case CLIENT_DUE_OPEN:
 		return client_put_open(c, DUE_OF(due, struct client_channel, open_due));
-	case CLIENT_DUE_MODIFY:
-		return client_put_modify(c, DUE_OF(due, struct client_channel, modify_due));
 	case CLIENT_DUE_CLOSE:
 		return client_put_channel(c, WIRE_CLOSE_CHANNEL,
 		                          DUE_OF(due, struct client_channel, end_due));
@@ -71,6 +67,16 @@ static size_t due_put(struct client *c, struct client_due *due)
 		return client_put_gpadl(c, DUE_OF(due, struct client_gpadl, due));
 	case CLIENT_DUE_TEARDOWN:
 		return client_put_teardown(c, DUE_OF(due, struct client_gpadl, due));
+#ifdef KMCL_GUEST_ALONE
+	case CLIENT_DUE_TL_CONNECT:
+	case CLIENT_DUE_MODIFY:
+		break;
+#else
+	case CLIENT_DUE_TL_CONNECT:
+		return client_put_tl_connect(c);
+	case CLIENT_DUE_MODIFY:
+		return client_put_modify(c, DUE_OF(due, struct client_channel, modify_due));
+#endif
 	}
 	return 0;
 }
@@ -80,10 +86,12 @@ static void due_said(struct client *c, struct client_due *due, enum client_due_k
 {
 	if (kind == CLIENT_DUE_UNLOAD)
 		client_unload_said(c);
-	else if (kind == CLIENT_DUE_MODIFY)
-		client_modify_said(c, DUE_OF(due, struct client_channel, modify_due));
 	else if (kind == CLIENT_DUE_RELEASE)
 		client_release_said(c, DUE_OF(due, struct client_channel, end_due));
+#ifndef KMCL_GUEST_ALONE
+	else if (kind == CLIENT_DUE_MODIFY)
+		client_modify_said(c, DUE_OF(due, struct client_channel, modify_due));
+#endif
 }
 
 /* A GPADL takes more than one message. */

@@ -12,13 +12,13 @@ enum client_due_kind {
 	CLIENT_DUE_CONTACT,
 	CLIENT_DUE_REQUEST_OFFERS,
 	CLIENT_DUE_UNLOAD,
-	CLIENT_DUE_TL_CONNECT,
 	CLIENT_DUE_OPEN,
-	CLIENT_DUE_MODIFY,
 	CLIENT_DUE_CLOSE,
 	CLIENT_DUE_RELEASE,
 	CLIENT_DUE_GPADL,
 	CLIENT_DUE_TEARDOWN,
+	CLIENT_DUE_TL_CONNECT, /* the guest kit asks for neither of these */
+	CLIENT_DUE_MODIFY,
 };
 
 /* Something that is to be said to the host; see client_due.c. */
@@ -130,6 +130,7 @@ void client_free(struct client *c, void *memory, size_t size);
 void client_fault(struct client *c, uint32_t type, const char *what, uint64_t expected,
                   uint64_t actual);
 void client_say_modified(struct client *c, const struct client_channel *channel, uint32_t status);
+void client_on_tl_result(struct client *c, const struct wire_tl_connect_result *message);
 
 /* client_due.c */
 static inline bool client_is_due(const struct client_due *due)

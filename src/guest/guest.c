@@ -342,6 +342,11 @@ static void settle_bus(struct vg *vg)
 	}
 }
 
+static bool is_apart(const struct vg_channel *ch)
+{
+	return ch->opened && ch->opened->how.apart;
+}
+
 uint32_t vg_poll(struct vg *vg, uint32_t budget)
 {
 	uint32_t count = 0;
@@ -352,7 +357,8 @@ uint32_t vg_poll(struct vg *vg, uint32_t budget)
 	vg_leave(vg, VG_OK);
 	vg->polling = true;
 	for (struct vg_channel *ch = vg->channels; ch; ch = ch->next)
-		count += vg_channel_poll(ch, budget);
+		if (!is_apart(ch))
+			count += vg_channel_poll(ch, budget);
 	settle_bus(vg);
 	vg->polling = false;
 	return count;
@@ -363,6 +369,7 @@ bool vg_sleep(struct vg *vg)
 	bool sleep = true;
 
 	for (struct vg_channel *ch = vg->channels; ch; ch = ch->next)
-		sleep = vg_channel_sleep(ch) && sleep;
+		if (!is_apart(ch))
+			sleep = vg_channel_sleep(ch) && sleep;
 	return sleep;
 }

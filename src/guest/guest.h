@@ -14,9 +14,9 @@
  *
  * Who may call what: everything that names a struct vg, and vg_open(), vg_close(), vg_share() and
  * vg_unshare(), one at a time. On an open channel vg_send(), vg_complete() and vg_flush() one at a
- * time, and vg_channel_poll() one at a time; these two beside each other, and beside all others: so
- * a channel may be a processor's own. vg_channel_sleep() and vg_close() with none of these on that
- * channel.
+ * time, and vg_channel_poll() one at a time; these two beside each other, and, if the channel was
+ * opened `apart`, beside all others: so it may be a processor's own. vg_channel_sleep() and
+ * vg_close() with none of these on that channel.
  *
  * The platform's calls never call back: all that would change something says VG_REENTERED there.
  * From the events and the channel's own calls, which come from vg_poll() and vg_channel_poll(), may
@@ -146,7 +146,7 @@ bool vg_message_slot(struct vg *vg, void *slot);
 bool vg_event_flags(void *flags);
 
 /* Does what there is to do: says what is due, tells what has happened, and gives each open channel
- * up to `budget` packets. Returns how many these were. */
+ * that is not apart up to `budget` packets. Returns how many these were. */
 uint32_t vg_poll(struct vg *vg, uint32_t budget);
 /* Before waiting for an interrupt: asks for signals, and looks once more. False: there is something
  * after all, poll. Who only polls has no need of it. */
@@ -208,6 +208,8 @@ struct vg_open {
 	uint32_t transfer_size; /* bytes of the memory that they lie in */
 	bool pipe;              /* payloads have a pipe header: the services for people's data */
 	bool bare_ids;          /* ids are 1 to requests_max, and the same again and again */
+	bool apart; /* another processor's: vg_poll() and vg_sleep() leave its packets to
+	             * vg_channel_poll(); with `ended`, as nobody else may close it */
 };
 
 /* Opens a channel. Of memory that takes 40 bytes a request, 16 a page of the rings, payload_max, 8

@@ -36,7 +36,7 @@ static KEEP_APART enum vg_status open_check(const struct vg_open *open)
 	    open->in_pages < 2)
 		return VG_INVALID;
 	if (!open->events.closed || !open->events.packet ||
-	    (open->requests_max && !open->events.completed))
+	    (open->requests_max && !open->events.completed) || (open->apart && !open->events.ended))
 		return VG_INVALID;
 	if (open->out_pages >= WIRE_GPADL_WORDS_MAX || open->in_pages >= WIRE_GPADL_WORDS_MAX ||
 	    open->out_pages + open->in_pages >= WIRE_GPADL_WORDS_MAX)

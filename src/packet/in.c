@@ -45,6 +45,17 @@ enum packet_kind packet_read_refuse_type(struct packet_reader *r, uint16_t type)
 	return PACKET_MALFORMED;
 }
 
+static bool packet_read_transfer(struct packet_reader *r, const void *headers, struct packet_in *in,
+                                 struct wire_packet_fault *fault)
+{
+	return wire_transfer_check(&in->transfer, headers, in->headers_size, r->limits.ranges_max,
+	                           r->limits.shared_size, fault);
+}
+
+/* Of the kind that this end takes, which packet_read_next() has seen to. */
+#ifdef KMCL_GUEST_ALONE
+#define packet_read_ranges packet_read_transfer
+#else
 static bool packet_read_ranges(struct packet_reader *r, const void *headers, struct packet_in *in,
                                struct wire_packet_fault *fault)
 {
@@ -56,10 +67,10 @@ static bool packet_read_ranges(struct packet_reader *r, const void *headers, str
 	};
 
 	if (l->refers == WIRE_PACKET_DATA_TRANSFER_PAGES)
-		return wire_transfer_check(&in->transfer, headers, in->headers_size, l->ranges_max,
-		                           l->shared_size, fault);
+		return packet_read_transfer(r, headers, in, fault);
 	return wire_gpa_ranges_check(&in->ranges, headers, in->headers_size, &limits, fault);
 }
+#endif
 
 bool packet_read_headers(struct packet_reader *r, const struct ring_packet *packet, void *headers,
                          struct packet_in *in)

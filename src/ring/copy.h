@@ -20,6 +20,13 @@ extern "C" {
  * all the rest. */
 #define RING_AHEAD 1024u
 
+/* With -Os, neither copies in place nor lines that are asked for early are worth their bytes. */
+#ifdef __OPTIMIZE_SIZE__
+#define RING_SMALL true
+#else
+#define RING_SMALL false
+#endif
+
 /* Page-list memory, in pages.c. */
 void ring_pages_in(const struct ring_memory *memory, uint32_t offset, const void *from,
                    uint32_t size);
@@ -38,7 +45,7 @@ static inline void ring_copy16(uint8_t *to, const uint8_t *from)
 /* A call of memcpy takes longer than copying two lines in place. */
 static inline void ring_copy(uint8_t *to, const uint8_t *from, uint32_t size)
 {
-	if (size < 16 || size > 128) {
+	if (RING_SMALL || size < 16 || size > 128) {
 		if (size != 0) /* an empty span may have no address */
 			__builtin_memcpy(to, from, size);
 		return;

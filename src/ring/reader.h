@@ -62,7 +62,7 @@ static inline void ring_read_prefetch(const uint8_t *at, uint32_t total, uint32_
 {
 	uint32_t first = (uint32_t)(-(uintptr_t)at) % RING_LINE;
 
-	if (available < RING_AHEAD + total)
+	if (RING_SMALL || available < RING_AHEAD + total)
 		return;
 	for (uint32_t n = first; n < total; n += RING_LINE)
 		ring_prefetch_read(at + RING_AHEAD + n);

@@ -72,7 +72,7 @@ static inline void ring_write_prefetch(uint8_t *at, uint32_t total, uint32_t roo
 {
 	uint32_t first = (uint32_t)(-(uintptr_t)at) % RING_LINE;
 
-	if (room < RING_AHEAD + total)
+	if (RING_SMALL || room < RING_AHEAD + total)
 		return;
 	for (uint32_t n = first; n < total; n += RING_LINE)
 		ring_prefetch_write(at + RING_AHEAD + n);

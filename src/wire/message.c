@@ -29,45 +29,48 @@ uint32_t wire_version_below(uint32_t version)
  */
 struct message_kind {
 	const char *name;
-	enum wire_message_sender sender;
-	uint16_t size; /* of its shortest form at any version */
 	uint32_t version;
-	uint32_t feature;
+	uint16_t size;   /* of its shortest form at any version */
+	uint8_t sender;  /* enum wire_message_sender */
+	uint8_t feature; /* the ones that messages need are all low */
 };
+static_assert(WIRE_FROM_GUEST == 0, "what has no row is not the host's to say");
 
 #define ROW(kind, from, bytes, since, needs) \
-	[WIRE_##kind] = { #kind, WIRE_FROM_##from, bytes, since, needs }
+	[WIRE_##kind] = { #kind, since, bytes, WIRE_FROM_##from, needs }
 
 static const struct message_kind message_kinds[WIRE_MESSAGE_TYPES] = {
 	ROW(OFFER_CHANNEL, HOST, WIRE_OFFER_CHANNEL_SIZE_0_13, WIRE_VERSION_0_13, 0),
 	ROW(RESCIND_CHANNEL_OFFER, HOST, 12, WIRE_VERSION_0_13, 0),
-	ROW(REQUEST_OFFERS, GUEST, 8, WIRE_VERSION_0_13, 0),
 	ROW(ALL_OFFERS_DELIVERED, HOST, 8, WIRE_VERSION_0_13, 0),
-	ROW(OPEN_CHANNEL, GUEST, WIRE_OPEN_CHANNEL_SIZE_SHORT, WIRE_VERSION_0_13, 0),
 	ROW(OPEN_CHANNEL_RESULT, HOST, 20, WIRE_VERSION_0_13, 0),
+	ROW(GPADL_CREATED, HOST, 20, WIRE_VERSION_0_13, 0),
+	ROW(GPADL_TORNDOWN, HOST, 12, WIRE_VERSION_0_13, 0),
+	ROW(VERSION_RESPONSE, HOST, WIRE_VERSION_RESPONSE_SIZE, 0, 0),
+	ROW(UNLOAD_COMPLETE, HOST, 8, WIRE_VERSION_0_13, 0),
+	ROW(CLOSE_RESERVED_RESPONSE, HOST, 12, WIRE_VERSION_4_0, 0),
+	ROW(TL_CONNECT_RESULT, HOST, 44, WIRE_VERSION_4_1, 0),
+	ROW(MODIFY_CHANNEL_RESPONSE, HOST, 16, WIRE_VERSION_5_3, 0),
+	ROW(MODIFY_CONNECTION_RESPONSE, HOST, 9, WIRE_VERSION_6_0, WIRE_FEATURE_MODIFY_CONNECTION),
+	ROW(PAUSE_RESPONSE, HOST, 8, WIRE_VERSION_6_0, WIRE_FEATURE_PAUSE_RESUME),
+#ifndef KMCL_GUEST_ALONE
+	ROW(REQUEST_OFFERS, GUEST, 8, WIRE_VERSION_0_13, 0),
+	ROW(OPEN_CHANNEL, GUEST, WIRE_OPEN_CHANNEL_SIZE_SHORT, WIRE_VERSION_0_13, 0),
 	ROW(CLOSE_CHANNEL, GUEST, 12, WIRE_VERSION_0_13, 0),
 	ROW(GPADL_HEADER, GUEST, 20, WIRE_VERSION_0_13, 0),
 	ROW(GPADL_BODY, GUEST, 16, WIRE_VERSION_0_13, 0),
-	ROW(GPADL_CREATED, HOST, 20, WIRE_VERSION_0_13, 0),
 	ROW(GPADL_TEARDOWN, GUEST, 16, WIRE_VERSION_0_13, 0),
-	ROW(GPADL_TORNDOWN, HOST, 12, WIRE_VERSION_0_13, 0),
 	ROW(RELID_RELEASED, GUEST, 12, WIRE_VERSION_0_13, 0),
 	ROW(INITIATE_CONTACT, GUEST, WIRE_INITIATE_CONTACT_SIZE_SHORT, 0, 0),
-	ROW(VERSION_RESPONSE, HOST, WIRE_VERSION_RESPONSE_SIZE, 0, 0),
 	ROW(UNLOAD, GUEST, 8, WIRE_VERSION_0_13, 0),
-	ROW(UNLOAD_COMPLETE, HOST, 8, WIRE_VERSION_0_13, 0),
 	ROW(OPEN_RESERVED_CHANNEL, GUEST, 28, WIRE_VERSION_4_0, 0),
 	ROW(CLOSE_RESERVED_CHANNEL, GUEST, 20, 0, 0),
-	ROW(CLOSE_RESERVED_RESPONSE, HOST, 12, WIRE_VERSION_4_0, 0),
 	ROW(TL_CONNECT_REQUEST, GUEST, WIRE_TL_CONNECT_REQUEST_SIZE_SHORT, WIRE_VERSION_4_0, 0),
 	ROW(MODIFY_CHANNEL, GUEST, 16, WIRE_VERSION_4_1, 0),
-	ROW(TL_CONNECT_RESULT, HOST, 44, WIRE_VERSION_4_1, 0),
-	ROW(MODIFY_CHANNEL_RESPONSE, HOST, 16, WIRE_VERSION_5_3, 0),
 	ROW(MODIFY_CONNECTION, GUEST, 24, WIRE_VERSION_6_0, WIRE_FEATURE_MODIFY_CONNECTION),
-	ROW(MODIFY_CONNECTION_RESPONSE, HOST, 9, WIRE_VERSION_6_0, WIRE_FEATURE_MODIFY_CONNECTION),
 	ROW(PAUSE, GUEST, 8, WIRE_VERSION_6_0, WIRE_FEATURE_PAUSE_RESUME),
-	ROW(PAUSE_RESPONSE, HOST, 8, WIRE_VERSION_6_0, WIRE_FEATURE_PAUSE_RESUME),
 	ROW(RESUME, GUEST, 8, WIRE_VERSION_6_0, WIRE_FEATURE_PAUSE_RESUME),
+#endif
 };
 
 /* The least a message of that type must bring at that version with those features. */
@@ -124,9 +127,9 @@ struct wire_message_error wire_message_decode(union wire_message *message, const
 
 const char *wire_message_name(uint32_t type)
 {
-	if (type == 0 || type >= WIRE_MESSAGE_TYPES)
-		return "unknown";
-	return message_kinds[type].name;
+	const char *name = type < WIRE_MESSAGE_TYPES ? message_kinds[type].name : NULL;
+
+	return name ? name : "unknown";
 }
 
 const char *wire_message_problem(enum wire_message_problem problem)

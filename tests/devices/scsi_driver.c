@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "../temporary.h"
+#include "odd_answers.h"
 #include "odd_host.h"
 #include "scsi/scsi.h"
 #include "scsi/storvsc.h"
@@ -113,125 +114,27 @@ static NTSTATUS write_some(struct fixture *f)
 	return status;
 }
 
-/* ---- answers with SRB success that are none ---- */
-
-static void check_condition(struct storvsc_packet *a)
-{
-	odd_host_fail(a, SCSI_KEY_MEDIUM_ERROR, SCSI_ASC_UNRECOVERED_READ_ERROR);
-	a->srb.srb_status = STORVSC_SRB_SUCCESS | STORVSC_SRB_AUTOSENSE_VALID;
-}
-
-static void check_without_sense(struct storvsc_packet *a)
-{
-	a->srb.scsi_status = SCSI_CHECK_CONDITION;
-}
-
-static void reservation_conflict(struct storvsc_packet *a)
-{
-	a->srb.scsi_status = SCSI_RESERVATION_CONFLICT;
-}
-
-static void task_aborted(struct storvsc_packet *a)
-{
-	a->srb.scsi_status = SCSI_TASK_ABORTED;
-}
-
-static void unknown_status(struct storvsc_packet *a)
-{
-	a->srb.scsi_status = 0x7f;
-}
-
-static void packet_failed(struct storvsc_packet *a)
-{
-	a->status = (uint32_t)STATUS_IO_DEVICE_ERROR;
-}
-
-static void packet_pending(struct storvsc_packet *a)
-{
-	a->status = 0x103;
-}
-
-static void srb_error(struct storvsc_packet *a)
-{
-	a->srb.srb_status = STORVSC_SRB_ERROR;
-}
-
-static void srb_pending(struct storvsc_packet *a)
-{
-	a->srb.srb_status = STORVSC_SRB_PENDING;
-}
-
-static void srb_timeout(struct storvsc_packet *a)
-{
-	a->srb.srb_status = STORVSC_SRB_TIMEOUT;
-}
-
-static void srb_aborted(struct storvsc_packet *a)
-{
-	a->srb.srb_status = STORVSC_SRB_ABORTED;
-}
-
-static void srb_no_device(struct storvsc_packet *a)
-{
-	a->srb.srb_status = STORVSC_SRB_NO_DEVICE;
-}
-
-static void descriptor_sense(struct storvsc_packet *a)
-{
-	static const uint8_t sense[8] = { 0x72, SCSI_KEY_DATA_PROTECT, 0x27, 0x00 };
-
-	odd_host_fail(a, 0, 0);
-	memcpy(a->srb.sense, sense, sizeof(sense));
-	a->srb.sense_length = sizeof(sense);
-}
-
-static void attention(struct storvsc_packet *a)
-{
-	odd_host_fail(a, SCSI_KEY_UNIT_ATTENTION, 0x3f02);
-}
-
-static void no_data(struct storvsc_packet *a)
-{
-	a->srb.transfer_length = 0;
-}
+/* ---- answers that are no success ---- */
 
 static void what_is_no_success_is_none(void **state)
 {
-	static const struct {
-		void (*answer)(struct storvsc_packet *answer);
-		NTSTATUS status;
-	} ways[] = {
-		{ check_condition, STATUS_DEVICE_DATA_ERROR },
-		{ check_without_sense, STATUS_IO_DEVICE_ERROR },
-		{ reservation_conflict, STATUS_SHARING_VIOLATION },
-		{ task_aborted, STATUS_REQUEST_ABORTED },
-		{ unknown_status, STATUS_DEVICE_PROTOCOL_ERROR },
-		{ packet_failed, STATUS_IO_DEVICE_ERROR },
-		{ packet_pending, STATUS_IO_DEVICE_ERROR },
-		{ srb_error, STATUS_IO_DEVICE_ERROR },
-		{ srb_pending, STATUS_IO_DEVICE_ERROR },
-		{ srb_timeout, STATUS_IO_TIMEOUT },
-		{ srb_aborted, STATUS_REQUEST_ABORTED },
-		{ srb_no_device, STATUS_NO_SUCH_DEVICE },
-		{ descriptor_sense, STATUS_MEDIA_WRITE_PROTECTED },
-		{ attention, STATUS_VERIFY_REQUIRED },
-	};
 	struct fixture *f = *state;
 	size_t i;
 
-	for (i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
-		tell(f, SCSI_READ_16, 1000, ways[i].answer);
-		assert_int_equal(read_some(f), ways[i].status);
-		tell(f, SCSI_WRITE_16, 1000, ways[i].answer);
-		assert_int_equal(write_some(f), ways[i].status);
-		tell(f, SCSI_SYNCHRONIZE_CACHE_10, 1000, ways[i].answer);
-		assert_int_equal(storvsc_flush(f->guest, &f->disk), ways[i].status);
-		tell(f, SCSI_UNMAP, 1000, ways[i].answer);
-		assert_int_equal(storvsc_discard(f->guest, &f->disk, 0, 4096), ways[i].status);
+	for (i = 0; i < ODD_ANSWERS; i++) {
+		tell(f, SCSI_READ_16, 1000, odd_answers[i].make);
+		assert_int_equal(read_some(f), odd_answers[i].status);
+		tell(f, SCSI_WRITE_16, 1000, odd_answers[i].make);
+		assert_int_equal(write_some(f), odd_answers[i].status);
+		tell(f, SCSI_SYNCHRONIZE_CACHE_10, 1000, odd_answers[i].make);
+		assert_int_equal(storvsc_flush(f->guest, &f->disk), odd_answers[i].status);
+		tell(f, SCSI_UNMAP, 1000, odd_answers[i].make);
+		assert_int_equal(storvsc_discard(f->guest, &f->disk, 0, 4096),
+		                 odd_answers[i].status);
 	}
-	tell(f, SCSI_READ_16, 1000, no_data); /* a read that moved nothing has read nothing */
+	tell(f, SCSI_READ_16, 1000, odd_no_data); /* a read that moved nothing has read nothing */
 	assert_int_equal(read_some(f), STATUS_DEVICE_DATA_ERROR);
-	tell(f, SCSI_READ_16, 0, no_data);
+	tell(f, SCSI_READ_16, 0, odd_no_data);
 	assert_int_equal(read_some(f), STATUS_SUCCESS);
 }
 
@@ -239,8 +142,8 @@ static void what_is_no_success_is_none(void **state)
 
 static void what_was_not_done_is_tried_again(void **state)
 {
-	static void (*const ways[])(struct storvsc_packet * answer) = { attention, srb_aborted,
-		                                                        task_aborted };
+	static void (*const ways[])(struct storvsc_packet *
+	                            answer) = { odd_attention, odd_srb_aborted, odd_task_aborted };
 	struct fixture *f = *state;
 	size_t i;
 
@@ -409,9 +312,9 @@ static void a_disk_without_mode_pages_is_one(void **state)
 	tell(f, SCSI_MODE_SENSE_6, 1000, srb_invalid);
 	assert_int_equal(storvsc_identify(f->guest, first, &disk), STATUS_SUCCESS);
 	/* Each command of it may be the first one after the power came. */
-	tell(f, SCSI_INQUIRY, 1, attention);
+	tell(f, SCSI_INQUIRY, 1, odd_attention);
 	assert_int_equal(storvsc_identify(f->guest, first, &disk), STATUS_SUCCESS);
-	tell(f, SCSI_SERVICE_ACTION_IN_16, 1, attention);
+	tell(f, SCSI_SERVICE_ACTION_IN_16, 1, odd_attention);
 	assert_int_equal(storvsc_identify(f->guest, first, &disk), STATUS_SUCCESS);
 	tell(f, SCSI_SERVICE_ACTION_IN_16, 1000, refused); /* but without a size it is no disk */
 	assert_int_equal(storvsc_identify(f->guest, first, &disk), STATUS_INVALID_DEVICE_REQUEST);
@@ -441,14 +344,14 @@ static void a_failure_is_put_in_words(void **state)
 	struct fixture *f = *state;
 	char text[128];
 
-	tell(f, SCSI_READ_16, 1000, reservation_conflict);
+	tell(f, SCSI_READ_16, 1000, odd_reservation_conflict);
 	assert_int_equal(read_some(f), STATUS_SHARING_VIOLATION);
 	storvsc_failure(f->guest, STATUS_SHARING_VIOLATION, text, sizeof(text));
 	assert_string_equal(text, "command 0x88 of 0:0: SCSI status RESERVATION CONFLICT, SRB "
 	                          "status 0x01");
 	storvsc_failure(f->guest, STATUS_DEVICE_REMOVED, text, sizeof(text));
 	assert_string_equal(text, "");
-	tell(f, SCSI_READ_16, 1000, check_condition);
+	tell(f, SCSI_READ_16, 1000, odd_check_condition);
 	assert_int_equal(read_some(f), STATUS_DEVICE_DATA_ERROR);
 	storvsc_failure(f->guest, STATUS_DEVICE_DATA_ERROR, text, sizeof(text));
 	assert_string_equal(text, "command 0x88 of 0:0: SCSI status CHECK CONDITION, SRB status "

@@ -8,6 +8,7 @@
 #include <kmcl/net.h>
 #include <kmcl/net_backend.h>
 
+#include "../devices/odd_answers.h"
 #include "../devices/odd_host.h"
 #include "scsi/scsi.h"
 
@@ -502,6 +503,81 @@ static void a_host_is_busy_or_silent(void **state)
 	free(g);
 }
 
+/* ---- answers that are no success ---- */
+
+struct lie {
+	void (*make)(struct storvsc_packet *answer); /* NULL: the truth */
+};
+
+static bool lie_answer(void *context, const struct storvsc_packet *request,
+                       struct storvsc_packet *answer)
+{
+	struct lie *lie = context;
+	void (*make)(struct storvsc_packet *) = __atomic_load_n(&lie->make, __ATOMIC_ACQUIRE);
+
+	if (make && request->operation == STORVSC_EXECUTE_SRB)
+		make(answer);
+	return true;
+}
+
+static enum vg_status status_of(NTSTATUS status)
+{
+	switch (status) {
+	case STATUS_SHARING_VIOLATION:
+	case STATUS_MEDIA_WRITE_PROTECTED:
+		return VG_REFUSED;
+	case STATUS_NO_SUCH_DEVICE:
+		return VG_GONE;
+	case STATUS_DEVICE_PROTOCOL_ERROR:
+		return VG_MALFORMED;
+	default:
+		return VG_FAILED;
+	}
+}
+
+static void all_of_a_disk_is(struct guest *g, uint8_t *memory, enum vg_status status)
+{
+	g->want = 3;
+	assert_int_equal(vg_disk_read(g->disk, 0, 0, memory, VG_PAGE, (void *)0), VG_OK);
+	assert_int_equal(vg_disk_write(g->disk, 0, 0, memory, VG_PAGE, (void *)1), VG_OK);
+	assert_int_equal(vg_disk_flush(g->disk, 0, (void *)2), VG_OK);
+	run_requests(g);
+	for (uint32_t i = 0; i < 3; i++)
+		assert_int_equal(g->status[i], status);
+}
+
+static void what_is_no_success_is_none(void **state)
+{
+	struct guest *g = calloc(1, sizeof(*g));
+	struct lie lie = { NULL };
+	struct odd_host *host;
+	uint8_t *memory;
+
+	guest_prepare(g);
+	host = odd_host_open(g->uri, lie_answer, &lie, false);
+	assert_non_null(host);
+	guest_connect(g);
+	disk_open(g);
+	memory = machine_pages(&g->m, 1);
+	for (uint32_t i = 0; i < ODD_ANSWERS; i++) {
+		__atomic_store_n(&lie.make, odd_answers[i].make, __ATOMIC_RELEASE);
+		all_of_a_disk_is(g, memory, status_of(odd_answers[i].status));
+	}
+	__atomic_store_n(&lie.make, odd_no_data, __ATOMIC_RELEASE);
+	g->want = 1; /* a read that moved nothing has read nothing */
+	assert_int_equal(vg_disk_read(g->disk, 0, 0, memory, VG_PAGE, NULL), VG_OK);
+	run_requests(g);
+	assert_int_equal(g->status[0], VG_FAILED);
+	__atomic_store_n(&lie.make, NULL, __ATOMIC_RELEASE);
+	all_of_a_disk_is(g, memory, VG_OK);
+	assert_int_equal(g->m.faults, 0);
+	vg_unload(g->m.vg);
+	machine_run(&g->m, &g->unloaded);
+	machine_stop(&g->m);
+	odd_host_close(host);
+	free(g);
+}
+
 /* ---- integration components ---- */
 
 static void on_shutdown(void *context, struct vg_ic *ic, bool restart, bool force)
@@ -786,6 +862,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(what_a_disk_cannot_do_is_said),
 		cmocka_unit_test(units_come_and_controllers_go),
 		cmocka_unit_test(a_host_is_busy_or_silent),
+		cmocka_unit_test(what_is_no_success_is_none),
 		cmocka_unit_test(components_answer),
 		cmocka_unit_test(frames_come_and_go),
 		cmocka_unit_test(an_adapter_goes),

@@ -28,19 +28,22 @@ static void machine_wake(struct machine *m)
 		abort();
 }
 
+/* The host waits for a slot that is free, as a hypervisor has it. */
 static void on_message(void *context, uint32_t id, const void *payload, size_t size)
 {
 	struct machine *m = context;
+	struct machine_message *message;
 
 	pthread_mutex_lock(&m->lock);
-	if (m->written - m->read < 256) {
-		struct machine_message *message = &m->messages[m->written++ % 256];
-
+	while (m->written - m->read == MACHINE_MESSAGES && !m->stopping) {
+		pthread_mutex_unlock(&m->lock);
+		sched_yield();
+		pthread_mutex_lock(&m->lock);
+	}
+	if (!m->stopping) {
+		message = &m->messages[m->written++ % MACHINE_MESSAGES];
 		memcpy(message->bytes, payload, size);
 		message->size = (uint32_t)size;
-	} else {
-		fprintf(stderr, "more messages than a machine hears\n");
-		abort();
 	}
 	pthread_mutex_unlock(&m->lock);
 	machine_wake(m);
@@ -79,22 +82,32 @@ static bool post(void *context, uint32_t connection_id, const void *message, uin
 	return partition_post(m->partition, to, message, size) != -EAGAIN;
 }
 
-static void send_signal(void *context, uint32_t connection_id)
+static struct partition_link *link_to(struct machine *m, uint32_t connection_id)
 {
-	struct machine *m = context;
 	struct partition_address to = { .id = connection_id };
-	uint32_t i;
+	uint32_t i = 0;
 
-	m->signals++;
-	for (i = 0; i < m->link_count; i++)
-		if (m->links[i]->to.id == connection_id)
-			break;
+	while (i < m->link_count && m->links[i]->to.id != connection_id)
+		i++;
 	if (i == m->link_count) {
 		if (i == 64 || partition_connect(m->partition, to, &m->links[i]) != 0)
 			abort();
 		m->link_count++;
 	}
-	partition_signal(m->links[i]);
+	return m->links[i];
+}
+
+/* By any processor. */
+static void send_signal(void *context, uint32_t connection_id)
+{
+	struct machine *m = context;
+	struct partition_link *link;
+
+	pthread_mutex_lock(&m->lock);
+	m->signals++;
+	link = link_to(m, connection_id);
+	pthread_mutex_unlock(&m->lock);
+	partition_signal(link);
 }
 
 static void *map_ring(void *context, void *pages, uint32_t count)
@@ -201,6 +214,9 @@ void machine_start(struct machine *m, const char *uri)
 void machine_stop(struct machine *m)
 {
 	vg_destroy(m->vg);
+	pthread_mutex_lock(&m->lock);
+	m->stopping = true;
+	pthread_mutex_unlock(&m->lock);
 	partition_close(m->partition);
 	for (uint32_t i = 0; i < m->link_count; i++)
 		partition_disconnect(m->links[i]);
@@ -217,7 +233,7 @@ void machine_feed(struct machine *m)
 
 	pthread_mutex_lock(&m->lock);
 	while (m->read != m->written) {
-		struct machine_message message = m->messages[m->read++ % 256];
+		struct machine_message message = m->messages[m->read++ % MACHINE_MESSAGES];
 
 		pthread_mutex_unlock(&m->lock);
 		vg_message(m->vg, message.bytes, message.size);

@@ -18,6 +18,8 @@
 #define MACHINE_MEMORY  (256u << 10) /* the kit's */
 #define MACHINE_WAIT_MS 25000
 
+#define MACHINE_MESSAGES 256u
+
 struct machine_message {
 	uint32_t size;
 	uint8_t bytes[PARTITION_MESSAGE_MAX];
@@ -35,16 +37,16 @@ struct machine {
 	void *memory;
 	int faults;
 	char last_fault[256];
-	uint64_t signals;
 
 	/* by the partition's thread */
 	pthread_mutex_t lock;
-	struct machine_message messages[256];
+	struct machine_message messages[MACHINE_MESSAGES];
 	uint32_t written, read;
-	bool there, gone;
+	bool there, gone, stopping;
 	int wake; /* an eventfd */
 
-	/* the ways to the host, by connection id */
+	/* the ways to the host, by connection id; under the lock, too */
+	uint64_t signals;
 	struct partition_link *links[64];
 	uint32_t link_count;
 };

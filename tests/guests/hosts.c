@@ -4,26 +4,42 @@
 #include "echo/echo.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
-#define CHANNEL    7u
-#define CONNECTION 0x2007u
+#define PAGES 1024u
 
 struct host {
 	struct partition *partition;
 	struct host_manner manner;
 	pthread_mutex_t lock;
 	struct host_heard heard;
+	bool honest;
+	uint32_t tricked;
+	bool open, rescinded;
 	/* of the partition's thread */
 	uint32_t version;
 	struct wire_gpadl_header gpadl; /* that is being described */
-	uint32_t words_left;
+	uint32_t words, words_left;
+	uint64_t range[PAGES]; /* its words */
+	/* the channel, while it is open */
+	struct partition_pin *pin;
+	struct partition_link *link;
+	struct host_rings rings;
+	uint8_t *pages[PAGES];
+	/* who serves it */
+	struct partition_port *port;
+	pthread_t thread;
+	int stop; /* an eventfd */
 };
 
-static void say(struct host *h, const void *message, size_t size)
+/* ---- what it says ---- */
+
+void host_say(struct host *h, const void *message, size_t size)
 {
 	struct partition_address to = { .sint = WIRE_SINT_DEFAULT };
 	uint8_t bytes[WIRE_MESSAGE_MAX] = { 0 };
@@ -34,6 +50,177 @@ static void say(struct host *h, const void *message, size_t size)
 	while (partition_post(h->partition, to, bytes, size) == -EAGAIN)
 		usleep(100);
 }
+
+void host_say_offer(struct host *h, uint32_t channel_id)
+{
+	static const GUID type = ECHO_INTERFACE_TYPE;
+	GUID instance = { 0x01020300 + channel_id };
+	struct wire_offer_channel m = {
+		.header.type = WIRE_OFFER_CHANNEL,
+		.channel_id = channel_id,
+		.monitor_id = h->manner.no_monitor,
+		.dedicated_interrupt = 1,
+		.connection_id = HOSTS_CONNECTION - HOSTS_CHANNEL + channel_id,
+	};
+
+	memcpy(m.interface_type, &type, sizeof(m.interface_type));
+	memcpy(m.interface_instance, &instance, sizeof(m.interface_instance));
+	host_say(h, &m, sizeof(m));
+}
+
+/* The lock is held. */
+static void stop_serving(struct host *h)
+{
+	if (!h->open)
+		return;
+	h->open = false;
+	partition_disconnect(h->link);
+	partition_unpin(h->pin);
+}
+
+void host_say_rescind(struct host *h, uint32_t channel_id)
+{
+	struct wire_channel_message m = { .header.type = WIRE_RESCIND_CHANNEL_OFFER,
+		                          .channel_id = channel_id };
+
+	if (channel_id == HOSTS_CHANNEL) {
+		stop_serving(h);
+		h->rescinded = true;
+	}
+	host_say(h, &m, sizeof(m));
+}
+
+/* ---- its trick ---- */
+
+/* The lock is held. Whether the answer is to be given. */
+static bool answers(struct host *h, uint32_t upon, const union wire_message *heard)
+{
+	const struct host_trick *trick = h->manner.trick;
+
+	if (!trick || trick->upon != upon || h->honest)
+		return true;
+	h->honest = !trick->always;
+	h->tricked++;
+	return trick->act(h, trick, heard);
+}
+
+uint32_t host_tricked(struct host *h)
+{
+	uint32_t tricked;
+
+	pthread_mutex_lock(&h->lock);
+	tricked = h->tricked;
+	pthread_mutex_unlock(&h->lock);
+	return tricked;
+}
+
+void host_be_honest(struct host *h)
+{
+	pthread_mutex_lock(&h->lock);
+	h->honest = true;
+	pthread_mutex_unlock(&h->lock);
+}
+
+/* ---- its rings ---- */
+
+struct host_rings *host_rings(struct host *h)
+{
+	return &h->rings;
+}
+
+void host_write(struct host *h, struct wire_packet packet, const void *bytes, uint32_t size)
+{
+	struct ring_span span = { bytes, size };
+
+	ring_write(&h->rings.writer, packet, &span, 1);
+}
+
+void host_complete(struct host *h, uint64_t id)
+{
+	struct wire_packet packet = { .type = WIRE_PACKET_COMPLETION,
+		                      .offset8 = sizeof(packet) / 8,
+		                      .transaction_id = id };
+
+	host_write(h, packet, h->rings.payload, h->rings.size);
+}
+
+static void take_request(struct host *h, const struct ring_packet *packet)
+{
+	struct host_rings *r = &h->rings;
+
+	if (packet->type != WIRE_PACKET_DATA_INBAND ||
+	    packet->size - packet->payload_offset > sizeof(r->payload))
+		return; /* a completion, of which some tricks ask for many */
+	r->id = packet->transaction_id;
+	r->size = packet->size - packet->payload_offset;
+	ring_read_copy(&r->reader, packet, packet->payload_offset, r->payload, r->size);
+	if (answers(h, HOSTS_REQUEST, NULL))
+		host_complete(h, r->id);
+}
+
+/* What came, until a trick takes the channel away. */
+static void serve_ring(struct host *h)
+{
+	struct ring_packet packet;
+
+	while (h->open && ring_read_next(&h->rings.reader, &packet) == RING_OK) {
+		take_request(h, &packet);
+		if (!h->open)
+			return;
+		ring_read_advance(&h->rings.reader, &packet);
+		ring_read_publish(&h->rings.reader);
+		ring_write_publish(&h->rings.writer);
+		partition_signal(h->link); /* always: a trick leaves no trace that says so */
+	}
+}
+
+static void *serve(void *context)
+{
+	struct host *h = context;
+	struct pollfd fds[2] = { { partition_port_fd(h->port), POLLIN, 0 },
+		                 { h->stop, POLLIN, 0 } };
+
+	while (poll(fds, 2, -1) >= 0 && !fds[1].revents) {
+		partition_port_clear(h->port);
+		pthread_mutex_lock(&h->lock);
+		serve_ring(h);
+		pthread_mutex_unlock(&h->lock);
+	}
+	return NULL;
+}
+
+/* `count` pages from the list's `first` on. */
+static struct wire_ring_control *place_ring(struct host *h, struct ring_memory *memory,
+                                            uint32_t first, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++)
+		h->pages[first + i] = partition_page(h->pin, h->range[1 + first + i]);
+	*memory = (struct ring_memory){ .control = (void *)h->pages[first],
+		                        .pages = h->pages + first + 1,
+		                        .size = (count - 1) * WIRE_PAGE_SIZE };
+	return memory->control;
+}
+
+static void start_serving(struct host *h, const struct wire_open_channel *open)
+{
+	struct partition_address flag = { .id = HOSTS_CHANNEL, .sint = WIRE_SINT_DEFAULT };
+	uint32_t split = open->ring_offset, pages = h->words - 1;
+	struct ring_memory memory;
+
+	h->pin = partition_pin(h->partition);
+	if (!h->pin || partition_connect(h->partition, flag, &h->link) != 0 || split < 2 ||
+	    pages < split + 2)
+		abort();
+	h->rings.to_host = place_ring(h, &memory, 0, split);
+	if (ring_reader_init(&h->rings.reader, &memory) != RING_OK)
+		abort();
+	h->rings.to_guest = place_ring(h, &memory, split, pages - split);
+	if (ring_writer_init(&h->rings.writer, &memory) != RING_OK)
+		abort();
+	h->open = true;
+}
+
+/* ---- what it answers ---- */
 
 static void answer_contact(struct host *h, const struct wire_initiate_contact *contact)
 {
@@ -47,45 +234,41 @@ static void answer_contact(struct host *h, const struct wire_initiate_contact *c
 		m.message_connection_id = WIRE_CONNECTION_MULTICLIENT;
 	if (h->version >= WIRE_VERSION_6_0)
 		m.feature_flags = contact->feature_flags & h->manner.features;
-	say(h, &m, wire_version_response_size(h->version));
+	host_say(h, &m, wire_version_response_size(h->version));
 }
 
 static void offer(struct host *h)
 {
-	static const GUID type = ECHO_INTERFACE_TYPE, instance = { 0x01020304 };
-	struct wire_offer_channel m = {
-		.header.type = WIRE_OFFER_CHANNEL,
-		.channel_id = CHANNEL,
-		.monitor_id = h->manner.no_monitor,
-		.dedicated_interrupt = 1,
-		.connection_id = CONNECTION,
-	};
 	struct wire_message_header end = { .type = WIRE_ALL_OFFERS_DELIVERED };
 
-	memcpy(m.interface_type, &type, sizeof(m.interface_type));
-	memcpy(m.interface_instance, &instance, sizeof(m.interface_instance));
-	say(h, &m, sizeof(m));
-	say(h, &end, sizeof(end));
+	host_say_offer(h, HOSTS_CHANNEL);
+	host_say(h, &end, sizeof(end));
 }
 
 /* Created once all of its page numbers have come. */
-static void take_words(struct host *h, size_t bytes)
+static void take_words(struct host *h, const uint8_t *bytes, size_t size)
 {
 	struct wire_gpadl_created m = { .header.type = WIRE_GPADL_CREATED,
 		                        .channel_id = h->gpadl.channel_id,
 		                        .gpadl = h->gpadl.gpadl };
-	uint32_t words = (uint32_t)(bytes / sizeof(uint64_t));
+	uint32_t words = (uint32_t)(size / sizeof(uint64_t));
 
-	h->words_left -= words < h->words_left ? words : h->words_left;
 	if (!h->words_left)
-		say(h, &m, sizeof(m));
+		return; /* of one that a trick has answered */
+	if (words > h->words_left)
+		words = h->words_left;
+	if (h->words <= PAGES)
+		memcpy(h->range + h->words - h->words_left, bytes, words * sizeof(uint64_t));
+	h->words_left -= words;
+	if (!h->words_left)
+		host_say(h, &m, sizeof(m));
 }
 
-static void take_gpadl(struct host *h, const struct wire_gpadl_header *header, size_t size)
+static void take_gpadl(struct host *h, const union wire_message *m, size_t size)
 {
-	h->gpadl = *header;
-	h->words_left = header->range_bytes / sizeof(uint64_t);
-	take_words(h, size - sizeof(*header));
+	h->gpadl = m->gpadl_header;
+	h->words = h->words_left = m->gpadl_header.range_bytes / sizeof(uint64_t);
+	take_words(h, m->bytes + sizeof(m->gpadl_header), size - sizeof(m->gpadl_header));
 }
 
 static void answer_teardown(struct host *h, const struct wire_gpadl_teardown *teardown)
@@ -93,7 +276,7 @@ static void answer_teardown(struct host *h, const struct wire_gpadl_teardown *te
 	struct wire_gpadl_torndown m = { .header.type = WIRE_GPADL_TORNDOWN,
 		                         .gpadl = teardown->gpadl };
 
-	say(h, &m, sizeof(m));
+	host_say(h, &m, sizeof(m));
 }
 
 static void answer_open(struct host *h, const struct wire_open_channel *open)
@@ -103,14 +286,16 @@ static void answer_open(struct host *h, const struct wire_open_channel *open)
 		                              .open_id = open->open_id,
 		                              .status = h->manner.open_status };
 
-	say(h, &m, sizeof(m));
+	if (h->manner.open_status == 0)
+		start_serving(h, open);
+	host_say(h, &m, sizeof(m));
 }
 
 static void answer_unload(struct host *h)
 {
 	struct wire_message_header m = { .type = WIRE_UNLOAD_COMPLETE };
 
-	say(h, &m, sizeof(m));
+	host_say(h, &m, sizeof(m));
 }
 
 static void answer(struct host *h, const union wire_message *m, size_t size)
@@ -123,10 +308,10 @@ static void answer(struct host *h, const union wire_message *m, size_t size)
 		offer(h);
 		break;
 	case WIRE_GPADL_HEADER:
-		take_gpadl(h, &m->gpadl_header, size);
+		take_gpadl(h, m, size);
 		break;
 	case WIRE_GPADL_BODY:
-		take_words(h, size - sizeof(m->gpadl_body));
+		take_words(h, m->bytes + sizeof(m->gpadl_body), size - sizeof(m->gpadl_body));
 		break;
 	case WIRE_GPADL_TEARDOWN:
 		answer_teardown(h, &m->gpadl_teardown);
@@ -134,12 +319,26 @@ static void answer(struct host *h, const union wire_message *m, size_t size)
 	case WIRE_OPEN_CHANNEL:
 		answer_open(h, &m->open_channel);
 		break;
+	case WIRE_RELID_RELEASED:
+		if (h->rescinded && m->channel.channel_id == HOSTS_CHANNEL)
+			host_say_offer(h, HOSTS_CHANNEL);
+		h->rescinded = h->rescinded && m->channel.channel_id != HOSTS_CHANNEL;
+		break;
 	case WIRE_UNLOAD:
 		answer_unload(h);
 		break;
 	default:
 		break;
 	}
+}
+
+/* Before a trick: the guest has its memory back by what it said, or it will. */
+static void let_go(struct host *h, uint32_t type)
+{
+	if (type == WIRE_CLOSE_CHANNEL || type == WIRE_UNLOAD || type == WIRE_INITIATE_CONTACT)
+		stop_serving(h);
+	if (type == WIRE_INITIATE_CONTACT)
+		h->rescinded = false;
 }
 
 static void on_message(void *context, uint32_t id, const void *payload, size_t size)
@@ -155,35 +354,52 @@ static void on_message(void *context, uint32_t id, const void *payload, size_t s
 		h->heard.types[h->heard.count++] = m.header.type;
 	h->heard.untaken += !taken;
 	h->heard.connection = id;
-	pthread_mutex_unlock(&h->lock);
-	if (taken)
+	let_go(h, m.header.type);
+	if (taken && answers(h, m.header.type, &m))
 		answer(h, &m, size);
-	pthread_mutex_lock(&h->lock);
 	h->heard.version = h->version;
 	pthread_mutex_unlock(&h->lock);
 }
 
+/* It reads nothing more; what of it is there is the library's, which lives on. */
 static void on_presence(void *context, enum partition_presence what)
+{
+	struct host *h = context;
+
+	pthread_mutex_lock(&h->lock);
+	if (what == PARTITION_GONE)
+		stop_serving(h);
+	pthread_mutex_unlock(&h->lock);
+}
+
+static void on_writable(void *context)
 {
 }
 
 struct host *host_open(const char *uri, const struct host_manner *manner)
 {
-	struct host *h = calloc(1, sizeof(*h));
+	struct host *h;
 	struct partition_settings settings = {
 		.end = PARTITION_HOST,
-		.upcalls = { .message = on_message, .presence = on_presence },
-		.context = h,
+		.upcalls = { .message = on_message,
+		             .presence = on_presence,
+		             .writable = on_writable },
 		.message_id_max = WIRE_CONNECTION_MULTICLIENT,
 	};
 	char why[256];
 
+	if (posix_memalign((void **)&h, 64, sizeof(*h)) != 0)
+		return NULL;
+	memset(h, 0, sizeof(*h));
+	settings.context = h;
 	h->manner = *manner;
 	pthread_mutex_init(&h->lock, NULL);
-	if (partition_open(uri, &settings, &h->partition, why, sizeof(why)) == 0)
-		return h;
-	free(h);
-	return NULL;
+	h->stop = eventfd(0, EFD_CLOEXEC);
+	if (partition_open(uri, &settings, &h->partition, why, sizeof(why)) != 0 ||
+	    partition_listen(h->partition, HOSTS_CONNECTION, &h->port) != 0 ||
+	    pthread_create(&h->thread, NULL, serve, h) != 0)
+		abort();
+	return h;
 }
 
 void host_heard(struct host *h, struct host_heard *heard)
@@ -195,7 +411,12 @@ void host_heard(struct host *h, struct host_heard *heard)
 
 void host_close(struct host *h)
 {
+	eventfd_write(h->stop, 1);
+	pthread_join(h->thread, NULL);
+	partition_unlisten(h->port);
 	partition_close(h->partition);
+	stop_serving(h);
+	close(h->stop);
 	pthread_mutex_destroy(&h->lock);
 	free(h);
 }

@@ -3,12 +3,14 @@
 #define TESTS_GUESTS_HOSTS_H
 
 /*
- * A host by hand, which our guest's end meets: messages heard and answered in the form that some
- * other host gives them. It offers one channel, of the echo service's type, opens it and lets it
- * close; nobody is behind its rings.
+ * A host by hand, which a guest's end meets: messages heard and answered in the form that some
+ * other host gives them. It offers one channel, of the echo service's type, echoes what comes there
+ * and lets it close; what it took back it offers again once it was released. And it may have a
+ * trick: something that it says or writes beside the truth, or instead of it.
  */
 
 #include "partition/partition.h"
+#include "ring/ring.h"
 #include "wire/wire.h"
 
 #include <kmcl/kmcl.h>
@@ -24,9 +26,50 @@ struct host_manner {
 	uint32_t open_status;
 	/* Whether it can use what the guest sent; NULL: always. */
 	bool (*takes)(const union wire_message *message, size_t size);
+	const struct host_trick *trick; /* NULL: none */
 };
 
 struct host;
+
+#define HOSTS_CHANNEL    7u
+#define HOSTS_CONNECTION 0x2007u
+
+/* Upon no message, but a request in the ring. */
+#define HOSTS_REQUEST 0u
+
+struct host_trick {
+	const char *name;
+	uint32_t upon;
+	/* Once, in place of an answer; true: the answer follows. `heard` is NULL for a request. */
+	bool (*act)(struct host *host, const struct host_trick *trick,
+	            const union wire_message *heard);
+	uint64_t value; /* what it is about */
+	bool always;    /* not once: until host_be_honest() */
+};
+
+/* For tricks. Padded as the host's manner has it. */
+void host_say(struct host *host, const void *message, size_t size);
+void host_say_offer(struct host *host, uint32_t channel_id);
+/* Its own channel, too, which it does not touch any more then. */
+void host_say_rescind(struct host *host, uint32_t channel_id);
+
+/* For tricks upon a request: it, and both rings as the host has them. */
+struct host_rings {
+	uint64_t id;
+	uint32_t size;
+	uint8_t payload[4096];
+	struct ring_writer writer;
+	struct ring_reader reader;
+	struct wire_ring_control *to_guest, *to_host;
+};
+struct host_rings *host_rings(struct host *host);
+/* Into the ring; it is published when the trick is over. */
+void host_write(struct host *host, struct wire_packet packet, const void *bytes, uint32_t size);
+void host_complete(struct host *host, uint64_t id);
+
+/* How often it had its trick. */
+uint32_t host_tricked(struct host *host);
+void host_be_honest(struct host *host);
 
 /* NULL: it cannot. */
 struct host *host_open(const char *uri, const struct host_manner *manner);

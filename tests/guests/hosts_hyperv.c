@@ -1,21 +1,18 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 
 /*
- * Hyper-V's habits as our SCSI driver meets them, all at once. Sources: what Linux's
+ * Hyper-V's habits as our SCSI drivers meet them, all at once. Sources: what Linux's
  * drivers/scsi/storvsc_drv.c takes into account (storvsc_on_io_completion,
  * storvsc_handle_error) and says of them: the first command of a disk is answered with a unit
  * attention (06/3F02), a short answer has SRB status 0x12 and the length that came, and MODE SENSE
  * is refused with ILLEGAL REQUEST. Each by itself is in tests/devices/scsi_driver.c.
  */
 
+#include "ends.h"
 #include "odd_host.h"
-#include "persona.h"
 #include "scsi/scsi.h"
-#include "scsi/storvsc.h"
 
 #include <stdatomic.h>
-
-#define TAG 0x70657273u
 
 struct habits {
 	_Atomic uint32_t attentions; /* left to give */
@@ -56,32 +53,18 @@ static bool answer_as_hyperv(void *context, const struct storvsc_packet *request
 
 static void a_disk_is_found_and_read(void **state)
 {
-	static const struct storvsc_address first = { 0, 0 };
-	struct storvsc_options options = { .timeout_ms = PERSONA_WAIT_MS };
-	struct habits habits = { .attentions = 1 };
-	const char *uri = persona_uri();
-	struct odd_host *host = odd_host_open(uri, answer_as_hyperv, &habits, false);
-	struct storvsc_disk disk;
-	struct storvsc *guest;
-	PDEVICE_OBJECT bus;
-	uint8_t *memory;
+	for (uint32_t i = 0; i < ENDS_COUNT; i++) {
+		struct habits habits = { .attentions = 1 };
+		const char *uri = persona_uri();
+		struct odd_host *host = odd_host_open(uri, answer_as_hyperv, &habits, false);
 
-	assert_non_null(host);
-	assert_int_equal(kmcl_guest_open(uri, &bus), STATUS_SUCCESS);
-	assert_int_equal(storvsc_open(bus, &options, &guest), STATUS_SUCCESS);
-	assert_int_equal(storvsc_identify(guest, first, &disk), STATUS_SUCCESS);
-	memory = ExAllocatePoolWithTag(NonPagedPoolNx, 4096, TAG);
-	memset(memory, 0, 4096);
-	assert_int_equal(storvsc_read(guest, &disk, 0, memory, 4096), STATUS_SUCCESS);
-	assert_int_equal(memory[0], ODD_DISK_BYTE);
-	assert_int_equal(memory[4095], ODD_DISK_BYTE);
-	assert_int_equal(storvsc_write(guest, &disk, 0, memory, 4096), STATUS_SUCCESS);
-	assert_int_equal(habits.attentions, 0);
-	assert_true(habits.shorts > 0);
-	ExFreePoolWithTag(memory, TAG);
-	storvsc_close(guest);
-	kmcl_guest_close(bus);
-	odd_host_close(host);
+		assert_non_null(host);
+		ends[i]->use_disk(uri);
+		assert_int_equal(habits.attentions, 0);
+		assert_true(habits.shorts > 0);
+		assert_true(habits.refused > 0);
+		odd_host_close(host);
+	}
 }
 
 static const struct CMUnitTest tests[] = {

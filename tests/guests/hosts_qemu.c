@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 
 /*
- * QEMU's VMBus as our guest's end meets it. Source: hw/hyperv/vmbus.c (handle_initiate_contact,
+ * QEMU's VMBus as our guests' ends meet it. Source: hw/hyperv/vmbus.c (handle_initiate_contact,
  * handle_gpadl_header, handle_open_channel, send_handshake, post_msg) and
  * include/hw/hyperv/vmbus-proto.h. It listens on connection 1 alone, so that contact at 5.0 and
  * above fails at the hypercall; that is client_contact_refused() in tests/bus.
  */
 
-#include "echo/echo.h"
+#include "ends.h"
 #include "hosts.h"
-#include "persona.h"
 
 #define QEMU_PADDING 8u /* VMBUS_MESSAGE_SIZE_ALIGN */
 
@@ -49,55 +48,57 @@ static const struct host_manner qemu = {
 	.takes = takes,
 };
 
-static PDEVICE_OBJECT connect(const char *uri)
-{
-	const struct kmcl_guest_options options = { .size = sizeof(options),
-		                                    .version_max = WIRE_VERSION_4_0,
-		                                    .timeout_ms = PERSONA_WAIT_MS };
-	PDEVICE_OBJECT bus = NULL;
-
-	assert_int_equal(kmcl_guest_open_ex(uri, &options, &bus), STATUS_SUCCESS);
-	return bus;
-}
-
-static void a_channel_opens_and_closes(void **state)
+static void opens_and_closes(const struct end_ops *ops)
 {
 	const char *uri = persona_uri();
 	struct host *host = host_open(uri, &qemu);
 	struct host_heard heard;
-	PDEVICE_OBJECT bus;
-	struct echo *echo;
+	struct end *end;
 
 	assert_non_null(host);
-	bus = connect(uri);
-	assert_int_equal(echo_open(bus, NULL, PERSONA_WAIT_MS, &echo), STATUS_SUCCESS);
+	end = ops->connect(uri, WIRE_VERSION_4_0);
+	assert_non_null(end);
+	assert_true(ops->open(end));
+	assert_true(ops->echo(end));
 	host_heard(host, &heard);
 	assert_int_equal(heard.version, WIRE_VERSION_4_0);
 	assert_int_equal(heard.connection, WIRE_CONNECTION_MESSAGE);
-	echo_close(echo);
-	kmcl_guest_close(bus);
+	ops->close(end);
+	ops->disconnect(end);
 	host_heard(host, &heard);
 	assert_int_equal(heard.untaken, 0);
 	assert_int_equal(heard.types[heard.count - 1], WIRE_UNLOAD);
 	host_close(host);
 }
 
+static void a_channel_opens_and_closes(void **state)
+{
+	for (uint32_t i = 0; i < ENDS_COUNT; i++)
+		opens_and_closes(ends[i]);
+}
+
 /* send_open_channel says 1 for any failure, which as an NTSTATUS is a success. */
-static void a_channel_that_does_not_open_is_no_channel(void **state)
+static void does_not_open(const struct end_ops *ops)
 {
 	const char *uri = persona_uri();
 	struct host_manner manner = qemu;
-	struct echo *echo = NULL;
 	struct host *host;
-	PDEVICE_OBJECT bus;
+	struct end *end;
 
 	manner.open_status = 1;
 	host = host_open(uri, &manner);
 	assert_non_null(host);
-	bus = connect(uri);
-	assert_false(NT_SUCCESS(echo_open(bus, NULL, 5000, &echo)));
-	kmcl_guest_close(bus);
+	end = ops->connect(uri, WIRE_VERSION_4_0);
+	assert_non_null(end);
+	assert_false(ops->open(end));
+	ops->disconnect(end);
 	host_close(host);
+}
+
+static void a_channel_that_does_not_open_is_no_channel(void **state)
+{
+	for (uint32_t i = 0; i < ENDS_COUNT; i++)
+		does_not_open(ends[i]);
 }
 
 static const struct CMUnitTest tests[] = {
