@@ -193,12 +193,12 @@ static bool offer_without_end(struct host *h, const struct host_trick *t,
 
 	if (m && m->header.type == WIRE_REQUEST_OFFERS)
 		host_say_offer(h, HOSTS_CHANNEL);
-	for (int round = 0; round < 3; round++) {
-		for (offer.channel_id = 100; offer.channel_id < 2048; offer.channel_id++) {
+	for (int round = 0; round < 2; round++) {
+		for (offer.channel_id = 100; offer.channel_id < 700; offer.channel_id++) {
 			memcpy(offer.interface_instance, &offer.channel_id, 4);
 			host_say(h, &offer, sizeof(offer));
 		}
-		for (uint32_t id = 100; id < 2048; id++)
+		for (uint32_t id = 100; id < 700; id++)
 			host_say_rescind(h, id);
 	}
 	if (!m || m->header.type != WIRE_REQUEST_OFFERS)
