@@ -50,7 +50,7 @@ bench: packages-bench packages-build
 	@scripts/bench
 
 bench-guest: packages-build packages-guest
-	@MESON_ARGS=--buildtype=release scripts/build build-bench-guest cli/kmcl
+	@MESON_ARGS=--buildtype=release scripts/build build-bench-guest cli/kmcl bench/bench-guest-kit
 	@bench/guest
 
 docs: packages-check

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# Measures the second disk and the network of a guest, on one VMM after the other, and with monitored channels.
+# Measures the second disk and the network of a guest, on one VMM after the other, with monitored channels, and by the
+# guest kit.
 
 limit=200
 memory=512M
@@ -31,6 +32,7 @@ guest()
 	tell "note clocksource $(cat /sys/devices/system/clocksource/clocksource0/current_clocksource), $data"
 	fio_figure disk-4k-randread-depth1 8 IOPS 1 --rw=randread --bs=4k --iodepth=1
 	fio_figure disk-4k-randread-depth32 8 IOPS 1 --rw=randread --bs=4k --iodepth=32
+	fio_figure disk-4k-read-depth32 8 IOPS 1 --rw=read --bs=4k --iodepth=32
 	fio_figure disk-4k-randwrite-depth32 49 IOPS 1 --rw=randwrite --bs=4k --iodepth=32
 	fio_figure disk-128k-read-depth8 7 MiB/s 1024 --rw=read --bs=128k --iodepth=8
 	fio_figure disk-128k-write-depth8 48 MiB/s 1024 --rw=write --bs=128k --iodepth=8
@@ -84,6 +86,8 @@ host()
 		kmcl boot --help | grep -q -- --net || net=
 		# shellcheck disable=SC2086
 		measure kmcl start --disk "$image" $net
+		# shellcheck disable=SC2086
+		[ ! -e bench-guest-kit ] || measure kit monitor kmcl boot $plain --kernel bench-guest-kit --memory 64M --disk "$image"
 		measure qemu start_qemu "$image"
 		# shellcheck disable=SC2086
 		measure monitored start --disk "$image" $net --monitored

@@ -7,24 +7,25 @@
 
 #include "machine.h"
 
-#define MSR_GUEST_OS_ID 0x40000000u
-#define MSR_HYPERCALL   0x40000001u
-#define MSR_SCONTROL    0x40000080u
-#define MSR_SIEFP       0x40000082u
-#define MSR_SIMP        0x40000083u
-#define MSR_EOM         0x40000084u
-#define MSR_SINT0       0x40000090u
-#define SINT            2u
-#define SINT_AUTO_EOI   (1u << 17)
-#define VECTOR          0x40u /* which never comes: interrupts are off */
-#define ENABLE          1u
-#define POST_MESSAGE    0x5cu
-#define SIGNAL_EVENT    (0x5du | 1u << 16) /* fast */
-#define NO_BUFFERS      0x13u
+enum msr {
+	GUEST_OS_ID = 0x40000000,
+	HYPERCALL,
+	SCONTROL = 0x40000080,
+	SIEFP = 0x40000082,
+	SIMP,
+	EOM,
+	SINT2 = 0x40000092
+};
+#define SINT         2u
+#define SINT_ON      0x20040u /* a vector, which never comes, and no end of interrupt is owed */
+#define POST_MESSAGE 0x5cu
+#define SIGNAL_EVENT 0x1005du /* fast: its input is in a register */
+#define NO_BUFFERS   0x13u
 
 static uint8_t hypercall_page[VG_PAGE] __attribute__((aligned(VG_PAGE)));
 static uint8_t message_page[VG_PAGE] __attribute__((aligned(VG_PAGE)));
 static uint8_t event_page[VG_PAGE] __attribute__((aligned(VG_PAGE)));
+static uint8_t stack[16384] __attribute__((aligned(16), used));
 static uint8_t pool[4u << 20] __attribute__((aligned(VG_PAGE)));
 
 static void out8(uint16_t port, uint8_t value)
@@ -32,24 +33,22 @@ static void out8(uint16_t port, uint8_t value)
 	__asm__ volatile("outb %0, %1" : : "a"(value), "Nd"(port));
 }
 
-static void wrmsr(uint32_t msr, uint64_t value)
+static void wrmsr(enum msr msr, uint64_t value)
 {
-	__asm__ volatile("wrmsr"
-	                 :
-	                 : "c"(msr), "a"((uint32_t)value), "d"((uint32_t)(value >> 32))
-	                 : "memory");
+	uint32_t low = (uint32_t)value, high = (uint32_t)(value >> 32);
+
+	__asm__ volatile("wrmsr" : : "c"(msr), "a"(low), "d"(high) : "memory");
 }
 
-static uint64_t hypercall(uint64_t call, uint64_t input)
+static uint16_t hypercall(uint64_t call, uint64_t input)
 {
-	register uint64_t r8 __asm__("r8") = 0;
 	uint64_t status;
 
 	__asm__ volatile("call *%[page]"
-	                 : "=a"(status), "+c"(call), "+d"(input), "+r"(r8)
+	                 : "=a"(status), "+c"(call), "+d"(input)
 	                 : [page] "r"(hypercall_page)
-	                 : "r9", "r10", "r11", "memory", "cc");
-	return status;
+	                 : "r8", "r9", "r10", "r11", "memory", "cc");
+	return (uint16_t)status;
 }
 
 static uint64_t page_number(void *context, const void *address)
@@ -68,7 +67,7 @@ static bool post(void *context, uint32_t connection_id, const void *message, uin
 	input.type = 1;
 	input.size = size;
 	__builtin_memcpy(input.payload, message, size);
-	return (hypercall(POST_MESSAGE, (uintptr_t)&input) & 0xffff) != NO_BUFFERS;
+	return hypercall(POST_MESSAGE, (uintptr_t)&input) != NO_BUFFERS;
 }
 
 static void signal(void *context, uint32_t connection_id)
@@ -96,7 +95,7 @@ void *machine_pages(uint32_t count)
 void machine_feed(struct vg *vg)
 {
 	while (vg_message_slot(vg, message_page + SINT * 256))
-		wrmsr(MSR_EOM, 0);
+		wrmsr(EOM, 0);
 	vg_event_flags(event_page + SINT * 256);
 	__asm__ volatile("pause");
 }
@@ -108,61 +107,43 @@ void machine_print(const char *text)
 }
 
 /* As ACPI's tables of `kmcl boot` have it. */
-void machine_end(void)
+void machine_end(void *context)
 {
 	out8(0x600, 0x34);
 }
 
-void bare_main(void);
-void bare_main(void)
+__attribute__((used)) static void bare_main(void)
 {
-	wrmsr(MSR_GUEST_OS_ID, 0x8100ull << 48 | 1);
-	wrmsr(MSR_HYPERCALL, (uintptr_t)hypercall_page | ENABLE);
-	wrmsr(MSR_SIMP, (uintptr_t)message_page | ENABLE);
-	wrmsr(MSR_SIEFP, (uintptr_t)event_page | ENABLE);
-	wrmsr(MSR_SINT0 + SINT, VECTOR | SINT_AUTO_EOI);
-	wrmsr(MSR_SCONTROL, ENABLE);
+	wrmsr(GUEST_OS_ID, 0x8100ull << 48 | 1);
+	wrmsr(HYPERCALL, (uintptr_t)hypercall_page | 1);
+	wrmsr(SIMP, (uintptr_t)message_page | 1);
+	wrmsr(SIEFP, (uintptr_t)event_page | 1);
+	wrmsr(SINT2, SINT_ON);
+	wrmsr(SCONTROL, 1);
 	system_main();
 }
 
-/* ---- where it begins, and what a compiler may call ---- */
-
-__asm__(".section .text.start, \"ax\"\n"
-        ".global _start\n"
-        "_start:\n"
-        "	lea stack_end(%rip), %rsp\n"
-        "	call bare_main\n"
-        "1:	hlt\n"
-        "	jmp 1b\n"
-        ".section .bss\n"
-        ".balign 16\n"
-        "	.skip 16384\n"
-        "stack_end:\n");
-
-void *memset(void *to, int byte, size_t size);
-void *memcpy(void *to, const void *from, size_t size);
-int memcmp(const void *a, const void *b, size_t size);
-
-void *memset(void *to, int byte, size_t size)
-{
-	void *at = to;
-
-	__asm__ volatile("rep stosb" : "+D"(at), "+c"(size) : "a"(byte) : "memory");
-	return to;
-}
-
-void *memcpy(void *to, const void *from, size_t size)
-{
-	void *at = to;
-
-	__asm__ volatile("rep movsb" : "+D"(at), "+S"(from), "+c"(size) : : "memory");
-	return to;
-}
-
-int memcmp(const void *a, const void *b, size_t size)
-{
-	for (size_t i = 0; i < size; i++)
-		if (((const uint8_t *)a)[i] != ((const uint8_t *)b)[i])
-			return ((const uint8_t *)a)[i] - ((const uint8_t *)b)[i];
-	return 0;
-}
+/* Where it begins, and what a compiler may call by itself. */
+__asm__(".pushsection .text.start, \"ax\"\n"
+        ".global _start, memset, memcpy, memcmp\n"
+        "_start:	lea stack + 16384(%rip), %rsp\n"
+        "	call bare_main # which does not return\n"
+        "memset:	mov %rdi, %r8\n"
+        "	mov %esi, %eax\n"
+        "	mov %rdx, %rcx\n"
+        "	rep stosb\n"
+        "	mov %r8, %rax\n"
+        "	ret\n"
+        "memcpy:	mov %rdi, %rax\n"
+        "	mov %rdx, %rcx\n"
+        "	rep movsb\n"
+        "	ret\n"
+        "memcmp:	mov %rdx, %rcx\n"
+        "	cmp %rcx, %rcx # equal if there is nothing\n"
+        "	repe cmpsb\n"
+        "	seta %dl\n"
+        "	setb %al\n"
+        "	sub %dl, %al\n"
+        "	movsx %al, %eax\n"
+        "	ret\n"
+        ".popsection\n");

@@ -198,7 +198,7 @@ void machine_print(const char *text)
 	fflush(stdout);
 }
 
-void machine_end(void)
+void machine_end(void *context)
 {
 	exit(0);
 }
