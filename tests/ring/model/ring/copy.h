@@ -10,6 +10,7 @@
 
 #define RING_LINE  64u
 #define RING_AHEAD 1024u
+#define RING_SMALL false
 
 static inline void ring_copy(uint8_t *to, const uint8_t *from, uint32_t size)
 {
