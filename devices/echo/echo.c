@@ -3,6 +3,7 @@
 #include "echo/echo.h"
 
 #include "common/channel_name.h"
+#include "common/opening.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -24,8 +25,7 @@ struct slot {
 
 struct echo {
 	VMBCHANNEL vmb;
-	KEVENT started;
-	NTSTATUS status;
+	struct opening opening;
 	/* echo_run() */
 	struct echo_run *run;
 	uint8_t *payload;
@@ -33,7 +33,6 @@ struct echo {
 	_Atomic uint32_t active; /* slots in flight */
 	_Atomic NTSTATUS failure;
 	KEVENT idle;
-	KEVENT closed;
 	struct slot slots[MAX_DEPTH];
 };
 
@@ -41,22 +40,21 @@ static VOID post_started(VMBCHANNEL vmb)
 {
 	struct echo *e = VmbChannelGetPointer(vmb);
 
-	KeSetEvent(&e->started, 0, FALSE);
+	opening_started(&e->opening, STATUS_SUCCESS);
 }
 
 static VOID closed(VMBCHANNEL vmb)
 {
 	struct echo *e = VmbChannelGetPointer(vmb);
 
-	KeSetEvent(&e->closed, 0, FALSE);
+	opening_closed(&e->opening);
 }
 
 static VOID pnp_failure(VMBCHANNEL vmb, NTSTATUS status)
 {
 	struct echo *e = VmbChannelGetPointer(vmb);
 
-	e->status = status;
-	KeSetEvent(&e->started, 0, FALSE);
+	opening_started(&e->opening, status);
 }
 
 static VOID ignore(VMBCHANNEL vmb, VMBPACKETCOMPLETION completion, PVOID buffer, UINT32 length,
@@ -87,34 +85,15 @@ static NTSTATUS configure_client(struct echo *e, LPCGUID instance)
 	return status;
 }
 
-/* A host may take back what it has opened, before it was started. */
-static NTSTATUS wait_opened(struct echo *e, LARGE_INTEGER *timeout)
-{
-	PVOID events[] = { &e->started, &e->closed };
-
-	switch (KeWaitForMultipleObjects(2, events, WaitAny, Executive, KernelMode, FALSE, timeout,
-	                                 NULL)) {
-	case STATUS_WAIT_0:
-		return e->status;
-	case STATUS_WAIT_1:
-		return STATUS_DEVICE_REMOVED;
-	default:
-		return STATUS_IO_TIMEOUT;
-	}
-}
-
 NTSTATUS echo_open(PDEVICE_OBJECT bus, LPCGUID instance, uint32_t timeout_ms, struct echo **echo)
 {
-	LARGE_INTEGER timeout = { .QuadPart = -10000ll *
-		                              (timeout_ms ? timeout_ms : DEFAULT_TIMEOUT_MS) };
 	struct echo *e = calloc(1, sizeof(*e));
 	NTSTATUS status;
 
 	if (!e)
 		return STATUS_INSUFFICIENT_RESOURCES;
-	KeInitializeEvent(&e->started, NotificationEvent, FALSE);
+	opening_init(&e->opening);
 	KeInitializeEvent(&e->idle, NotificationEvent, FALSE);
-	KeInitializeEvent(&e->closed, NotificationEvent, FALSE);
 	status = VmbChannelAllocate(bus, FALSE, &e->vmb);
 	if (!NT_SUCCESS(status))
 		goto free;
@@ -124,7 +103,7 @@ NTSTATUS echo_open(PDEVICE_OBJECT bus, LPCGUID instance, uint32_t timeout_ms, st
 		status = VmbChannelEnable(e->vmb);
 	if (!NT_SUCCESS(status))
 		goto cleanup;
-	status = wait_opened(e, &timeout);
+	status = opening_wait(&e->opening, timeout_ms ? timeout_ms : DEFAULT_TIMEOUT_MS);
 	if (!NT_SUCCESS(status))
 		goto disable;
 	*echo = e;
@@ -321,7 +300,7 @@ static void begin_run(struct echo *e, struct echo_run *run)
 static void wait_run(struct echo *e, struct echo_run *run)
 {
 	LARGE_INTEGER tick = { .QuadPart = -1000000 }; /* 100 ms */
-	PVOID events[] = { &e->idle, &e->closed };
+	PVOID events[] = { &e->idle, &e->opening.closed };
 	NTSTATUS status;
 
 	while ((status = KeWaitForMultipleObjects(2, events, WaitAny, Executive, KernelMode, FALSE,

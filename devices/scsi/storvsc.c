@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "scsi/storvsc.h"
+#include "common/opening.h"
 #include "scsi/scsi.h"
 #include "scsi/storvsc_machine.h"
 #include "scsi/storvsc_probe.h"
@@ -26,9 +27,8 @@ struct place {
 struct storvsc {
 	struct storvsc_options options;
 	VMBCHANNEL vmb;
-	KEVENT started; /* the negotiation is over: see `status` */
-	NTSTATUS status;
-	KSPIN_LOCK lock; /* of all below */
+	struct opening opening; /* started: the negotiation is over */
+	KSPIN_LOCK lock;        /* of all below */
 	struct storvsc_machine machine;
 	KTIMER timer;
 	KDPC retry;
@@ -120,16 +120,21 @@ static VOID post_started(VMBCHANNEL vmb)
 {
 	struct storvsc *s = VmbChannelGetPointer(vmb);
 
-	s->status = negotiate(s);
-	KeSetEvent(&s->started, 0, FALSE);
+	opening_started(&s->opening, negotiate(s));
+}
+
+static VOID closed(VMBCHANNEL vmb)
+{
+	struct storvsc *s = VmbChannelGetPointer(vmb);
+
+	opening_closed(&s->opening);
 }
 
 static VOID pnp_failure(VMBCHANNEL vmb, NTSTATUS status)
 {
 	struct storvsc *s = VmbChannelGetPointer(vmb);
 
-	s->status = status;
-	KeSetEvent(&s->started, 0, FALSE);
+	opening_started(&s->opening, status);
 }
 
 static VOID process_packet(VMBCHANNEL vmb, VMBPACKETCOMPLETION completion, PVOID buffer,
@@ -577,6 +582,7 @@ static NTSTATUS configure(struct storvsc *s)
 	VMB_CHANNEL_STATE_CHANGE_CALLBACKS_INIT(&callbacks);
 	callbacks.EvtChannelSuspend = suspended;
 	callbacks.EvtChannelPostStarted = post_started;
+	callbacks.EvtChannelClosed = closed;
 	RtlInitUnicodeString(&name, text);
 	status = VmbChannelInitSetMaximumPacketSize(s->vmb, 256);
 	if (NT_SUCCESS(status))
@@ -632,17 +638,12 @@ static void free_controller(struct storvsc *s)
 
 static NTSTATUS start(struct storvsc *s)
 {
-	/* The offer may take this long, and each step of the negotiation. */
-	LARGE_INTEGER timeout = { .QuadPart = -10000ll * s->options.timeout_ms };
 	NTSTATUS status = VmbChannelEnable(s->vmb);
 
 	if (!NT_SUCCESS(status))
 		return status;
-	status = KeWaitForSingleObject(&s->started, Executive, KernelMode, FALSE, &timeout);
-	if (status == STATUS_SUCCESS)
-		status = s->status;
-	else
-		status = STATUS_IO_TIMEOUT;
+	/* The offer may take this long, and each step of the negotiation. */
+	status = opening_wait(&s->opening, s->options.timeout_ms);
 	if (!NT_SUCCESS(status))
 		VmbChannelDisable(s->vmb);
 	return status;
@@ -666,7 +667,7 @@ static struct storvsc *make_controller(const struct storvsc_options *o)
 	KeInitializeTimer(&s->timer);
 	KeInitializeDpc(&s->retry, retry, s);
 	KeInitializeSpinLock(&s->lock);
-	KeInitializeEvent(&s->started, NotificationEvent, FALSE);
+	opening_init(&s->opening);
 	return s;
 }
 

@@ -53,7 +53,7 @@ void host_say(struct host *h, const void *message, size_t size)
 
 void host_say_offer(struct host *h, uint32_t channel_id)
 {
-	static const GUID type = ECHO_INTERFACE_TYPE;
+	static const GUID echo = ECHO_INTERFACE_TYPE;
 	GUID instance = { 0x01020300 + channel_id };
 	struct wire_offer_channel m = {
 		.header.type = WIRE_OFFER_CHANNEL,
@@ -63,7 +63,7 @@ void host_say_offer(struct host *h, uint32_t channel_id)
 		.connection_id = HOSTS_CONNECTION - HOSTS_CHANNEL + channel_id,
 	};
 
-	memcpy(m.interface_type, &type, sizeof(m.interface_type));
+	memcpy(m.interface_type, h->manner.type ? h->manner.type : &echo, sizeof(m.interface_type));
 	memcpy(m.interface_instance, &instance, sizeof(m.interface_instance));
 	host_say(h, &m, sizeof(m));
 }

@@ -4,7 +4,7 @@
 
 /*
  * A host by hand, which a guest's end meets: messages heard and answered in the form that some
- * other host gives them. It offers one channel, of the echo service's type, echoes what comes there
+ * other host gives them. It offers one channel, echoes what comes there
  * and lets it close; what it took back it offers again once it was released. And it may have a
  * trick: something that it says or writes beside the truth, or instead of it.
  */
@@ -23,6 +23,7 @@ struct host_manner {
 	size_t padding;     /* of each message it sends, to a multiple; 0: none */
 	bool names_version; /* in its answer, where there is no connection id */
 	uint8_t no_monitor; /* the monitor id of an offer without one */
+	const GUID *type;   /* of its channel; NULL: the echo service's */
 	uint32_t open_status;
 	/* Whether it can use what the guest sent; NULL: always. */
 	bool (*takes)(const union wire_message *message, size_t size);

@@ -10,6 +10,9 @@
 #include "ends.h"
 #include "hosts.h"
 
+#include "scsi/storvsc.h"
+#include "scsi/storvsc_protocol.h"
+
 #include <stdio.h>
 
 /* What has to come of it. */
@@ -615,12 +618,38 @@ static void meet(void **state)
 	host_close(h);
 }
 
+/* Nobody is told that it started, and whoever opened it does not wait until his time is over. */
+static void a_disk_is_taken_back(void **state)
+{
+	static const GUID type = STORVSC_INTERFACE_TYPE;
+	static const struct host_trick trick = { "opened, rescinded", WIRE_OPEN_CHANNEL,
+		                                 open_and_rescind };
+	const struct host_manner manner = {
+		.version_max = WIRE_VERSION_5_3,
+		.no_monitor = WIRE_MONITOR_ID_NONE,
+		.type = &type,
+		.trick = &trick,
+	};
+	struct storvsc_options options = { .timeout_ms = PERSONA_WAIT_MS };
+	const char *uri = persona_uri();
+	struct host *h = host_open(uri, &manner);
+	struct storvsc *disk;
+	PDEVICE_OBJECT bus;
+
+	assert_int_equal(kmcl_guest_open(uri, &bus), STATUS_SUCCESS);
+	assert_int_equal(storvsc_open(bus, &options, &disk), STATUS_DEVICE_REMOVED);
+	kmcl_guest_close(bus);
+	host_close(h);
+}
+
 #define LINES (sizeof(lines) / sizeof(lines[0]))
 
 int main(int argc, char **argv)
 {
 	static struct meeting meetings[ENDS_COUNT * LINES];
-	static struct CMUnitTest tests[ENDS_COUNT * LINES];
+	static struct CMUnitTest tests[ENDS_COUNT * LINES + 1] = {
+		[ENDS_COUNT * LINES] = cmocka_unit_test(a_disk_is_taken_back),
+	};
 
 	for (uint32_t i = 0; i < ENDS_COUNT * LINES; i++) {
 		struct meeting *m = &meetings[i];
