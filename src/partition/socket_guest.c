@@ -314,8 +314,11 @@ void socket_guest_tick(struct socket_end *end, uint64_t now)
 	bury(end);
 	if (!guest->deadline || guest->deadline > now)
 		return;
-	if (guest->greeting_fd >= 0)
-		attempt_failed(end, -ETIMEDOUT, "the host does not answer");
-	else
+	if (guest->greeting_fd < 0)
 		attempt(end);
+	else if (guest->outcome == SOCKET_UNDECIDED && guest->expected)
+		attempt_failed(end, -ECONNREFUSED,
+		               "hosts closed without an answer until the time was over");
+	else
+		attempt_failed(end, -ETIMEDOUT, "the host does not answer");
 }
