@@ -9,6 +9,7 @@
  */
 
 #include "ends.h"
+#include "kmcl/tsan.h"
 #include "odd_host.h"
 #include "scsi/scsi.h"
 
@@ -51,9 +52,17 @@ static bool answer_as_hyperv(void *context, const struct storvsc_packet *request
 	return true;
 }
 
+/* ThreadSanitizer knows a ring by what kmcl/tsan.h tells it, and the kit's driver, the last of the
+ * ends, copies from shared memory before a test could tell it anything. */
+#ifdef KMCL_TSAN
+#define DISK_ENDS (ENDS_COUNT - 1)
+#else
+#define DISK_ENDS ENDS_COUNT
+#endif
+
 static void a_disk_is_found_and_read(void **state)
 {
-	for (uint32_t i = 0; i < ENDS_COUNT; i++) {
+	for (uint32_t i = 0; i < DISK_ENDS; i++) {
 		struct habits habits = { .attentions = 1 };
 		const char *uri = persona_uri();
 		struct odd_host *host = odd_host_open(uri, answer_as_hyperv, &habits, false);
