@@ -307,6 +307,7 @@ static void driver_close(struct driver *d)
 {
 	VmbChannelDisable(d->vmb);
 	VmbChannelCleanup(d->vmb);
+	d->vmb = NULL;
 	ExFreePoolWithTag(d->receive, TAG);
 	ExFreePoolWithTag(d->send, TAG);
 	ExFreePoolWithTag(d->control, TAG);
@@ -390,6 +391,8 @@ static int teardown(void **state)
 {
 	struct fixture *f = *state;
 
+	if (f->driver.vmb) /* the test failed: that is to be read */
+		driver_close(&f->driver);
 	kmcl_net_destroy(f->host);
 	kmcl_guest_close(f->bus);
 	ZwClose(f->vmbus);

@@ -135,14 +135,20 @@ static bool end_open(struct end *e)
 		.requests_max = 4,
 	};
 	enum vg_status status;
+	int ms = 0;
 
 	e->opened = e->closed = 0;
-	do {
+	for (;;) {
 		machine_run(&e->m, &e->offered);
 		status = vg_open(e->channel, &how);
-		if (status == VG_STATE) /* taken back, and nobody was told yet */
-			machine_feed(&e->m), vg_poll(e->m.vg, 1);
-	} while (status == VG_STATE);
+		/* It was taken back, and nobody was told yet; or what others there are have all of
+		 * the memory, and will be taken back. */
+		if ((status != VG_STATE && status != VG_NO_MEMORY) || ms++ == PERSONA_WAIT_MS)
+			break;
+		machine_feed(&e->m);
+		vg_poll(e->m.vg, 1);
+		usleep(1000);
+	}
 	assert_int_equal(status, VG_OK);
 	machine_run(&e->m, &e->opened);
 	if (e->open_status != VG_OK)
