@@ -8,7 +8,6 @@
 #include "machine.h"
 
 enum {
-	MSR_EFER = 0xc0000080,
 	MSR_GUEST_OS_ID = 0x40000000,
 	MSR_HYPERCALL = 0x40000001,
 	MSR_REFERENCE = 0x40000020,
