@@ -2,14 +2,13 @@
 
 /* The answers of a guest that does not read them: bounded at its host, which takes no more. */
 
-#include "../sanitized.h"
 #include "pair.h"
 
 #include "kmcl/channel.h"
 
 #define WAIT VMBUS_CHANNEL_FORMAT_FLAG_WAIT_FOR_COMPLETION
 
-#define FLOOD     (SANITIZED ? 6000u : 12000u) /* half of it fills a ring */
+#define FLOOD     12000u
 #define RING      65536u
 #define ANSWER    32u /* descriptor, 8 bytes, footer */
 #define IN_A_RING (RING / ANSWER)
