@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -116,14 +117,80 @@ void door_refuse(struct door_board *board, int door, int connection, enum socket
 	send_refusal(connection, reason, text);
 }
 
-pid_t door_fork(int signal)
+#ifdef __SANITIZE_THREAD__
+/* What ThreadSanitizer knows about the host's memory, some 90 MB, is of no use to a process that
+ * calls nothing but system calls, and making each page of it the host's own again is what most of a
+ * test would do. Such a process begins with nothing known. A fork() of somebody else's keeps it.
+ * Where that is: compiler-rt, tsan_platform.h, for x86-64. */
+static const struct {
+	long begin, size;
+} known[] = { { 0x010000000000, 0x1f0000000000 }, { 0x300000000000, 0x040000000000 } };
+static _Atomic(bool) forking;
+
+DOOR_QUIET static void forking_begin(void)
+{
+	while (atomic_exchange(&forking, true))
+		door_call(sched_yield, 0L);
+}
+
+DOOR_QUIET static void forking_end(void)
+{
+	atomic_store(&forking, false);
+}
+
+static void forks_exclude_each_other(void)
+{
+	pthread_atfork(forking_begin, forking_end, forking_end);
+}
+
+DOOR_QUIET static void known_goes_along(bool goes)
+{
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+		door_call(madvise, known[i].begin, known[i].size,
+		          (long)(goes ? MADV_DOFORK : MADV_DONTFORK));
+}
+
+DOOR_QUIET static void nothing_is_known(void)
+{
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+		door_call(mmap, known[i].begin, known[i].size, (long)(PROT_READ | PROT_WRITE),
+		          (long)(MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED), -1L, 0L);
+}
+
+DOOR_QUIET static pid_t clone_process(int signal)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	pid_t pid;
+	int error;
+
+	pthread_once(&once, forks_exclude_each_other);
+	forking_begin();
+	known_goes_along(false);
+	pid = (pid_t)door_call(clone, (long)signal, 0L, 0L, 0L, 0L);
+	error = errno;
+	if (pid)
+		known_goes_along(true);
+	else
+		nothing_is_known();
+	forking_end();
+	errno = error;
+	return pid;
+}
+#else
+static pid_t clone_process(int signal)
+{
+	return (pid_t)door_call(clone, (long)signal, 0L, 0L, 0L, 0L);
+}
+#endif
+
+DOOR_QUIET pid_t door_fork(int signal)
 {
 	sigset_t all, before;
 	pid_t pid;
 
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, &before);
-	pid = (pid_t)door_call(clone, (long)signal, 0L, 0L, 0L, 0L);
+	pid = clone_process(signal);
 	if (pid) {
 		int error = errno;
 
