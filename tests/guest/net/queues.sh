@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Four queues on four processors: offered, used, turned down to two and up again.
-# seconds: 60
+# seconds: 55
 
 cpus=4
 limit=120
@@ -18,7 +18,7 @@ used()
 
 streams()
 {
-	iperf3 -c 192.168.77.1 -t 3 -P 16 -R && iperf3 -c 192.168.77.1 -t 3 -P 16
+	iperf3 -c 192.168.77.1 -t 2 -P 16 -R && iperf3 -c 192.168.77.1 -t 2 -P 16
 }
 
 guest()

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# User networking: a lease, a name, and 50 MB by HTTP each way, by checksum.
-# seconds: 50
+# User networking: a lease, a name, and 20 MB by HTTP each way, by checksum.
+# seconds: 35
 
 limit=150
 
@@ -9,7 +9,7 @@ guest()
 	check 'DHCP' network
 	check 'gives the address' sh -c 'ip -4 address show | grep -q 10.0.2.15'
 	check 'DNS' sh -c 'busybox nslookup files.kmcl.test | grep -q 10.0.2.2'
-	check '50 MB are fetched' curl -sS -f -o /tmp/file http://files.kmcl.test:8080/file
+	check '20 MB are fetched' curl -sS -f -o /tmp/file http://files.kmcl.test:8080/file
 	tell "got $(sum /tmp/file)"
 	check 'and sent back' curl -sS -f -H Expect: --data-binary @/tmp/file http://files.kmcl.test:8080/cgi-bin/put
 }
@@ -18,7 +18,7 @@ host()
 {
 	memory=512M
 	serve_files
-	head -c 50000000 /dev/urandom >scratch/www/file
+	head -c 20000000 /dev/urandom >scratch/www/file
 	serve_names
 	boot --net user
 	equal 'what came is what was sent' "$(sum scratch/www/file)" "$(told got)"
