@@ -13,6 +13,8 @@
 #define DEFAULT_TIMEOUT_MS  5000u
 #define MS                  10000ull /* in 100 ns */
 
+static_assert(KMCL_KEYBOARD_QUEUE == KEYBOARD_QUEUE, "");
+
 struct kmcl_keyboard {
 	struct input input;
 	struct keyboard_session session;

@@ -74,6 +74,59 @@ struct kmcl_keyboard_info {
 /* How the keyboard is. -EINVAL: the size. */
 KMCL_API int kmcl_keyboard_query(struct kmcl_keyboard *keyboard, struct kmcl_keyboard_info *info);
 
+/* ---- mouse ---- */
+
+struct kmcl_mouse;
+
+struct kmcl_mouse_options {
+	uint32_t size;             /* sizeof(struct kmcl_mouse_options) */
+	bool monitored;            /* the channel is offered with the monitor page */
+	struct kmcl_guid instance; /* all 0: that of a real host */
+};
+
+/* Offers a mouse; returns what kmcl_keyboard_create() does. */
+KMCL_API int kmcl_mouse_create(struct kmcl_host *host, const struct kmcl_mouse_options *options,
+                               struct kmcl_mouse **mouse);
+/* Withdraws it; what still waits is lost. NULL: nothing. */
+KMCL_API void kmcl_mouse_destroy(struct kmcl_mouse *mouse);
+
+#define KMCL_MOUSE_QUEUE        64u    /* reports that wait */
+#define KMCL_MOUSE_POSITION_MAX 32767u /* the right and the lower edge, whatever the resolution */
+
+/* Bits. */
+enum kmcl_mouse_button {
+	KMCL_MOUSE_LEFT = 1,
+	KMCL_MOUSE_RIGHT = 2,
+	KMCL_MOUSE_MIDDLE = 4,
+	KMCL_MOUSE_SIDE = 8,
+	KMCL_MOUSE_EXTRA = 16,
+};
+
+struct kmcl_mouse_state {
+	uint32_t size;    /* sizeof(struct kmcl_mouse_state) */
+	uint32_t x, y;    /* 0 to KMCL_MOUSE_POSITION_MAX, from the left and from above */
+	uint32_t buttons; /* that are down: enum kmcl_mouse_button */
+	int32_t wheel;    /* steps since the last report, up being positive */
+};
+
+/* The mouse is there now, with these buttons down. Returns at once. A report that only moves it
+ * takes the place of one that did the same and still waits. -EINVAL: no such place or
+ * button; -EAGAIN: the queue is full, as the guest reads nothing. */
+KMCL_API int kmcl_mouse_report(struct kmcl_mouse *mouse, const struct kmcl_mouse_state *state);
+
+struct kmcl_mouse_info {
+	uint32_t size;    /* sizeof(struct kmcl_mouse_info) */
+	uint32_t version; /* major << 16 | minor; 0: no driver has come to an end with its questions
+	                   */
+	uint32_t waiting; /* reports */
+	uint64_t opens;   /* times that a guest opened the channel */
+	uint64_t sent;    /* messages: reports, answers, what the device is */
+	uint64_t wrong;   /* messages that made no sense, and versions that there are not */
+};
+
+/* How the mouse is. -EINVAL: the size. */
+KMCL_API int kmcl_mouse_query(struct kmcl_mouse *mouse, struct kmcl_mouse_info *info);
+
 #ifdef __cplusplus
 }
 #endif
