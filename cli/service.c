@@ -8,8 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
-static const struct service *const services[] = { &disk_service, &net_service, &keyboard_service,
-	                                          &echo_service, &ic_service };
+static const struct service *const services[] = { &disk_service,  &net_service,  &keyboard_service,
+	                                          &mouse_service, &echo_service, &ic_service };
 
 #define COUNT        (sizeof(services) / sizeof(services[0]))
 #define OPTIONS_MAX  64u
