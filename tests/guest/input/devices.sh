@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # What is typed and clicked on the host arrives in the guest: as events, and as text on its console.
-# seconds: 22
+# seconds: 30
 
 control=control
 limit=120
