@@ -388,12 +388,14 @@ static void a_guest_that_reads_nothing_has_the_queue_fill_up(void **state)
 {
 	struct fixture *f = *state;
 	struct kmcl_keyboard_text text = { .size = sizeof(text), .text = "x", .timeout_ms = 5 };
-	uint32_t pressed = 0, i;
+	uint32_t pressed = 1, i;
 	uint8_t byte[2];
 	size_t typed;
 
 	connect_guest(f);
 	f->ends.guest.deaf = true;
+	assert_int_equal(kmcl_keyboard_key(f->host, 1, true), 0);
+	WAIT_FOR(f->ends.guest.count == 2); /* the last one that it reads */
 	while (!kmcl_keyboard_key(f->host, (uint16_t)(1 + pressed % 127), true))
 		pressed++;
 	assert_int_equal(info_of(f).waiting, KMCL_KEYBOARD_QUEUE);

@@ -260,10 +260,12 @@ static void without_a_driver_nothing_is_kept(void **state)
 static void a_guest_that_reads_nothing_has_the_queue_fill_up(void **state)
 {
 	struct fixture *f = *state;
-	uint32_t clicks = 0, i, down = 0;
+	uint32_t clicks = 1, i, down = 0;
 
 	connect_guest(f);
 	f->ends.guest.deaf = true;
+	assert_int_equal(put(f, 0, 1, 1, 0), 0);
+	WAIT_FOR(f->ends.guest.count == 3); /* the last one that it reads */
 	while (!put(f, clicks, 1, !(clicks & 1), 0))
 		clicks++;
 	assert_int_equal(info_of(f).waiting, KMCL_MOUSE_QUEUE);
