@@ -3,6 +3,8 @@
 #include "cli.h"
 #include "echo/echo.h"
 #include "ic/ic_protocol.h"
+#include "input/keyboard_protocol.h"
+#include "input/mouse_protocol.h"
 #include "net/netvsc_protocol.h"
 #include "scsi/storvsc_protocol.h"
 
@@ -26,10 +28,8 @@ static const struct {
 	  "Guest services" },
 	{ { 0x525074dc, 0x8985, 0x46e2, { 0x80, 0x57, 0xa3, 0x07, 0xdc, 0x18, 0xa5, 0x02 } },
 	  "Dynamic memory" },
-	{ { 0xcfa8b69e, 0x5b4a, 0x4cc0, { 0xb9, 0x8b, 0x8b, 0xa1, 0xa1, 0xf3, 0xf9, 0x5a } },
-	  "Synthetic mouse" },
-	{ { 0xf912ad6d, 0x2b17, 0x48ea, { 0xbd, 0x65, 0xf9, 0x27, 0xa6, 0x1c, 0x76, 0x84 } },
-	  "Synthetic keyboard" },
+	{ MOUSE_INTERFACE_TYPE, "Synthetic mouse" },
+	{ KEYBOARD_INTERFACE_TYPE, "Synthetic keyboard" },
 	{ { 0xda0a7802, 0xe377, 0x4aac, { 0x8e, 0x77, 0x05, 0x58, 0xeb, 0x10, 0x73, 0xf8 } },
 	  "Synthetic framebuffer adapter" },
 	{ NETVSC_INTERFACE_TYPE, "Synthetic network adapter" },

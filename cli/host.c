@@ -11,7 +11,8 @@ static const char help_begin[] =
 	"Usage: kmcl host --listen URI SERVICE...\n"
 	"\n"
 	"Be the host of the guest behind URI until SIGINT, SIGTERM or SIGHUP, and offer it the\n"
-	"services that are asked for: at least one of --disk, --net, --echo and --ic.\n"
+	"services that are asked for: at least one of --disk, --net, --keyboard, --mouse, --echo\n"
+	"and --ic.\n"
 	"\n"
 	"  -l, --listen URI      unix:PATH: a guest process connects there\n";
 static const char help_end[] =

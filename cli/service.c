@@ -8,8 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
-static const struct service *const services[] = { &disk_service, &net_service, &echo_service,
-	                                          &ic_service };
+static const struct service *const services[] = { &disk_service,  &net_service,  &keyboard_service,
+	                                          &mouse_service, &echo_service, &ic_service };
 
 #define COUNT        (sizeof(services) / sizeof(services[0]))
 #define OPTIONS_MAX  64u
@@ -362,6 +362,31 @@ int control_usage(struct control_reply *reply, const char *format, ...)
 	vsnprintf(reply->why, sizeof(reply->why), format, ap);
 	va_end(ap);
 	return EXIT_USAGE;
+}
+
+const char *control_reason(int error)
+{
+	static const struct {
+		int error;
+		const char *words;
+	} table[] = {
+		{ ENOTCONN, "the guest's driver is not there" },
+		{ EPROTONOSUPPORT, "the guest shares no version of it with the host" },
+		{ ENOTSUP, "the version that the guest agreed on has no such thing" },
+		{ EBUSY, "the guest owes too many answers" },
+		{ ETIMEDOUT, "the guest did not answer in time" },
+		{ ENODEV, "the guest's driver went away meanwhile" },
+		{ EPROTO, "the guest's answer makes no sense; the log has more" },
+		{ EIO, "the guest says that it cannot" },
+		{ ENOENT, "the guest has no such key" },
+		{ ENODATA, "the guest could not do it" },
+		{ EINVAL, "no key, value or adapter can be called that" },
+	};
+
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
+		if (table[i].error == -error)
+			return table[i].words;
+	return cli_reason(error);
 }
 
 static int find_service(struct control_reply *reply, const char *name, size_t *found)

@@ -52,7 +52,8 @@ struct service {
 	void (*json)(struct json *j); /* likewise: the members of an object */
 };
 
-extern const struct service disk_service, echo_service, ic_service, net_service;
+extern const struct service disk_service, echo_service, ic_service, keyboard_service, mouse_service,
+	net_service;
 /* As its option does. The guest's reference time, in 100 ns, comes from the function; NULL: it is
  * the time since the services were opened. */
 void service_ic_want(uint64_t (*reference_time)(void *context));
@@ -106,5 +107,7 @@ int control_refuse(struct control_reply *reply, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 int control_usage(struct control_reply *reply, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
+/* Why a guest did not do something, as kmcl/ic.h and kmcl/input.h have it. */
+const char *control_reason(int error);
 
 #endif

@@ -139,32 +139,6 @@ static void components_json(struct json *j)
 	json_close(j, '}');
 }
 
-/* Why the guest did not do it, as kmcl/ic.h has it. */
-static const char *reason(int error)
-{
-	static const struct {
-		int error;
-		const char *words;
-	} table[] = {
-		{ ENOTCONN, "the guest's driver is not there" },
-		{ EPROTONOSUPPORT, "the guest shares no version of it with the host" },
-		{ ENOTSUP, "the version that the guest agreed on has no such thing" },
-		{ EBUSY, "the guest owes too many answers" },
-		{ ETIMEDOUT, "the guest did not answer in time" },
-		{ ENODEV, "the guest's driver went away meanwhile" },
-		{ EPROTO, "the guest's answer makes no sense; the log has more" },
-		{ EIO, "the guest says that it cannot" },
-		{ ENOENT, "the guest has no such key" },
-		{ ENODATA, "the guest could not do it" },
-		{ EINVAL, "no key, value or adapter can be called that" },
-	};
-
-	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
-		if (table[i].error == -error)
-			return table[i].words;
-	return cli_reason(error);
-}
-
 /* ---- commands ---- */
 
 /* A guest that does as it is asked may be off the bus before its answer has been read. */
@@ -192,7 +166,7 @@ static int ask_shutdown(struct control_reply *reply, enum kmcl_shutdown_action a
 		return control_refuse(reply, "the shutdown component is not offered");
 	error = kmcl_shutdown_ask(shutdown_component, &request, 0, NULL);
 	if (error && !(error == -ENODEV && guest_goes()))
-		return control_refuse(reply, "%s", reason(error));
+		return control_refuse(reply, "%s", control_reason(error));
 	return EXIT_OK;
 }
 
@@ -238,7 +212,7 @@ static int run_clock(struct control_reply *reply, int argc, char **argv)
 	if (!timesync)
 		return control_refuse(reply, "time synchronisation is not offered");
 	error = kmcl_timesync_set(timesync);
-	return !error ? EXIT_OK : control_refuse(reply, "%s", reason(error));
+	return !error ? EXIT_OK : control_refuse(reply, "%s", control_reason(error));
 }
 
 static const char *const pools[KMCL_KVP_POOLS] = {
@@ -327,7 +301,7 @@ static int run_kvp_get(struct control_reply *reply, int argc, char **argv)
 		return code;
 	error = kmcl_kvp_get(kvp, pool, key, &value, 0);
 	if (error)
-		return control_refuse(reply, "%s: %s", argv[0], reason(error));
+		return control_refuse(reply, "%s: %s", argv[0], control_reason(error));
 	if (reply->json) {
 		struct json j;
 
@@ -355,7 +329,7 @@ static int run_kvp_set(struct control_reply *reply, int argc, char **argv)
 		                     sizeof(value.text) - 1);
 	strcpy(value.text, argv[1]);
 	error = kmcl_kvp_set(kvp, pool, key, &value, 0);
-	return !error ? EXIT_OK : control_refuse(reply, "%s: %s", argv[0], reason(error));
+	return !error ? EXIT_OK : control_refuse(reply, "%s: %s", argv[0], control_reason(error));
 }
 
 static int run_kvp_delete(struct control_reply *reply, int argc, char **argv)
@@ -368,7 +342,7 @@ static int run_kvp_delete(struct control_reply *reply, int argc, char **argv)
 	if (code)
 		return code;
 	error = kmcl_kvp_delete(kvp, pool, key, 0);
-	return !error ? EXIT_OK : control_refuse(reply, "%s: %s", argv[0], reason(error));
+	return !error ? EXIT_OK : control_refuse(reply, "%s: %s", argv[0], control_reason(error));
 }
 
 #define LIST_MAX 4096u /* entries; a guest could say for ever that there is one more */
@@ -405,7 +379,7 @@ static int run_kvp_list(struct control_reply *reply, int argc, char **argv)
 		json_close(&j, '}');
 		json_end(&j);
 	}
-	return error == -ENODATA ? EXIT_OK : control_refuse(reply, "%s", reason(error));
+	return error == -ENODATA ? EXIT_OK : control_refuse(reply, "%s", control_reason(error));
 }
 
 /* A list of the guest's, ended by or between ';'. */
@@ -446,7 +420,7 @@ static int run_kvp_ip(struct control_reply *reply, int argc, char **argv)
 		return control_refuse(reply, "key-value pairs are not offered");
 	error = kmcl_kvp_get_ip(kvp, argv[0], &info, 0);
 	if (error)
-		return control_refuse(reply, "%s: %s", argv[0], reason(error));
+		return control_refuse(reply, "%s: %s", argv[0], control_reason(error));
 	if (reply->json) {
 		ip_json(reply->out, &info);
 		return EXIT_OK;

@@ -11,11 +11,11 @@ from .common import LabError, run, tool
 
 # What a guest finds on our bus or on QEMU's virtio, and what it puts on it.
 GUEST_MODULES = ["hv_vmbus", "hv_storvsc", "sd_mod", "sr_mod", "hv_netvsc", "hv_utils", "hv_balloon",
-                 "hyperv_keyboard", "uio_hv_generic", "hv_sock", "ext4", "overlay", "isofs",
+                 "hyperv_keyboard", "evdev", "uio_hv_generic", "hv_sock", "ext4", "overlay", "isofs",
                  "virtio_pci", "virtio_mmio", "virtio_blk", "virtio_net"]
 # The full kernel has these as modules, the cloud kernel built in, or the other way round, or not at all.
 GUEST_OPTIONAL = ["crc32c_generic", "crc32c_intel", "rtc_cmos", "msr", "sg", "scsi_dh_alua", "failover", "hyperv_fb",
-                  "hyperv_drm", "hid_hyperv"]
+                  "hyperv_drm", "hid_hyperv", "hid_generic"]
 OUTER_MODULES = ["kvm_amd", "virtio_pci", "virtio_blk", "ext4", "tun", "loop", "dm_mod"]
 
 

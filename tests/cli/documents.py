@@ -201,7 +201,7 @@ def test_kvp():
 def test_refusals():
     """Those that need a guest of another kind: what they print when they do it is {}, as of all that say
     nothing, and here they fail, when they have waited for a while: all at once."""
-    refusals = {"shutdown": 1, "reboot": 1, "hibernate": 1, "clock set": 1,
+    refusals = {"shutdown": 1, "reboot": 1, "hibernate": 1, "clock set": 1, "type": 2, "pointer": 2, "click": 2,
                 "pause": 2, "resume": 2, "stop": 2}  # of a virtual machine, which this host has not
     with concurrent.futures.ThreadPoolExecutor(len(refusals)) as pool:
         for command, expected in refusals.items():
@@ -219,7 +219,7 @@ def main():
         f.write(bytes([byte ^ 1]))
     network = ["--net", "user"] if has_user_network() else []
     out, err = open(f"{directory}/host.out", "wb"), open(f"{directory}/host.err", "wb")
-    host = subprocess.Popen([kmcl, "host", "--listen", bus, "--control", control, "--json", "--echo", "--ic",
+    host = subprocess.Popen([kmcl, "host", "--listen", bus, "--control", control, "--json", "--echo", "--ic", "--keyboard", "--mouse",
                              "--disk", a + ",ro,serial=A \"1\"", "--disk", b + ",serial=B",
                              "--disk", a + ",cd,lun=9", *network], stdout=out, stderr=err)
     try:

@@ -76,8 +76,8 @@ usage '--control needs a value' "$kmcl" ctl --control
 usage '--size needs a value' "$kmcl" demo --size
 usage '--count needs a value' "$kmcl" guest echo --count
 usage '--offset needs a value' "$kmcl" guest disk read --offset
-usage 'give --disk, --net, --echo or --ic' "$kmcl" host
-usage 'give --disk, --net, --echo or --ic' "$kmcl" host --listen "$socket"
+usage 'give --disk, --net, --keyboard, --mouse, --echo or --ic' "$kmcl" host
+usage 'give --disk, --net, --keyboard, --mouse, --echo or --ic' "$kmcl" host --listen "$socket"
 usage '--listen unix:PATH is needed' "$kmcl" host --echo
 usage 'both ends of it are in one process' "$kmcl" host --listen local:x --echo
 usage '--listen takes unix:PATH' "$kmcl" host --listen foo --echo
@@ -141,7 +141,7 @@ says 1 'a.xz: it is compressed with xz' "$kmcl" host --listen "$socket" --disk "
 printf 'QFI\373' | dd of="$dir/a.img" conv=notrunc 2>"$dir/err"
 says 1 "a.img: it is a qcow2 image, .*'qemu-img convert -f qcow2 -O raw .*/a.img raw.img'" \
 	"$kmcl" host --listen "$socket" --disk "$dir/a.img"
-serve --disk "$dir/a.img,format=raw" --echo --ic
+serve --disk "$dir/a.img,format=raw" --keyboard --mouse --echo --ic
 report 'format=raw insists' 0 $? "$dir/host.err"
 
 # ---- commands to a host ----
@@ -156,13 +156,24 @@ usage 'the pools are external' "$ctl" kvp get nowhere:key
 usage "no service 'frob'" "$ctl" rescind frob
 usage "ls takes -v, not '-w'" "$ctl" ls -w
 usage "ls takes -v, not ''" "$ctl" ls ''
+usage "'type' takes TEXT" "$ctl" type
+usage "no key of a US keyboard has 'ü' (U+00FC)" "$ctl" type 'grün'
+usage "no key of a US keyboard has '€' (U+20AC)" "$ctl" type '5 €'
+usage 'no key of a US keyboard has the byte 0xff' "$ctl" type "$(printf 'a\377')"
+usage "'click' takes X Y" "$ctl" click 1
+usage "each 0 to 32767, not '1 32768'" "$ctl" pointer 1 32768
+usage "each 0 to 32767, not '-1 1'" "$ctl" click -1 1
+usage 'there may be --button NAME' "$ctl" click 1 2 3
+usage 'there may be --button NAME' "$ctl" click 1 2 --button
+usage "side and extra, not 'upper'" "$ctl" click 1 2 --button=upper
+usage "side and extra, not ''" "$ctl" click 1 2 --button ''
 usage "and force, not 'now'" "$ctl" cd eject 0 now
 says 1 "no disk at '9'" "$ctl" disk remove 9
 says 1 "it is compressed with gzip" "$ctl" disk add "$dir/a.gz"
 # Each waits for the driver for a while: all of them at once.
 asked=0
 for words in 'kvp get key' 'kvp set key value' 'kvp delete key' 'kvp list' 'kvp ip 00:11:22:33:44:55' \
-	shutdown reboot hibernate 'clock set'; do
+	shutdown reboot hibernate 'clock set' 'type x' 'pointer 1 2' 'click 1 2 --button=right'; do
 	asked=$((asked + 1))
 	echo "$words" >"$dir/asked.$asked"
 	# shellcheck disable=SC2086

@@ -12,6 +12,7 @@
 #include <kmcl/disk.h>
 #include <kmcl/echo.h>
 #include <kmcl/ic.h>
+#include <kmcl/input.h>
 #include <kmcl/net.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -188,6 +189,69 @@ static void echoes(void **state)
 	kmcl_echo_destroy(NULL);
 }
 
+/* covers: kmcl_keyboard_create, kmcl_keyboard_destroy, kmcl_keyboard_query, kmcl_keyboard_key,
+ * kmcl_keyboard_type */
+static void keyboards(void **state)
+{
+	struct fixture *f = *state;
+	struct kmcl_keyboard_text text = { .size = sizeof(text), .text = "a", .timeout_ms = 10 };
+	struct kmcl_keyboard_options options = { .size = sizeof(options) };
+	struct kmcl_keyboard_info info = { .size = sizeof(info) };
+	struct kmcl_keyboard *keyboard, *second;
+	size_t typed = 1;
+	NEWER(struct kmcl_keyboard_options);
+
+	assert_int_equal(kmcl_keyboard_create(f->host, &newer.known, &keyboard), -E2BIG);
+	assert_int_equal(kmcl_keyboard_create(f->host, NULL, &keyboard), 0);
+	assert_int_equal(kmcl_keyboard_create(f->host, NULL, &second), -EEXIST);
+	options.instance = kmcl_guid_from_name("another");
+	options.monitored = true;
+	assert_int_equal(kmcl_keyboard_create(f->host, &options, &second), 0);
+	assert_int_equal(kmcl_keyboard_key(keyboard, 0, true), -EINVAL);
+	assert_int_equal(kmcl_keyboard_key(keyboard, 1, true), -ENOTCONN);
+	assert_int_equal(kmcl_keyboard_type(keyboard, &text, &typed), -ENOTCONN);
+	assert_int_equal(typed, 0);
+	text.size = 0;
+	assert_int_equal(kmcl_keyboard_type(keyboard, &text, &typed), -EINVAL);
+	assert_int_equal(kmcl_keyboard_query(keyboard, &info), 0);
+	assert_int_equal(info.version, 0);
+	info.size = 0;
+	assert_int_equal(kmcl_keyboard_query(keyboard, &info), -EINVAL);
+	kmcl_keyboard_destroy(second);
+	kmcl_keyboard_destroy(keyboard);
+	kmcl_keyboard_destroy(NULL);
+}
+
+/* covers: kmcl_mouse_create, kmcl_mouse_destroy, kmcl_mouse_query, kmcl_mouse_report */
+static void mice(void **state)
+{
+	struct fixture *f = *state;
+	struct kmcl_mouse_state place = { .size = sizeof(place) };
+	struct kmcl_mouse_options options = { .size = sizeof(options) };
+	struct kmcl_mouse_info info = { .size = sizeof(info) };
+	struct kmcl_mouse *mouse, *second;
+	NEWER(struct kmcl_mouse_options);
+
+	assert_int_equal(kmcl_mouse_create(f->host, &newer.known, &mouse), -E2BIG);
+	assert_int_equal(kmcl_mouse_create(f->host, NULL, &mouse), 0);
+	assert_int_equal(kmcl_mouse_create(f->host, NULL, &second), -EEXIST);
+	options.instance = kmcl_guid_from_name("another");
+	options.monitored = true;
+	assert_int_equal(kmcl_mouse_create(f->host, &options, &second), 0);
+	assert_int_equal(kmcl_mouse_report(mouse, &place), -ENOTCONN);
+	place.x = KMCL_MOUSE_POSITION_MAX + 1;
+	assert_int_equal(kmcl_mouse_report(mouse, &place), -EINVAL);
+	place.size = 0;
+	assert_int_equal(kmcl_mouse_report(mouse, &place), -EINVAL);
+	assert_int_equal(kmcl_mouse_query(mouse, &info), 0);
+	assert_int_equal(info.version, 0);
+	info.size = 0;
+	assert_int_equal(kmcl_mouse_query(mouse, &info), -EINVAL);
+	kmcl_mouse_destroy(second);
+	kmcl_mouse_destroy(mouse);
+	kmcl_mouse_destroy(NULL);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -195,6 +259,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(adapters, setup, teardown),
 		cmocka_unit_test_setup_teardown(components, setup, teardown),
 		cmocka_unit_test_setup_teardown(echoes, setup, teardown),
+		cmocka_unit_test_setup_teardown(keyboards, setup, teardown),
+		cmocka_unit_test_setup_teardown(mice, setup, teardown),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -27,7 +27,7 @@ ill()
 {
 	image=$(new_image 8M ill)
 	# shellcheck disable=SC2086
-	timeout -s KILL 60 kmcl boot $plain --kernel hostile --memory 64M --disk "$image" --echo $2 \
+	timeout -s KILL 60 kmcl boot $plain --kernel hostile --memory 64M --disk "$image" --keyboard --mouse --echo $2 \
 		--append "seed=$1 rounds=4" </dev/null >"$PWD/out/$name.ill.$1" 2>&1 4>&- 3>&- || return 1
 	grep -q 'hostile: rounds done 4' "out/$name.ill.$1" && not grep 'NOT CONNECTED' "out/$name.ill.$1"
 }
