@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "hosts.h"
+#include "persona.h"
 
 #include "echo/echo.h"
 
@@ -20,6 +21,7 @@ struct host {
 	struct host_heard heard;
 	bool honest;
 	uint32_t tricked;
+	bool there; /* a guest */
 	bool open, rescinded;
 	/* of the partition's thread */
 	uint32_t version;
@@ -367,6 +369,7 @@ static void on_presence(void *context, enum partition_presence what)
 	struct host *h = context;
 
 	pthread_mutex_lock(&h->lock);
+	h->there = what == PARTITION_CAME;
 	if (what == PARTITION_GONE)
 		stop_serving(h);
 	pthread_mutex_unlock(&h->lock);
@@ -400,6 +403,31 @@ struct host *host_open(const char *uri, const struct host_manner *manner)
 	    pthread_create(&h->thread, NULL, serve, h) != 0)
 		abort();
 	return h;
+}
+
+static bool host_is_alone(struct host *h)
+{
+	bool there;
+
+	pthread_mutex_lock(&h->lock);
+	there = h->there;
+	pthread_mutex_unlock(&h->lock);
+	return !there;
+}
+
+void host_begin_anew(struct host *h, const struct host_manner *manner)
+{
+	for (int ms = 0; !host_is_alone(h); ms++) {
+		if (ms == PERSONA_WAIT_MS)
+			abort();
+		usleep(1000);
+	}
+	pthread_mutex_lock(&h->lock);
+	h->manner = *manner;
+	memset(&h->heard, 0, sizeof(h->heard));
+	h->honest = h->rescinded = false;
+	h->tricked = h->version = h->words_left = 0;
+	pthread_mutex_unlock(&h->lock);
 }
 
 void host_heard(struct host *h, struct host_heard *heard)

@@ -74,6 +74,9 @@ void host_be_honest(struct host *host);
 
 /* NULL: it cannot. */
 struct host *host_open(const char *uri, const struct host_manner *manner);
+/* The next guest meets it in that manner, once the one before has gone; what was heard and done is
+ * forgotten. For many meetings this is much less to do than another host's beginning and end. */
+void host_begin_anew(struct host *host, const struct host_manner *manner);
 void host_close(struct host *host);
 
 struct host_heard {
