@@ -245,6 +245,18 @@ void storvsc_machine_open(struct storvsc_machine *m)
 	storvsc_machine_enter(m, STORVSC_BEGINS);
 }
 
+void storvsc_machine_join(struct storvsc_machine *m, const struct storvsc_machine *first)
+{
+	m->version = first->version;
+	m->max_transfer = first->max_transfer;
+	m->packet_size = first->packet_size;
+}
+
+void storvsc_machine_joined(struct storvsc_machine *m)
+{
+	storvsc_machine_enter(m, STORVSC_READY);
+}
+
 /* ---- requests ---- */
 
 static void storvsc_machine_build(const struct storvsc_machine *m, const struct storvsc_request *r,
