@@ -154,6 +154,11 @@ struct vg_net_events {
 	void (*sent)(void *context, struct vg_net *net, void *cookie, enum vg_status status);
 	void (*link)(void *context, struct vg_net *net, bool up);              /* optional */
 	void (*closed)(void *context, struct vg_net *net, enum vg_status why); /* optional */
+	/* As a disk's. `ended` comes from vg_channel_poll(), too, where the driver closes by itself
+	 * or vg_net_close() was called; then, or when it came from vg_poll(), vg_close() closes its
+	 * channel. Twice, if both cross. */
+	void (*opened)(void *context, struct vg_net *net);
+	void (*ended)(void *context, struct vg_net *net, enum vg_status why);
 };
 
 struct vg_net_open {
@@ -162,6 +167,7 @@ struct vg_net_open {
 	uint32_t frames_max;    /* on their way out at a time */
 	uint32_t receive_pages; /* for what comes in: at least 16; a host uses up to 4096 */
 	uint32_t target_vp;
+	bool apart; /* another processor's, as vg_open.apart */
 };
 
 uint32_t vg_net_pages(uint32_t frames_max, uint32_t receive_pages);
@@ -169,7 +175,8 @@ enum vg_status vg_net_open(struct vg_net **net, struct vg_channel *channel,
                            const struct vg_net_open *open);
 /* VG_STATE: before `ready`; VG_FULL: frames_max are on their way; VG_TOO_BIG. */
 enum vg_status vg_net_send(struct vg_net *net, const void *frame, uint32_t size, void *cookie);
-/* Has the host let go in order. Answer: `sent` for each frame, then `closed`. */
+/* Has the host let go in order. Answer: `sent` for each frame, then `closed`; with `apart`, `ended`
+ * first. */
 enum vg_status vg_net_close(struct vg_net *net);
 
 #endif

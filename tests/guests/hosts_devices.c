@@ -16,7 +16,9 @@
 #include "net/netvsc_protocol.h"
 #include "net/rndis_protocol.h"
 
+#include <pthread.h>
 #include <sched.h>
+#include <stdatomic.h>
 #include <stdio.h>
 
 /* ---- one host and one guest ---- */
@@ -793,11 +795,180 @@ static void meet_adapter(void **state)
 	guest_end(&u.g);
 }
 
+/* ---- an adapter on a processor of its own ---- */
+
+struct net_lane {
+	struct net_guest u;
+	pthread_t thread;
+	_Atomic bool stop, sends;
+	_Atomic uint32_t sent, came, ended;
+	uint32_t opened;
+};
+
+static void lane_ready(void *context, struct vg_net *net, const uint8_t address[6], uint32_t mtu)
+{
+	struct net_lane *l = context;
+
+	l->u.ready++;
+}
+
+static void lane_frame(void *context, struct vg_net *net, const void *frame, uint32_t size)
+{
+	struct net_lane *l = context;
+
+	l->came += size == 60;
+}
+
+static void lane_sent(void *context, struct vg_net *net, void *cookie, enum vg_status status)
+{
+	struct net_lane *l = context;
+
+	l->sent += status == VG_OK;
+}
+
+static void lane_opened(void *context, struct vg_net *net)
+{
+	struct net_lane *l = context;
+
+	l->opened++;
+}
+
+static void lane_ended(void *context, struct vg_net *net, enum vg_status why)
+{
+	struct net_lane *l = context;
+
+	l->ended++;
+}
+
+static void lane_closed(void *context, struct vg_net *net, enum vg_status why)
+{
+	struct net_lane *l = context;
+
+	l->u.why = why;
+	l->u.closed++;
+}
+
+/* Polls, and sends while it may; the last that it does is to say farewell. */
+static void *lane_work(void *context)
+{
+	static const uint8_t frame[60] = { 1, 2, 3 };
+	struct net_lane *l = context;
+
+	while (!l->stop) {
+		if (l->u.ready && l->sends)
+			vg_net_send(l->u.net, frame, sizeof(frame), NULL);
+		if (vg_channel_poll(l->u.g.channel, 8) == 0)
+			sched_yield();
+	}
+	return NULL;
+}
+
+static void *lane_farewell(void *context)
+{
+	struct net_lane *l = context;
+
+	assert_int_equal(vg_net_close(l->u.net), VG_OK);
+	return lane_work(l);
+}
+
+static void lane_start(struct net_lane *l, void *(*work)(void *context))
+{
+	l->stop = false;
+	assert_int_equal(pthread_create(&l->thread, NULL, work, l), 0);
+}
+
+static void lane_stop(struct net_lane *l)
+{
+	l->stop = true;
+	pthread_join(l->thread, NULL);
+}
+
+static void lane_until(struct net_lane *l, _Atomic uint32_t *what, uint32_t least)
+{
+	uint64_t until = machine_ms() + MACHINE_WAIT_MS;
+
+	while (*what < least) {
+		machine_feed(&l->u.g.m);
+		assert_int_equal(vg_poll(l->u.g.m.vg, 64), 0); /* nobody's but its processor's */
+		sched_yield();
+		assert_true(machine_ms() < until);
+	}
+}
+
+/* It goes, with a frame each way and more. */
+static void lane_open(struct net_lane *l, const struct host_device *device)
+{
+	static const GUID type = NETVSC_INTERFACE_TYPE;
+	struct vg_net_open open = { .events = { .context = l,
+		                                .ready = lane_ready,
+		                                .frame = lane_frame,
+		                                .sent = lane_sent,
+		                                .closed = lane_closed,
+		                                .opened = lane_opened },
+		                    .frames_max = 4,
+		                    .receive_pages = 16,
+		                    .apart = true };
+
+	the_host(&type, device);
+	guest_start(&l->u.g);
+	open.memory = machine_pages(&l->u.g.m, vg_net_pages(4, 16));
+	assert_int_equal(vg_net_open(&l->u.net, l->u.g.channel, &open), VG_INVALID);
+	open.events.ended = lane_ended;
+	assert_int_equal(vg_net_open(&l->u.net, l->u.g.channel, &open), VG_OK);
+	machine_run(&l->u.g.m, &l->opened);
+	l->sends = true;
+	lane_start(l, lane_work);
+	lane_until(l, &l->came, 1);
+	lane_until(l, &l->sent, 100);
+}
+
+static void lane_end(struct net_lane *l, enum vg_status why)
+{
+	lane_until(l, &l->ended, 1);
+	assert_int_equal(l->u.closed, 0);
+	lane_stop(l);
+	assert_int_equal(vg_close(l->u.g.channel), VG_OK);
+	machine_run(&l->u.g.m, &l->u.closed);
+	assert_int_equal(l->u.why, why);
+	guest_end(&l->u.g);
+}
+
+static void an_adapter_on_its_own_processor(void **state)
+{
+	struct net_host host = { NULL };
+	const struct host_device device = { &host, net_opened, net_took, net_shared };
+	struct net_lane l = { 0 };
+
+	lane_open(&l, &device);
+	lane_stop(&l);
+	l.sends = false;
+	lane_start(&l, lane_farewell);
+	lane_end(&l, VG_OK);
+}
+
+static void take_back(struct host *h, void *context)
+{
+	host_say_rescind(h, HOSTS_CHANNEL);
+}
+
+static void it_is_taken_back_there(void **state)
+{
+	struct net_host host = { NULL };
+	const struct host_device device = { &host, net_opened, net_took, net_shared };
+	struct net_lane l = { 0 };
+
+	lane_open(&l, &device);
+	host_do(the.host, take_back, NULL);
+	lane_end(&l, VG_GONE);
+}
+
 #define IC_LINES  (sizeof(ic_lines) / sizeof(ic_lines[0]))
 #define NET_LINES (sizeof(net_lines) / sizeof(net_lines[0]))
 
-static struct CMUnitTest tests[IC_LINES + NET_LINES + 1] = {
+static struct CMUnitTest tests[IC_LINES + NET_LINES + 3] = {
 	[IC_LINES + NET_LINES] = cmocka_unit_test(answers_to_a_host_that_reads_none),
+	cmocka_unit_test(an_adapter_on_its_own_processor),
+	cmocka_unit_test(it_is_taken_back_there),
 };
 static char names[IC_LINES + NET_LINES][100];
 
