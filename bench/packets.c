@@ -17,9 +17,9 @@ uint8_t bench_target[BENCH_PAYLOAD] __attribute__((aligned(64)));
 #define SMALL 1000000ull   /* packets of a run of 64 B */
 #define BYTES 100000000ull /* that a run of a larger size moves */
 
-#define LINES "cache lines, round trip"
-#define SLOTS "bare slots"
-#define RING  "ring, batched"
+#define LINES    "cache lines, round trip"
+#define SLOTS    "bare slots"
+#define RING     "ring, batched"
 #define API_ECHO "API, two processes, round trip"
 
 /* clang-format off */

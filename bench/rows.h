@@ -38,7 +38,6 @@ void channel_start_other_end(const char *uri);
 /* If this process was started as the other end: runs as that and does not return. */
 void channel_other_end(int argc, char **argv);
 
-
 /* kit.c: the guest kit, with an other end of its own */
 bench_run kit_unix_echo;
 

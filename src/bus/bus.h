@@ -16,7 +16,8 @@
  * too. What an op asks for is answered later with a ..._done() call; what it wants to ask for, such
  * as client_release() after a rescind, its owner notes down and asks for once the call is over.
  * From any op may be called what only looks: server_version, server_channel_state, client_version,
- * client_offer, client_uses_shared_interrupt, client_hears_shared_interrupt; and any function of another machine.
+ * client_offer, client_uses_shared_interrupt, client_hears_shared_interrupt; and any function of
+ * another machine.
  */
 
 #include "wire/wire.h"

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A guest that is asked to shut down and does not answer: with 'bus' it leaves the bus, with 'channel' it closes
- * the component's channel and stays until it gets SIGTERM. Usage: leaving_guest URI WHAT. */
+/* A guest that is asked to shut down and does not answer: with 'bus' it leaves the bus, with
+ * 'channel' it closes the component's channel and stays until it gets SIGTERM. Usage: leaving_guest
+ * URI WHAT. */
 #include "persona_ic.h"
 #include "services.h"
 
