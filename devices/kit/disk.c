@@ -466,8 +466,11 @@ static enum vg_status disk_submit(struct vg_disk *d, struct disk_request *r)
 	return VG_OK;
 }
 
-enum vg_status vg_disk_read(struct vg_disk *d, uint32_t number, uint64_t at, void *memory,
-                            uint32_t size, void *cookie)
+typedef void disk_build_fn(struct storvsc_request *request, const struct storvsc_disk *disk,
+                           uint64_t at, uint32_t size);
+
+static enum vg_status disk_move(struct vg_disk *d, uint32_t number, uint64_t at, const void *memory,
+                                uint32_t size, void *cookie, disk_build_fn *build)
 {
 	enum vg_status status = size ? disk_check(d, number, at, size) : VG_INVALID;
 	struct disk_request *r;
@@ -475,21 +478,20 @@ enum vg_status vg_disk_read(struct vg_disk *d, uint32_t number, uint64_t at, voi
 	if (status != VG_OK)
 		return status;
 	r = disk_take(d, memory, cookie);
-	storvsc_request_read(&r->scsi, &d->units[number], at, size);
+	build(&r->scsi, &d->units[number], at, size);
 	return disk_submit(d, r);
+}
+
+enum vg_status vg_disk_read(struct vg_disk *d, uint32_t number, uint64_t at, void *memory,
+                            uint32_t size, void *cookie)
+{
+	return disk_move(d, number, at, memory, size, cookie, storvsc_request_read);
 }
 
 enum vg_status vg_disk_write(struct vg_disk *d, uint32_t number, uint64_t at, const void *memory,
                              uint32_t size, void *cookie)
 {
-	enum vg_status status = size ? disk_check(d, number, at, size) : VG_INVALID;
-	struct disk_request *r;
-
-	if (status != VG_OK)
-		return status;
-	r = disk_take(d, memory, cookie);
-	storvsc_request_write(&r->scsi, &d->units[number], at, size);
-	return disk_submit(d, r);
+	return disk_move(d, number, at, memory, size, cookie, storvsc_request_write);
 }
 
 enum vg_status vg_disk_flush(struct vg_disk *d, uint32_t number, void *cookie)
