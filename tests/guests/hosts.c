@@ -199,6 +199,13 @@ void host_do(struct host *h, void (*what)(struct host *host, void *context), voi
 	pthread_mutex_unlock(&h->lock);
 }
 
+void host_set_device(struct host *h, const struct host_device *device)
+{
+	pthread_mutex_lock(&h->lock);
+	h->manner.device = device;
+	pthread_mutex_unlock(&h->lock);
+}
+
 static void hear(struct host *h, void *context)
 {
 	h->deaf = *(const bool *)context;

@@ -82,6 +82,8 @@ void host_show(struct host *host);
 /* A page of the guest's memory; the channel is open. */
 uint8_t *host_page(struct host *host, uint64_t number);
 
+/* From now on; its channel is not open. */
+void host_set_device(struct host *host, const struct host_device *device);
 /* With its lock held: what is done there by somebody else than its own threads. */
 void host_do(struct host *host, void (*what)(struct host *host, void *context), void *context);
 /* It does not read its ring, until it does again. */

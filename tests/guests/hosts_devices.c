@@ -20,49 +20,23 @@
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 
-/* ---- one host and one guest ---- */
-
-static struct {
-	struct host *host;
-	char uri[128];
-	bool meets;
-} the;
-
-static struct host_manner host_manner(const GUID *type, const struct host_device *device)
-{
-	return (struct host_manner){ .version_max = WIRE_VERSION_5_3,
-		                     .no_monitor = WIRE_MONITOR_ID_NONE,
-		                     .type = type,
-		                     .device = device };
-}
-
-static void the_host(const GUID *type, const struct host_device *device)
-{
-	const struct host_manner manner = host_manner(type, device);
-
-	if (the.host && !the.meets) {
-		host_begin_anew(the.host, &manner);
-	} else {
-		snprintf(the.uri, sizeof(the.uri), "%s", persona_uri());
-		the.host = host_open(the.uri, &manner);
-	}
-	the.meets = true;
-}
-
-static int close_the_host(void **state)
-{
-	if (the.host)
-		host_close(the.host);
-	return 0;
-}
+/* ---- one host and one guest, for all lines of a device ---- */
 
 struct guest {
 	struct machine m;
-	size_t used;
+	size_t used, mark; /* of the kit's memory, and of the machine's, before a line begins */
 	struct vg_channel *channel;
 	uint32_t offered, unloaded;
 };
+
+static struct {
+	struct host *host;
+	struct guest *guest;
+	const GUID *type; /* of its channel */
+	bool meets;       /* and has not come to a good end */
+} the;
 
 static void on_offered(void *context, struct vg_channel *channel, const struct vg_offer *offer)
 {
@@ -72,6 +46,13 @@ static void on_offered(void *context, struct vg_channel *channel, const struct v
 	g->offered++;
 }
 
+static void on_removed(void *context, struct vg_channel *channel)
+{
+	struct guest *g = context;
+
+	g->offered = 0;
+}
+
 static void on_unloaded(void *context)
 {
 	struct guest *g = context;
@@ -79,30 +60,74 @@ static void on_unloaded(void *context)
 	g->unloaded++;
 }
 
-static void guest_start(struct guest *g)
+static void meet_first(const GUID *type)
 {
+	const struct host_manner manner = { .version_max = WIRE_VERSION_5_3,
+		                            .no_monitor = WIRE_MONITOR_ID_NONE,
+		                            .type = type };
 	struct vg_contact contact = { .message_sint = 2 };
+	const char *uri = persona_uri();
+	struct guest *g = calloc(1, sizeof(*g));
 
-	memset(g, 0, sizeof(*g));
-	g->m.events =
-		(struct vg_events){ .context = g, .offered = on_offered, .unloaded = on_unloaded };
-	machine_start(&g->m, the.uri);
-	g->used = vg_memory_used(g->m.vg, NULL);
+	the.type = type;
+	the.guest = g;
+	the.host = host_open(uri, &manner);
+	g->m.events = (struct vg_events){
+		.context = g, .offered = on_offered, .removed = on_removed, .unloaded = on_unloaded
+	};
+	machine_start(&g->m, uri);
 	assert_int_equal(vg_connect(g->m.vg, &contact), VG_OK);
 	machine_run(&g->m, &g->offered);
+	g->used = vg_memory_used(g->m.vg, NULL);
+	g->mark = g->m.used;
 }
 
-static void guest_end(struct guest *g)
+static void part(void)
 {
-	const struct host_manner manner = host_manner(NULL, NULL);
+	struct guest *g = the.guest;
 
+	if (!g)
+		return;
 	assert_int_equal(vg_unload(g->m.vg), VG_OK);
 	machine_run(&g->m, &g->unloaded);
-	vg_poll(g->m.vg, 1);
-	assert_int_equal(vg_memory_used(g->m.vg, NULL), g->used);
 	machine_stop(&g->m);
-	host_begin_anew(the.host, &manner); /* the device is the caller's */
+	host_close(the.host);
+	free(g);
+	memset(&the, 0, sizeof(the));
+}
+
+/* With a host of that device; a line that failed has left them as they are. */
+static struct guest *meet(const GUID *type, const struct host_device *device)
+{
+	if (the.meets)
+		memset(&the, 0, sizeof(the));
+	if (!the.guest || memcmp(the.type, type, sizeof(*type)) != 0) {
+		part();
+		meet_first(type);
+	}
+	the.meets = true;
+	host_set_device(the.host, device);
+	machine_run(&the.guest->m, &the.guest->offered);
+	the.guest->m.used = the.guest->mark;
+	return the.guest;
+}
+
+/* Its channel is closed. */
+static void met(void)
+{
+	struct guest *g = the.guest;
+
+	host_set_device(the.host, NULL);
+	machine_run(&g->m, &g->offered);
+	assert_int_equal(vg_memory_used(g->m.vg, NULL), g->used);
 	the.meets = false;
+}
+
+static int part_at_the_end(void **state)
+{
+	if (!the.meets)
+		part();
+	return 0;
 }
 
 /* What the host's threads count. */
@@ -259,7 +284,7 @@ static void ic_took(struct host *h, void *context, const struct ring_packet *pac
 }
 
 struct ic_guest {
-	struct guest g;
+	struct guest *g;
 	struct vg_ic *ic;
 	uint8_t *memory;
 	uint32_t closed;
@@ -297,7 +322,7 @@ static void ic_open(struct ic_guest *u)
 	};
 
 	u->closed = 0;
-	assert_int_equal(vg_ic_open(&u->ic, u->g.channel, &events, u->memory), VG_OK);
+	assert_int_equal(vg_ic_open(&u->ic, u->g->channel, &events, u->memory), VG_OK);
 }
 
 static void meet_component(void **state)
@@ -307,22 +332,21 @@ static void meet_component(void **state)
 	const struct host_device device = { &host, ic_opened, ic_took, NULL };
 	struct ic_guest u = { 0 };
 
-	the_host(ic_guid(line->type), &device);
-	guest_start(&u.g);
-	u.memory = machine_pages(&u.g.m, VG_IC_PAGES);
+	u.g = meet(ic_guid(line->type), &device);
+	u.memory = machine_pages(&u.g->m, VG_IC_PAGES);
 	ic_open(&u);
 	if (line->outcome == IC_ENDS) {
-		run_until(&u.g, &u.closed, 1);
+		run_until(u.g, &u.closed, 1);
 		assert_int_equal(u.why, VG_MALFORMED);
 		ic_open(&u);
 	}
-	run_until(&u.g, &host.agreed, 1);
+	run_until(u.g, &host.agreed, 1);
 	assert_int_equal(host.answered, line->outcome == IC_ANSWERED);
 	assert_int_equal(host.refused, line->outcome == IC_REFUSED);
 	assert_int_equal(u.closed, 0);
 	assert_int_equal(vg_ic_close(u.ic), VG_OK);
-	run_until(&u.g, &u.closed, 1);
-	guest_end(&u.g);
+	run_until(u.g, &u.closed, 1);
+	met();
 }
 
 /* Requests, as many as the ring has room for. */
@@ -373,15 +397,14 @@ static void answers_to_a_host_that_reads_none(void **state)
 	struct ic_guest u = { 0 };
 	uint32_t answered;
 
-	the_host(ic_guid(IC_HEARTBEAT), &device);
-	guest_start(&u.g);
-	u.memory = machine_pages(&u.g.m, VG_IC_PAGES);
+	u.g = meet(ic_guid(IC_HEARTBEAT), &device);
+	u.memory = machine_pages(&u.g->m, VG_IC_PAGES);
 	ic_open(&u);
-	run_until(&u.g, &host.agreed, 1);
+	run_until(u.g, &host.agreed, 1);
 	host_be_deaf(the.host, true);
 	for (int i = 0; i < 10; i++) {
 		host_do(the.host, ask_often, &host);
-		run_until_all_is_read(&u.g);
+		run_until_all_is_read(u.g);
 	}
 	assert_int_equal(u.closed, 0);
 	assert_int_equal(host.answered, 0);
@@ -389,11 +412,11 @@ static void answers_to_a_host_that_reads_none(void **state)
 	answered = __atomic_load_n(&host.answered, __ATOMIC_ACQUIRE);
 	assert_in_range(answered, 1, 4096 / sizeof(struct ic_header)); /* what there is room for */
 	host_do(the.host, ask_often, &host);
-	run_until(&u.g, &host.answered, answered + 1);
+	run_until(u.g, &host.answered, answered + 1);
 	assert_int_equal(u.closed, 0);
 	assert_int_equal(vg_ic_close(u.ic), VG_OK);
-	run_until(&u.g, &u.closed, 1);
-	guest_end(&u.g);
+	run_until(u.g, &u.closed, 1);
+	met();
 }
 
 /* ---- a network adapter ---- */
@@ -699,7 +722,7 @@ static void net_took(struct host *h, void *context, const struct ring_packet *pa
 }
 
 struct net_guest {
-	struct guest g;
+	struct guest *g;
 	struct vg_net *net;
 	uint8_t *memory;
 	uint32_t ready, frames, good, sent, closed;
@@ -753,21 +776,21 @@ static void net_open(struct net_guest *u)
 	};
 
 	u->ready = u->closed = 0;
-	assert_int_equal(vg_net_open(&u->net, u->g.channel, &open), VG_OK);
+	assert_int_equal(vg_net_open(&u->net, u->g->channel, &open), VG_OK);
 }
 
 static void use_adapter(struct net_guest *u, struct net_host *host)
 {
 	static const uint8_t frame[60] = { 1, 2, 3 };
 
-	run_until(&u->g, &u->ready, 1);
-	run_until(&u->g, &u->good, 1);
+	run_until(u->g, &u->ready, 1);
+	run_until(u->g, &u->good, 1);
 	assert_int_equal(vg_net_send(u->net, frame, sizeof(frame), NULL), VG_OK);
-	run_until(&u->g, &u->sent, 1);
-	run_until(&u->g, &host->frames, 1);
+	run_until(u->g, &u->sent, 1);
+	run_until(u->g, &host->frames, 1);
 	assert_int_equal(u->closed, 0);
 	assert_int_equal(vg_net_close(u->net), VG_OK);
-	run_until(&u->g, &u->closed, 1);
+	run_until(u->g, &u->closed, 1);
 	assert_int_equal(u->why, VG_OK);
 }
 
@@ -779,12 +802,11 @@ static void meet_adapter(void **state)
 	const struct host_device device = { &host, net_opened, net_took, net_shared };
 	struct net_guest u = { 0 };
 
-	the_host(&type, &device);
-	guest_start(&u.g);
-	u.memory = machine_pages(&u.g.m, vg_net_pages(4, 16));
+	u.g = meet(&type, &device);
+	u.memory = machine_pages(&u.g->m, vg_net_pages(4, 16));
 	net_open(&u);
 	if (line->outcome != NET_WORKS) {
-		run_until(&u.g, &u.closed, 1);
+		run_until(u.g, &u.closed, 1);
 		assert_true(u.why == VG_MALFORMED ||
 		            (u.why == VG_REFUSED && line->outcome == NET_REFUSED));
 		assert_int_equal(u.ready, line->outcome == NET_ENDS);
@@ -792,7 +814,7 @@ static void meet_adapter(void **state)
 	}
 	use_adapter(&u, &host);
 	assert_int_equal(host.tricked, 1);
-	guest_end(&u.g);
+	met();
 }
 
 /* ---- an adapter on a processor of its own ---- */
@@ -857,7 +879,7 @@ static void *lane_work(void *context)
 	while (!l->stop) {
 		if (l->u.ready && l->sends)
 			vg_net_send(l->u.net, frame, sizeof(frame), NULL);
-		if (vg_channel_poll(l->u.g.channel, 8) == 0)
+		if (vg_channel_poll(l->u.g->channel, 8) == 0)
 			sched_yield();
 	}
 	return NULL;
@@ -888,8 +910,8 @@ static void lane_until(struct net_lane *l, _Atomic uint32_t *what, uint32_t leas
 	uint64_t until = machine_ms() + MACHINE_WAIT_MS;
 
 	while (*what < least) {
-		machine_feed(&l->u.g.m);
-		assert_int_equal(vg_poll(l->u.g.m.vg, 64), 0); /* nobody's but its processor's */
+		machine_feed(&l->u.g->m);
+		assert_int_equal(vg_poll(l->u.g->m.vg, 64), 0); /* nobody's but its processor's */
 		sched_yield();
 		assert_true(machine_ms() < until);
 	}
@@ -909,13 +931,12 @@ static void lane_open(struct net_lane *l, const struct host_device *device)
 		                    .receive_pages = 16,
 		                    .apart = true };
 
-	the_host(&type, device);
-	guest_start(&l->u.g);
-	open.memory = machine_pages(&l->u.g.m, vg_net_pages(4, 16));
-	assert_int_equal(vg_net_open(&l->u.net, l->u.g.channel, &open), VG_INVALID);
+	l->u.g = meet(&type, device);
+	open.memory = machine_pages(&l->u.g->m, vg_net_pages(4, 16));
+	assert_int_equal(vg_net_open(&l->u.net, l->u.g->channel, &open), VG_INVALID);
 	open.events.ended = lane_ended;
-	assert_int_equal(vg_net_open(&l->u.net, l->u.g.channel, &open), VG_OK);
-	machine_run(&l->u.g.m, &l->opened);
+	assert_int_equal(vg_net_open(&l->u.net, l->u.g->channel, &open), VG_OK);
+	machine_run(&l->u.g->m, &l->opened);
 	l->sends = true;
 	lane_start(l, lane_work);
 	lane_until(l, &l->came, 1);
@@ -927,10 +948,10 @@ static void lane_end(struct net_lane *l, enum vg_status why)
 	lane_until(l, &l->ended, 1);
 	assert_int_equal(l->u.closed, 0);
 	lane_stop(l);
-	assert_int_equal(vg_close(l->u.g.channel), VG_OK);
-	machine_run(&l->u.g.m, &l->u.closed);
+	assert_int_equal(vg_close(l->u.g->channel), VG_OK);
+	machine_run(&l->u.g->m, &l->u.closed);
 	assert_int_equal(l->u.why, why);
-	guest_end(&l->u.g);
+	met();
 }
 
 static void an_adapter_on_its_own_processor(void **state)
@@ -1002,5 +1023,5 @@ int main(int argc, char **argv)
 		persona_pattern = temporary_uri(argv[1]);
 	if (argc > 2)
 		cmocka_set_test_filter(argv[2]);
-	return cmocka_run_group_tests(tests, NULL, close_the_host);
+	return cmocka_run_group_tests(tests, NULL, part_at_the_end);
 }
