@@ -7,6 +7,7 @@
  * is in tests/partition/flood.c.
  */
 
+#include "../sanitized.h"
 #include "pair.h"
 
 #include "../temporary.h"
@@ -23,7 +24,7 @@
 #include <unistd.h>
 
 #define PAGE        4096u
-#define TIMES       4000u
+#define TIMES       ROUNDS(4000u)
 #define RING_PAGES  4094u /* of one that is as large as can be described, with its control page */
 #define READ_ONLY   0x6b6d63u /* the connection of read-only notices (docs/architecture.md) */
 #define RINGS       0xe1e10u

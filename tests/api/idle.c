@@ -5,6 +5,7 @@
  * long that is watched; a sanitizer's own thread is none of ours.
  */
 
+#include "../sanitized.h"
 #include "pair.h"
 
 #include <dirent.h>
@@ -13,19 +14,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define IDLE_MS    2000u
-#define THREADS_OF "kmcl"
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define IDLE_MS    2000u
-#define THREADS_OF "kmcl"
-#endif
-#endif
-#ifndef IDLE_MS
-#define IDLE_MS    10000u
-#define THREADS_OF "" /* all */
-#endif
+#define IDLE_MS    (SANITIZED ? 2000u : 10000u)
+#define THREADS_OF (SANITIZED ? "kmcl" : "") /* "": all */
 
 #define THREADS 64
 

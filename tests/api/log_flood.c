@@ -4,6 +4,7 @@
  * says how much it left out, and has room for what the operator must know. The guest is the bare
  * partition: messages, memory and signals by hand. */
 
+#include "../sanitized.h"
 #include "pair.h"
 
 #include "../temporary.h"
@@ -22,7 +23,7 @@
 #include <unistd.h>
 
 #define PAGE          4096u
-#define TIMES         400u
+#define TIMES         ROUNDS(400u)
 #define LINES_MAX     17u         /* of one kind in ten seconds, with one that says how many more */
 #define BYTES_PER_MIN (64u << 10) /* of one kind */
 #define GPADL         0xe1e10u

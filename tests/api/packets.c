@@ -2,6 +2,7 @@
 
 /* Packet objects: made, sent, sent again, freed; and the order in which they arrive. */
 
+#include "../sanitized.h"
 #include "pair.h"
 
 #include <stdlib.h>
@@ -305,7 +306,7 @@ static void *make_packets(void *context)
 /* covers: VmbPacketAllocate */
 static void packets_are_made_while_the_channel_closes(void **state)
 {
-	for (int round = 0; round < 15; round++) {
+	for (int round = 0; round < ROUNDS(15); round++) {
 		struct pair *pair = pair_create();
 		VMBCHANNEL channel = pair->client.channel;
 		pthread_t thread;

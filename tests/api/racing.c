@@ -2,6 +2,7 @@
 
 /* Calls that meet: each returns when what it says is so, and always returns. */
 
+#include "../sanitized.h"
 #include "pair.h"
 
 #include <time.h>
@@ -184,7 +185,7 @@ static void an_offer_that_is_being_revoked(void **state)
 {
 	struct pair *pair = pair_create();
 
-	for (int i = 0; i < 300; i++) {
+	for (int i = 0; i < ROUNDS(300); i++) {
 		pthread_t disabler;
 
 		memset(pair->client.trace, 0, sizeof(pair->client.trace));
@@ -285,7 +286,7 @@ static void disable_while_saving(void **state)
 /* covers: VmbChannelDisable, VmbChannelCleanup */
 static void cleanup_after_several_disables(void **state)
 {
-	for (int i = 0; i < 50; i++) {
+	for (int i = 0; i < ROUNDS(50); i++) {
 		struct pair *pair = pair_create();
 		pthread_t disablers[3];
 

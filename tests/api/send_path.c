@@ -8,6 +8,7 @@
  * preempted.
  */
 
+#include "../sanitized.h"
 #include "pair.h"
 
 #include "kmcl/channel.h"
@@ -301,16 +302,7 @@ static void no_lock_of_both_ends(void **state)
 	pair_destroy(pair);
 }
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define STREAM 50000u
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define STREAM 50000u
-#endif
-#endif
-#ifndef STREAM
-#define STREAM 1000000u
-#endif
+#define STREAM (SANITIZED ? 50000u : 1000000u)
 
 /* covers: VmbPacketSend, kmcl_channel_info */
 static void streaming_needs_few_signals(void **state)

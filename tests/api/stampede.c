@@ -6,15 +6,16 @@
  * nothing is left.
  */
 
+#include "../sanitized.h"
 #include "pair.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-#define ROUNDS  10000u
+#define TURNS   ROUNDS(10000u)
 #define THREADS 4u
-#define OPENS   50u
+#define OPENS   ROUNDS(50u)
 
 /* What the callbacks say the channel is. */
 enum stage { CLOSED, OPEN, STARTED, POST_STARTED };
@@ -96,7 +97,7 @@ static bool another_round(struct side *side)
 {
 	uint32_t done = atomic_fetch_add(&side->rounds, 1);
 
-	return done < ROUNDS || (side->opens < OPENS && done < 100 * ROUNDS);
+	return done < TURNS || (side->opens < OPENS && done < 100 * TURNS);
 }
 
 static void send_one(VMBCHANNEL channel)
@@ -154,7 +155,7 @@ static void four_threads_a_side(void **state)
 	for (int s = 0; s < 2; s++) {
 		assert_int_equal(sides[s].stage, CLOSED);
 		assert_int_equal(sides[s].out_of_order, 0);
-		assert_true(sides[s].rounds >= ROUNDS);
+		assert_true(sides[s].rounds >= TURNS);
 		assert_true(sides[s].opens >= OPENS);
 	}
 	pair_destroy(pair);

@@ -2,21 +2,13 @@
 
 /* A process that has used everything and now does nothing costs nothing. */
 
+#include "../sanitized.h"
 #include "harness.h"
 
 #include <dirent.h>
 
 /* ThreadSanitizer has a thread of its own, which does not. */
-#if defined(__SANITIZE_THREAD__)
-#define OTHERS_AWAKE 100
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define OTHERS_AWAKE 100
-#endif
-#endif
-#ifndef OTHERS_AWAKE
-#define OTHERS_AWAKE 0
-#endif
+#define OTHERS_AWAKE (SANITIZED_THREAD ? 100 : 0)
 
 static LONG count;
 

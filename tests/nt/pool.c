@@ -1,13 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+#include "../sanitized.h"
 #include "harness.h"
-
-#if defined(__SANITIZE_ADDRESS__)
-#define ASAN 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define ASAN 1
-#endif
-#endif
 
 #define TAG 0x74736554 /* "Test" */
 
@@ -105,7 +98,7 @@ static void flags_are_checked(void **state)
 	p = ExAllocatePool2(POOL_FLAG_NON_PAGED | POOL_FLAG_CACHE_ALIGNED | UINT64_C(1) << 40, 100,
 	                    TAG);
 	assert_non_null(p);
-#ifndef ASAN
+#if !SANITIZED_ADDRESS
 	assert_int_equal((uintptr_t)p % 64, 0);
 #endif
 	ExFreePool(p);
@@ -279,7 +272,7 @@ static void misuse_is_told(void **state)
 	ExFreePool(keep);
 }
 
-#ifdef ASAN
+#if SANITIZED_ADDRESS
 static volatile uint8_t sink;
 
 static void read_past(void)
@@ -338,7 +331,7 @@ int main(void)
 		cmocka_unit_test(free_runs_join),
 		cmocka_unit_test(many_threads_share_it),
 		cmocka_unit_test(misuse_is_told),
-#ifdef ASAN
+#if SANITIZED_ADDRESS
 		cmocka_unit_test(asan_sees_what_is_not_allocated),
 #endif
 	};

@@ -3,6 +3,7 @@
 /* A connected partition with nothing to do does nothing; one that has come and gone hundreds of
  * times has left nothing. */
 
+#include "../sanitized.h"
 #include "end.h"
 
 #include <dirent.h>
@@ -141,7 +142,7 @@ static void test_guest_reconnects_leave_nothing(void **state)
 	come_and_go(uri, 1);
 	descriptors = settled_descriptors();
 	maps = mappings();
-	for (unsigned int round = 2; round <= 200; round++)
+	for (unsigned int round = 2; round <= ROUNDS(200); round++)
 		come_and_go(uri, round);
 	assert_int_equal(settled_descriptors(), descriptors);
 	assert_int_equal(mappings(), maps);
@@ -161,7 +162,7 @@ static void test_host_restarts_leave_nothing(void **state)
 	end_open(&host, PARTITION_HOST, uri, 0);
 	end_open(&guest, PARTITION_GUEST, uri, 4);
 	assert_int_equal(partition_listen(guest.partition, 4, &port), 0);
-	for (unsigned int round = 1; round <= 40; round++) {
+	for (unsigned int round = 1; round <= ROUNDS(40); round++) {
 		struct partition_address to = { .id = 4 };
 		struct partition_link *link;
 

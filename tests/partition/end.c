@@ -153,7 +153,7 @@ static int try_open(struct end *end, enum partition_end side, const char *uri, s
 {
 	int error;
 
-	memset(end, 0, sizeof(*end));
+	memset(end, 0, offsetof(struct end, message));
 	pthread_mutex_init(&end->lock, NULL);
 	pthread_cond_init(&end->changed, NULL);
 	end->on_message = message_hook;

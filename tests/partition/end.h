@@ -36,7 +36,6 @@ struct end {
 	pthread_cond_t changed;
 	unsigned int came, gone, writable;
 	unsigned int messages;
-	struct end_message message[END_MESSAGES_MAX];
 	char log[4096]; /* sentences, each with a newline */
 	/* Called at the end of these upcalls, on the partition's thread. */
 	end_hook on_message;
@@ -45,6 +44,8 @@ struct end {
 	bool stuck;
 	bool in_upcall;
 	char why[256];
+	/* The last: a megabyte, of which `messages` are there. Opening clears all but this. */
+	struct end_message message[END_MESSAGES_MAX];
 };
 
 /* "local" or "unix": what the test was started with. */

@@ -3,6 +3,7 @@
 /* Who owns the path of unix:PATH: one living host, never a dead one, and never by removing what is
  * not its own. */
 
+#include "../sanitized.h"
 #include "raw.h"
 
 #include <errno.h>
@@ -141,7 +142,7 @@ static void *race(void *argument)
 
 static void test_race_for_a_dead_socket(void **state)
 {
-	for (int round = 0; round < 50; round++) {
+	for (int round = 0; round < ROUNDS(50); round++) {
 		pthread_t threads[RACERS];
 		struct end *winner = NULL;
 		int fd;
@@ -177,7 +178,7 @@ static void *open_and_close(void *argument)
 	size_t times = 0;
 
 	pthread_barrier_wait(&start);
-	for (int i = 0; i < 100000 && times < 50; i++) {
+	for (int i = 0; i < 100000 && times < ROUNDS(50); i++) {
 		if (!end_try_open(end, PARTITION_HOST, uri, 0)) {
 			times++;
 			end_close(end);
@@ -198,8 +199,8 @@ static void test_open_against_close(void **state)
 	pthread_join(one, &times[0]);
 	pthread_join(two, &times[1]);
 	pthread_barrier_destroy(&start);
-	assert_int_equal(times[0], 50);
-	assert_int_equal(times[1], 50);
+	assert_int_equal(times[0], ROUNDS(50));
+	assert_int_equal(times[1], ROUNDS(50));
 	assert_int_equal(lstat(raw_path(uri), &st), -1);
 	assert_int_equal(lstat(lock, &st), -1);
 }

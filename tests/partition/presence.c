@@ -2,6 +2,7 @@
 
 /* Each end learns that the other came and went; nothing of one guest reaches the next. */
 
+#include "../sanitized.h"
 #include "end.h"
 
 #include <errno.h>
@@ -61,7 +62,7 @@ static void test_host_goes_and_another_comes(void **state)
 /* What was posted before the end closed still arrives, then GONE. */
 static void test_last_words_arrive(void **state)
 {
-	for (int round = 0; round < 20; round++) {
+	for (int round = 0; round < ROUNDS(20); round++) {
 		end_open_both(&host, &guest, 0);
 		for (uint8_t i = 0; i < 10; i++) {
 			assert_int_equal(post_byte(&host, i),
@@ -127,7 +128,7 @@ static void test_answer_does_not_reach_the_next_guest(void **state)
 
 static void test_no_upcall_after_close(void **state)
 {
-	for (int round = 0; round < 50; round++) {
+	for (int round = 0; round < ROUNDS(50); round++) {
 		unsigned int heard;
 
 		end_open_both(&host, &guest, 0);

@@ -3,6 +3,7 @@
 /* All calls from many threads at once, while the other end comes and goes: for the sanitizers, and
  * for what must hold even then. */
 
+#include "../sanitized.h"
 #include "end.h"
 
 #include <errno.h>
@@ -11,7 +12,7 @@
 #include <string.h>
 #include <time.h>
 
-#define ROUNDS 25u
+#define STORMS ROUNDS(25u)
 
 static struct end host, guest;
 static atomic_bool stop;
@@ -117,7 +118,7 @@ static void test_storm(void **state)
 	end_open_hooked(&host, PARTITION_HOST, uri, 0, forget);
 	for (int i = 0; i < 4; i++)
 		assert_int_equal(pthread_create(&threads[i], NULL, storms[i], NULL), 0);
-	for (unsigned int round = 1; round <= ROUNDS; round++) {
+	for (unsigned int round = 1; round <= STORMS; round++) {
 		struct partition_port *port;
 		struct partition_link *links[4];
 

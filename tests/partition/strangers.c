@@ -4,6 +4,7 @@
  * linger, with data that nobody reads. The host serves its guest as if they were not there, and
  * ends when it is told to. */
 
+#include "../sanitized.h"
 #include "raw.h"
 
 #include "partition/socket.h"
@@ -20,12 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SLOWER 5
-#else
-#define SLOWER 1
-#endif
-#define AT_ONCE_MS (1000 * SLOWER)
+#define AT_ONCE_MS (SANITIZED ? 5000 : 1000)
 #define EACH       13 /* of 8 kinds: over 100 */
 #define LINGER_S   60 /* what a host that waits for one takes at least */
 

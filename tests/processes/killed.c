@@ -46,7 +46,7 @@ static void rounds(struct survivor *s)
 	for (unsigned i = 1; i <= count; i++)
 		one_round(s, i);
 	resident = process_usage().resident;
-	if (count > WARM_UP && !PROCESS_SANITIZED)
+	if (count > WARM_UP && !SANITIZED)
 		assert_true(resident < s->usage.resident + RESIDENT_MORE);
 	counts = traffic_counts(s->t);
 	print_message("# %u rounds, %u with an open channel, the slowest end took %llu ms; "

@@ -229,7 +229,7 @@ uint32_t process_random(uint32_t below)
 unsigned process_rounds(unsigned standard)
 {
 	const char *given = getenv("KMCL_TEST_ROUNDS");
-	unsigned long rounds = given ? strtoul(given, NULL, 0) : standard;
+	unsigned long rounds = given ? strtoul(given, NULL, 0) : ROUNDS(standard);
 
 	assert_true(rounds > 0 && rounds < 1000000);
 	return (unsigned)rounds;

@@ -17,20 +17,10 @@
 
 #include <sys/types.h>
 
-/* Everything takes longer under a sanitizer. */
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-#define PROCESS_SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
-#define PROCESS_SANITIZED 1
-#endif
-#endif
-#ifndef PROCESS_SANITIZED
-#define PROCESS_SANITIZED 0
-#endif
+#include "../sanitized.h"
 
 /* An end hears of the other's death within a second. */
-#define PROCESS_SOON_MS (PROCESS_SANITIZED ? 5000u : 1000u)
+#define PROCESS_SOON_MS (SANITIZED ? 5000u : 1000u)
 #define PROCESS_WAIT_MS 20000u
 
 /* First of all in main(): is, and never returns as, the other end, if the arguments say so.

@@ -10,7 +10,7 @@
 
 #include <unistd.h>
 
-#define ROUNDS (PROCESS_SANITIZED ? 6u : 12u) /* the thread sanitizer sleeps at each exit */
+#define RESTARTS ROUNDS(12u)
 
 static void leave(struct survivor *s, struct process *other, unsigned round)
 {
@@ -30,7 +30,7 @@ static void host_restarts(void **state)
 	struct survivor s;
 	struct process host = survivor_open(&s, "host");
 
-	for (unsigned i = 0; i < ROUNDS; i++) {
+	for (unsigned i = 0; i < RESTARTS; i++) {
 		leave(&s, &host, i);
 		host = process_start(s.victim, s.uri);
 		traffic_enable(s.t);
@@ -46,7 +46,7 @@ static void guest_restarts(void **state)
 	struct survivor s;
 
 	survivor_open(&s, "guest");
-	for (unsigned i = 0; i < ROUNDS; i++) {
+	for (unsigned i = 0; i < RESTARTS; i++) {
 		struct process guest = process_start(s.victim, s.uri);
 
 		leave(&s, &guest, i);
