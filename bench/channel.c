@@ -235,7 +235,7 @@ static struct client *client_local(void)
 	return &c;
 }
 
-static void start_other_end(const char *uri)
+void channel_start_other_end(const char *uri)
 {
 	int ready[2];
 	char byte;
@@ -261,7 +261,7 @@ static struct client *client_unix(void)
 
 	if (!c.bus) {
 		snprintf(uri, sizeof(uri), "unix:/tmp/kmcl-bench-%d", (int)getpid());
-		start_other_end(uri);
+		channel_start_other_end(uri);
 		client_connect(&c, uri);
 	}
 	return &c;

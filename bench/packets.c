@@ -17,9 +17,10 @@ uint8_t bench_target[BENCH_PAYLOAD] __attribute__((aligned(64)));
 #define SMALL 1000000ull   /* packets of a run of 64 B */
 #define BYTES 100000000ull /* that a run of a larger size moves */
 
-#define LINES "cache lines, round trip"
-#define SLOTS "bare slots"
-#define RING  "ring, batched"
+#define LINES    "cache lines, round trip"
+#define SLOTS    "bare slots"
+#define RING     "ring, batched"
+#define API_ECHO "API, two processes, round trip"
 
 /* clang-format off */
 static struct bench_row rows[] = {
@@ -27,7 +28,8 @@ static struct bench_row rows[] = {
 	{ LINES, 64, BENCH_TIME, lines_echo, 20000, NULL, 0 },
 	{ "ring, round trip", 64, BENCH_TIME, ring_echo, 20000, LINES, 1.3 },
 	{ "API, one process, round trip", 64, BENCH_TIME, channel_local_echo, 20000, LINES, 0 },
-	{ "API, two processes, round trip", 64, BENCH_TIME, channel_unix_echo, 20000, LINES, 4 },
+	{ API_ECHO, 64, BENCH_TIME, channel_unix_echo, 20000, LINES, 4 },
+	{ "guest kit, two processes, round trip", 64, BENCH_TIME, kit_unix_echo, 20000, API_ECHO, 0.9 },
 	{ "API, two processes, request", 64, BENCH_TIME, channel_unix_request, 20000, LINES, 0 },
 	{ "pipe, round trip", 64, BENCH_TIME, pipe_echo, 2000, LINES, 0 },
 	{ "seqpacket, round trip", 64, BENCH_TIME, seqpacket_echo, 2000, LINES, 0 },

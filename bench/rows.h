@@ -33,7 +33,12 @@ bench_run channel_local_echo, channel_local_stream;
 bench_run channel_unix_echo, channel_unix_stream, channel_unix_request;
 /* Signals sent a million packets in the streams across processes so far. */
 double channel_signals_per_million(void);
+/* On core 1, and serving when this returns. */
+void channel_start_other_end(const char *uri);
 /* If this process was started as the other end: runs as that and does not return. */
 void channel_other_end(int argc, char **argv);
+
+/* kit.c: the guest kit, with an other end of its own */
+bench_run kit_unix_echo;
 
 #endif

@@ -261,6 +261,13 @@ static void disk_pump(struct vg_disk *d)
 
 /* ---- what the channel says ---- */
 
+/* From now on another processor may have it: nothing follows. */
+static void disk_tell_opened(struct vg_disk *d)
+{
+	if (d->events.opened)
+		d->events.opened(d->events.context, d);
+}
+
 static void disk_opened(void *context, struct vg_channel *channel, enum vg_status status)
 {
 	struct vg_disk *d = context;
@@ -271,6 +278,7 @@ static void disk_opened(void *context, struct vg_channel *channel, enum vg_statu
 	disk_search(d);
 	disk_look(d);
 	disk_pump(d);
+	disk_tell_opened(d);
 }
 
 static void disk_packet(void *context, struct vg_channel *channel, const struct vg_packet *packet)
@@ -302,6 +310,13 @@ static void disk_completed(void *context, struct vg_channel *channel, void *cook
 		storvsc_machine_lost(&d->machine, id);
 	}
 	disk_pump(d);
+}
+
+static void disk_ended(void *context, struct vg_channel *channel, enum vg_status why)
+{
+	struct vg_disk *d = context;
+
+	d->events.ended(d->events.context, d, why);
 }
 
 static void disk_closed(void *context, struct vg_channel *channel, enum vg_status why)
@@ -352,7 +367,8 @@ uint32_t vg_disk_pages(uint32_t requests, uint32_t transfer)
 
 static void disk_init(struct vg_disk *d, const struct vg_disk_open *open)
 {
-	struct storvsc_machine_options options = { .max_transfer = open->transfer_max };
+	struct storvsc_machine_options options = { .max_transfer = open->transfer_max,
+		                                   .subchannels = open->subchannels };
 
 	d->events = open->events;
 	d->requests = (struct disk_request *)(void *)(d + 1);
@@ -370,10 +386,10 @@ static enum vg_status disk_open_channel(struct vg_disk *d, const struct vg_disk_
 	struct vg_open *how = &d->how;
 
 	how->events.context = d;
-	how->events.opened = disk_opened;
-	how->events.packet = disk_packet;
 	how->events.completed = disk_completed;
+	how->events.ended = open->apart ? disk_ended : NULL;
 	how->events.closed = disk_closed;
+	how->apart = open->apart;
 	how->rings = d->probe + VG_PAGE;
 	how->out_pages = disk_out_pages(open->requests_max, open->transfer_max);
 	how->in_pages = DISK_IN_PAGES;
@@ -385,21 +401,33 @@ static enum vg_status disk_open_channel(struct vg_disk *d, const struct vg_disk_
 	return vg_open(d->channel, how);
 }
 
-enum vg_status vg_disk_open(struct vg_disk **out, struct vg_channel *channel,
-                            const struct vg_disk_open *open)
+/* NULL: not with these. */
+static struct vg_disk *disk_new(struct vg_channel *channel, const struct vg_disk_open *open)
 {
-	const struct vg_disk_events *events = &open->events;
 	struct vg_disk *d = open->memory;
 
-	if (!d || (uintptr_t)d % VG_PAGE || !events->found || !events->done ||
+	if (!d || (uintptr_t)d % VG_PAGE || !open->events.done ||
+	    (open->apart && !open->events.ended) ||
 	    !disk_can_be(open->requests_max, open->transfer_max))
-		return VG_INVALID;
+		return NULL;
 	__builtin_memset(d, 0,
 	                 (size_t)vg_disk_pages(open->requests_max, open->transfer_max) * VG_PAGE);
 	d->channel = channel;
 	d->probe = (uint8_t *)open->memory + disk_own_pages(open->requests_max) * (size_t)VG_PAGE;
 	disk_init(d, open);
+	return d;
+}
+
+enum vg_status vg_disk_open(struct vg_disk **out, struct vg_channel *channel,
+                            const struct vg_disk_open *open)
+{
+	struct vg_disk *d = open->events.found ? disk_new(channel, open) : NULL;
+
 	*out = d;
+	if (!d)
+		return VG_INVALID;
+	d->how.events.opened = disk_opened;
+	d->how.events.packet = disk_packet;
 	return disk_open_channel(d, open);
 }
 
@@ -438,8 +466,11 @@ static enum vg_status disk_submit(struct vg_disk *d, struct disk_request *r)
 	return VG_OK;
 }
 
-enum vg_status vg_disk_read(struct vg_disk *d, uint32_t number, uint64_t at, void *memory,
-                            uint32_t size, void *cookie)
+typedef void disk_build_fn(struct storvsc_request *request, const struct storvsc_disk *disk,
+                           uint64_t at, uint32_t size);
+
+static enum vg_status disk_move(struct vg_disk *d, uint32_t number, uint64_t at, const void *memory,
+                                uint32_t size, void *cookie, disk_build_fn *build)
 {
 	enum vg_status status = size ? disk_check(d, number, at, size) : VG_INVALID;
 	struct disk_request *r;
@@ -447,21 +478,20 @@ enum vg_status vg_disk_read(struct vg_disk *d, uint32_t number, uint64_t at, voi
 	if (status != VG_OK)
 		return status;
 	r = disk_take(d, memory, cookie);
-	storvsc_request_read(&r->scsi, &d->units[number], at, size);
+	build(&r->scsi, &d->units[number], at, size);
 	return disk_submit(d, r);
+}
+
+enum vg_status vg_disk_read(struct vg_disk *d, uint32_t number, uint64_t at, void *memory,
+                            uint32_t size, void *cookie)
+{
+	return disk_move(d, number, at, memory, size, cookie, storvsc_request_read);
 }
 
 enum vg_status vg_disk_write(struct vg_disk *d, uint32_t number, uint64_t at, const void *memory,
                              uint32_t size, void *cookie)
 {
-	enum vg_status status = size ? disk_check(d, number, at, size) : VG_INVALID;
-	struct disk_request *r;
-
-	if (status != VG_OK)
-		return status;
-	r = disk_take(d, memory, cookie);
-	storvsc_request_write(&r->scsi, &d->units[number], at, size);
-	return disk_submit(d, r);
+	return disk_move(d, number, at, memory, size, cookie, storvsc_request_write);
 }
 
 enum vg_status vg_disk_flush(struct vg_disk *d, uint32_t number, void *cookie)
@@ -485,4 +515,58 @@ void vg_disk_later(struct vg_disk *d)
 enum vg_status vg_disk_close(struct vg_disk *d)
 {
 	return vg_close(d->channel);
+}
+
+/* ---- more channels ---- */
+
+bool vg_disk_has(const struct vg_disk *d, const struct vg_offer *offer)
+{
+	const struct vg_offer *own = vg_channel_offer(d->channel);
+
+	return offer->subchannel &&
+	       __builtin_memcmp(&offer->type, &own->type, sizeof(own->type)) == 0 &&
+	       __builtin_memcmp(&offer->instance, &own->instance, sizeof(own->instance)) == 0;
+}
+
+void vg_disk_update(struct vg_disk *lane, const struct vg_disk *d)
+{
+	lane->unit_count = d->unit_count;
+	__builtin_memcpy(lane->units, d->units, sizeof(d->units));
+}
+
+static void disk_lane_opened(void *context, struct vg_channel *channel, enum vg_status status)
+{
+	struct vg_disk *d = context;
+
+	if (status != VG_OK)
+		return;
+	storvsc_machine_joined(&d->machine);
+	disk_tell_opened(d);
+}
+
+/* A host has nothing to say here. */
+static void disk_lane_packet(void *context, struct vg_channel *channel,
+                             const struct vg_packet *packet)
+{
+	if (packet->answer)
+		vg_complete(channel, packet->id, NULL, 0);
+}
+
+enum vg_status vg_disk_join(struct vg_disk **out, const struct vg_disk *first,
+                            struct vg_channel *channel, const struct vg_disk_open *open)
+{
+	struct vg_disk *d;
+
+	*out = NULL;
+	if (first->machine.state != STORVSC_READY)
+		return VG_STATE;
+	d = vg_disk_has(first, vg_channel_offer(channel)) ? disk_new(channel, open) : NULL;
+	*out = d;
+	if (!d)
+		return VG_INVALID;
+	storvsc_machine_join(&d->machine, &first->machine);
+	vg_disk_update(d, first);
+	d->how.events.opened = disk_lane_opened;
+	d->how.events.packet = disk_lane_packet;
+	return disk_open_channel(d, open);
 }

@@ -17,7 +17,7 @@ extern "C" {
 #endif
 
 enum vg_device {
-	VG_DEVICE_OTHER, /* and each subchannel: these drivers use none */
+	VG_DEVICE_OTHER, /* and each subchannel: see vg_disk_has() */
 	VG_DEVICE_DISK,  /* a SCSI controller */
 	VG_DEVICE_NET,
 	VG_DEVICE_HEARTBEAT, /* these three are for vg_ic_open() */
@@ -56,6 +56,11 @@ struct vg_disk_events {
 	void (*done)(void *context, struct vg_disk *disk, void *cookie, enum vg_status status);
 	/* Optional. */
 	void (*closed)(void *context, struct vg_disk *disk, enum vg_status why);
+	/* Optional: its channel is open, and may be polled and sent on by its own processor. */
+	void (*opened)(void *context, struct vg_disk *disk);
+	/* With `apart`: it is of no use any more. When its own processor is in no call of it and
+	 * makes no more, vg_disk_close(). From vg_poll(), as `opened` and `closed`. */
+	void (*ended)(void *context, struct vg_disk *disk, enum vg_status why);
 };
 
 struct vg_disk_open {
@@ -64,6 +69,8 @@ struct vg_disk_open {
 	uint32_t requests_max;
 	uint32_t transfer_max; /* bytes of a request: at least VG_PAGE; the host may take less */
 	uint32_t target_vp;
+	bool apart;           /* another processor's, as vg_open.apart */
+	uint16_t subchannels; /* to ask the host for, for vg_disk_join(); it may offer fewer */
 };
 
 uint32_t vg_disk_pages(uint32_t requests_max, uint32_t transfer_max);
@@ -85,6 +92,17 @@ uint32_t vg_disk_transfer(const struct vg_disk *disk);
 void vg_disk_later(struct vg_disk *disk);
 /* Answer: `done` for each request, then `closed`. */
 enum vg_status vg_disk_close(struct vg_disk *disk);
+
+/* More channels of a controller, so that others can send requests beside it: a host that has them
+ * offers them after `found` of the first unit or before, and takes them back when the controller is
+ * closed. Is that one of its? */
+bool vg_disk_has(const struct vg_disk *disk, const struct vg_offer *offer);
+/* Opens it, in pages of its own: requests to the units that `disk` knows by now, under the same
+ * numbers, from `opened` on; nothing is looked for there. For this call, and that which says what
+ * units there are now, nobody is in a call of `disk`, nor for the latter in one of `lane`. */
+enum vg_status vg_disk_join(struct vg_disk **lane, const struct vg_disk *disk,
+                            struct vg_channel *channel, const struct vg_disk_open *open);
+void vg_disk_update(struct vg_disk *lane, const struct vg_disk *disk);
 
 /* ---- integration components ---- */
 
@@ -136,6 +154,11 @@ struct vg_net_events {
 	void (*sent)(void *context, struct vg_net *net, void *cookie, enum vg_status status);
 	void (*link)(void *context, struct vg_net *net, bool up);              /* optional */
 	void (*closed)(void *context, struct vg_net *net, enum vg_status why); /* optional */
+	/* As a disk's. `ended` comes from vg_channel_poll(), too, where the driver closes by itself
+	 * or vg_net_close() was called; then, or when it came from vg_poll(), vg_close() closes its
+	 * channel. Twice, if both cross. */
+	void (*opened)(void *context, struct vg_net *net);
+	void (*ended)(void *context, struct vg_net *net, enum vg_status why);
 };
 
 struct vg_net_open {
@@ -144,6 +167,7 @@ struct vg_net_open {
 	uint32_t frames_max;    /* on their way out at a time */
 	uint32_t receive_pages; /* for what comes in: at least 16; a host uses up to 4096 */
 	uint32_t target_vp;
+	bool apart; /* another processor's, as vg_open.apart */
 };
 
 uint32_t vg_net_pages(uint32_t frames_max, uint32_t receive_pages);
@@ -151,7 +175,8 @@ enum vg_status vg_net_open(struct vg_net **net, struct vg_channel *channel,
                            const struct vg_net_open *open);
 /* VG_STATE: before `ready`; VG_FULL: frames_max are on their way; VG_TOO_BIG. */
 enum vg_status vg_net_send(struct vg_net *net, const void *frame, uint32_t size, void *cookie);
-/* Has the host let go in order. Answer: `sent` for each frame, then `closed`. */
+/* Has the host let go in order. Answer: `sent` for each frame, then `closed`; with `apart`, `ended`
+ * first. */
 enum vg_status vg_net_close(struct vg_net *net);
 
 #endif

@@ -131,7 +131,10 @@ static void net_give_up(struct vg_net *n, enum vg_status why)
 {
 	n->failed = why;
 	n->closing = true;
-	vg_close(n->channel);
+	if (n->how.apart)
+		n->events.ended(n->events.context, n, why);
+	else
+		vg_close(n->channel);
 }
 
 /* Whoever is told of an end may send more: that is done here, not there. */
@@ -209,6 +212,13 @@ static void net_opened(void *context, struct vg_channel *channel, enum vg_status
 		net_give_up(n, VG_NO_MEMORY);
 }
 
+/* From now on another processor may have it: nothing follows. */
+static void net_tell_opened(struct vg_net *n)
+{
+	if (n->events.opened)
+		n->events.opened(n->events.context, n);
+}
+
 static void net_shared(void *context, struct vg_channel *channel, uint32_t gpadl,
                        enum vg_status status)
 {
@@ -219,7 +229,15 @@ static void net_shared(void *context, struct vg_channel *channel, uint32_t gpadl
 	} else if (++n->shared == 2) {
 		netvsc_machine_open(&n->machine, n->receive_gpadl, n->send_gpadl);
 		net_pump(n);
+		net_tell_opened(n);
 	}
+}
+
+static void net_ended(void *context, struct vg_channel *channel, enum vg_status why)
+{
+	struct vg_net *n = context;
+
+	n->events.ended(n->events.context, n, why);
 }
 
 static void net_completed(void *context, struct vg_channel *channel, void *cookie,
@@ -310,7 +328,9 @@ static enum vg_status net_open_channel(struct vg_net *n, const struct vg_net_ope
 	how->events.packet = net_packet;
 	how->events.completed = net_completed;
 	how->events.shared = net_shared;
+	how->events.ended = open->apart ? net_ended : NULL;
 	how->events.closed = net_closed;
+	how->apart = open->apart;
 	how->rings = net_page(n, n->pages.rings);
 	how->out_pages = n->pages.out;
 	how->in_pages = NET_IN_PAGES;
@@ -332,6 +352,7 @@ enum vg_status vg_net_open(struct vg_net **out, struct vg_channel *channel,
 	struct net_pages pages;
 
 	if (!n || (uintptr_t)n % VG_PAGE || !events->ready || !events->frame ||
+	    (open->apart && !events->ended) ||
 	    !net_lay_out(&pages, open->frames_max, open->receive_pages))
 		return VG_INVALID;
 	__builtin_memset(n, 0, pages.end * (size_t)VG_PAGE);

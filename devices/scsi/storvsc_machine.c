@@ -117,19 +117,25 @@ static void storvsc_machine_take_version(struct storvsc_machine *m)
 	storvsc_machine_enter(m, STORVSC_ASKS_PROPERTIES);
 }
 
-static void storvsc_machine_take_properties(struct storvsc_machine *m,
-                                            const struct storvsc_properties *p)
+/* To what both ends take. */
+static void storvsc_machine_limit(struct storvsc_machine *m, uint32_t hosts)
 {
 	uint32_t own = m->options.max_transfer;
 
+	m->max_transfer = own && own < hosts ? own : hosts;
+	m->max_transfer &= ~(STORVSC_MIN_TRANSFER - 1);
+}
+
+static void storvsc_machine_take_properties(struct storvsc_machine *m,
+                                            const struct storvsc_properties *p)
+{
 	if (p->max_transfer < STORVSC_MIN_TRANSFER) {
 		machine_fault(&m->fault, "bytes of the largest transfer", STORVSC_MIN_TRANSFER,
 		              p->max_transfer);
 		storvsc_machine_fail(m, STORVSC_RESULT_NONSENSE);
 		return;
 	}
-	m->max_transfer = own && own < p->max_transfer ? own : p->max_transfer;
-	m->max_transfer &= ~(STORVSC_MIN_TRANSFER - 1);
+	storvsc_machine_limit(m, p->max_transfer);
 	if (m->version >= STORVSC_VERSION_WIN8 && p->flags & STORVSC_MULTI_CHANNEL)
 		m->subchannels = p->max_subchannels < m->options.subchannels
 		                         ? p->max_subchannels
@@ -243,6 +249,18 @@ void storvsc_machine_open(struct storvsc_machine *m)
 	m->failure = STORVSC_RESULT_DONE;
 	m->host_status = 0;
 	storvsc_machine_enter(m, STORVSC_BEGINS);
+}
+
+void storvsc_machine_join(struct storvsc_machine *m, const struct storvsc_machine *first)
+{
+	m->version = first->version;
+	storvsc_machine_limit(m, first->max_transfer);
+	m->packet_size = first->packet_size;
+}
+
+void storvsc_machine_joined(struct storvsc_machine *m)
+{
+	storvsc_machine_enter(m, STORVSC_READY);
 }
 
 /* ---- requests ---- */

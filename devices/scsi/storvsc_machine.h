@@ -98,6 +98,11 @@ void storvsc_machine_init(struct storvsc_machine *machine,
 /* The channel is open: also a second time. */
 void storvsc_machine_open(struct storvsc_machine *machine);
 
+/* For a subchannel, on which nothing is negotiated: it goes by what `first`, which is ready, has
+ * agreed on with the host; and its channel is open, which makes it ready. */
+void storvsc_machine_join(struct storvsc_machine *machine, const struct storvsc_machine *first);
+void storvsc_machine_joined(struct storvsc_machine *machine);
+
 /* It closes. What waits ends; what is at the host ends as the channel gives it back, with
  * storvsc_machine_lost(). No memory that the host may still write to ends before that. */
 void storvsc_machine_close(struct storvsc_machine *machine);

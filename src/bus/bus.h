@@ -16,7 +16,8 @@
  * too. What an op asks for is answered later with a ..._done() call; what it wants to ask for, such
  * as client_release() after a rescind, its owner notes down and asks for once the call is over.
  * From any op may be called what only looks: server_version, server_channel_state, client_version,
- * client_uses_shared_interrupt, client_hears_shared_interrupt; and any function of another machine.
+ * client_offer, client_uses_shared_interrupt, client_hears_shared_interrupt; and any function of
+ * another machine.
  */
 
 #include "wire/wire.h"
@@ -266,6 +267,7 @@ struct client_ops {
 enum bus_result client_create(const struct client_ops *ops, void *context, struct client **c);
 enum bus_result client_destroy(struct client *c);
 
+/* BUS_NO_MEMORY: for an offer, which is not there then until the host makes it again. */
 enum bus_result client_message(struct client *c, const void *message, size_t size);
 /*
  * The host may have room again: says what is due, until `send` says no. BUS_BUSY: it did.
@@ -293,6 +295,8 @@ enum bus_result client_contact_refused(struct client *c);
  * `connected` says no at once. */
 enum bus_result client_unload(struct client *c);
 
+/* The offer that stays; NULL: there is none of that id, or the host took it back. */
+const struct bus_offer *client_offer(const struct client *c, uint32_t channel_id);
 /* From now on the ops about this channel name that owner. BUS_REFUSED: no such channel. */
 enum bus_result client_set_owner(struct client *c, uint32_t channel_id, void *owner);
 

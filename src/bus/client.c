@@ -143,15 +143,14 @@ void client_on_tl_result(struct client *c, const struct wire_tl_connect_result *
 	say_tl_result(c, &endpoint, &service, bus_status_from_wire(message->status));
 }
 
-static void client_dispatch(struct client *c, const union wire_message *message)
+static enum bus_result client_dispatch(struct client *c, const union wire_message *message)
 {
 	switch (message->header.type) {
 	case WIRE_VERSION_RESPONSE:
 		client_on_version_response(c, &message->version_response);
 		break;
 	case WIRE_OFFER_CHANNEL:
-		client_on_offer(c, &message->offer_channel);
-		break;
+		return client_on_offer(c, &message->offer_channel);
 	case WIRE_RESCIND_CHANNEL_OFFER:
 		client_on_rescind(c, &message->channel);
 		break;
@@ -182,6 +181,7 @@ static void client_dispatch(struct client *c, const union wire_message *message)
 		client_fault(c, message->header.type, "answers nothing that was asked", 0, 0);
 		break;
 	}
+	return BUS_OK;
 }
 
 /* On its way out a client hears nothing but the goodbye. */
@@ -190,31 +190,29 @@ static bool client_hears(const struct client *c, uint32_t type)
 	return c->state != CLIENT_UNLOADING || type == WIRE_UNLOAD_COMPLETE;
 }
 
-static void take_message(struct client *c, const void *bytes, size_t size)
+static enum bus_result take_message(struct client *c, const void *bytes, size_t size)
 {
 	bool agreed = c->state == CLIENT_CONNECTED || c->state == CLIENT_UNLOADING;
 	union wire_message *message = &c->incoming;
 	struct wire_message_error error;
 
 	if (c->left && c->state == CLIENT_DISCONNECTED)
-		return; /* it crossed the goodbye, or is the answer to one at 0.13 */
+		return BUS_OK; /* it crossed the goodbye, or is the answer to one at 0.13 */
 	error = wire_message_decode(message, bytes, size, WIRE_FROM_HOST, agreed ? c->version : 0,
 	                            agreed ? c->features : 0);
 	if (error.problem != WIRE_MESSAGE_OK) {
 		client_fault(c, message->header.type, wire_message_problem(error.problem),
 		             error.expected, error.actual);
-		return;
+		return BUS_OK;
 	}
-	if (client_hears(c, message->header.type))
-		client_dispatch(c, message);
+	return client_hears(c, message->header.type) ? client_dispatch(c, message) : BUS_OK;
 }
 
 enum bus_result client_message(struct client *c, const void *bytes, size_t size)
 {
 	if (!client_enter(c))
 		return BUS_REENTERED;
-	take_message(c, bytes, size);
-	return client_leave(c, BUS_OK);
+	return client_leave(c, take_message(c, bytes, size));
 }
 
 static void connection_reset(struct client *c)

@@ -97,20 +97,28 @@ static bool offer_good(struct client *c, const struct wire_offer_channel *messag
 	return true;
 }
 
-void client_on_offer(struct client *c, const struct wire_offer_channel *message)
+enum bus_result client_on_offer(struct client *c, const struct wire_offer_channel *message)
 {
 	struct client_channel *channel;
 
 	if (!offer_good(c, message))
-		return;
+		return BUS_OK;
 	channel = client_allocate(c, sizeof(*channel));
 	if (!channel) {
 		client_fault(c, WIRE_OFFER_CHANNEL, "no memory for the offer", sizeof(*channel), 0);
-		return;
+		return BUS_NO_MEMORY;
 	}
 	offer_parse(c, message, &channel->offer);
 	channel_insert(c, channel);
 	c->ops.offer(c->context, &channel->offer, &channel->owner);
+	return BUS_OK;
+}
+
+const struct bus_offer *client_offer(const struct client *c, uint32_t channel_id)
+{
+	const struct client_channel *channel = client_channel_at(c, channel_id);
+
+	return channel && !channel->rescinded ? &channel->offer : NULL;
 }
 
 enum bus_result client_set_owner(struct client *c, uint32_t channel_id, void *owner)

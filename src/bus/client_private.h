@@ -163,7 +163,7 @@ void client_on_version_response(struct client *c, const struct wire_version_resp
 void client_on_unload_complete(struct client *c);
 
 /* client_channel.c */
-void client_on_offer(struct client *c, const struct wire_offer_channel *message);
+enum bus_result client_on_offer(struct client *c, const struct wire_offer_channel *message);
 void client_on_rescind(struct client *c, const struct wire_channel_message *message);
 void client_on_offers_delivered(struct client *c);
 void client_on_open_result(struct client *c, const struct wire_open_channel_result *message);

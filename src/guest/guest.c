@@ -41,13 +41,19 @@ static void guid_copy(struct vg_guid *to, const struct bus_guid *from)
 	__builtin_memcpy(to->bytes, from->bytes, sizeof(to->bytes));
 }
 
-static void bus_offer_came(void *context, const struct bus_offer *offer, void **owner)
+static void orphan(struct vg *vg, uint32_t channel_id)
 {
-	struct vg *vg = context;
+	vg->orphans[channel_id / 32] |= 1u << channel_id % 32;
+	vg->any_orphans = true;
+}
+
+/* NULL: there is no memory for it now. */
+static struct vg_channel *channel_new(struct vg *vg, const struct bus_offer *offer)
+{
 	struct vg_channel *ch = heap_allocate(&vg->heap, sizeof(*ch));
 
 	if (ch == NULL)
-		return; /* until it is rescinded, and settle_orphans() releases it */
+		return NULL;
 	ch->vg = vg;
 	guid_copy(&ch->offer.type, &offer->type);
 	guid_copy(&ch->offer.instance, &offer->instance);
@@ -61,9 +67,18 @@ static void bus_offer_came(void *context, const struct bus_offer *offer, void **
 	                 sizeof(ch->offer.user_defined));
 	ch->dedicated = !client_uses_shared_interrupt(vg->client, offer) &&
 	                !client_hears_shared_interrupt(vg->client);
-	*owner = ch;
 	*vg->last = ch;
 	vg->last = &ch->next;
+	return ch;
+}
+
+static void bus_offer_came(void *context, const struct bus_offer *offer, void **owner)
+{
+	struct vg *vg = context;
+
+	*owner = channel_new(vg, offer);
+	if (*owner == NULL)
+		orphan(vg, offer->channel_id);
 }
 
 static void bus_offers_delivered(void *context)
@@ -82,7 +97,7 @@ static void bus_rescind(void *context, void *owner, uint32_t channel_id)
 	if (ch != NULL)
 		ch->rescinded = true;
 	else
-		vg->orphans[channel_id / 32] |= 1u << channel_id % 32;
+		orphan(vg, channel_id);
 }
 
 static void bus_opened(void *context, void *owner, uint32_t channel_id, uint32_t open_id,
@@ -113,6 +128,7 @@ static void drop_channels(struct vg *vg)
 		ch->dropped = true;
 	}
 	__builtin_memset(vg->orphans, 0, sizeof(vg->orphans));
+	vg->any_orphans = false;
 }
 
 static void bus_unloaded(void *context)
@@ -293,13 +309,39 @@ bool vg_event_flags(void *flags)
 	return any != 0;
 }
 
+/* One that is there gets memory, one that was taken back is released. False: it has to wait. */
+static bool settle_orphan(struct vg *vg, uint32_t id)
+{
+	const struct bus_offer *offer = client_offer(vg->client, id);
+	struct vg_channel *ch;
+
+	if (offer == NULL) {
+		client_release(vg->client, id);
+		return true;
+	}
+	ch = channel_new(vg, offer);
+	if (ch == NULL)
+		return false;
+	client_set_owner(vg->client, id, ch);
+	return true;
+}
+
 static void settle_orphans(struct vg *vg)
 {
+	bool any = false;
+
+	if (!vg->any_orphans)
+		return;
 	vg_enter(vg);
-	for (uint32_t id = 1; id <= WIRE_CHANNEL_ID_MAX; id++)
-		if (vg->orphans[id / 32] & 1u << id % 32)
-			client_release(vg->client, id);
-	__builtin_memset(vg->orphans, 0, sizeof(vg->orphans));
+	for (uint32_t id = 1; id <= WIRE_CHANNEL_ID_MAX; id++) {
+		if (!(vg->orphans[id / 32] & 1u << id % 32))
+			continue;
+		if (settle_orphan(vg, id))
+			vg->orphans[id / 32] &= ~(1u << id % 32);
+		else
+			any = true;
+	}
+	vg->any_orphans = any;
 	vg_leave(vg, VG_OK);
 }
 
@@ -328,8 +370,8 @@ static void settle_bus(struct vg *vg)
 		if (events->connected)
 			events->connected(events->context, vg->version);
 	}
-	settle_channels(vg);
 	settle_orphans(vg);
+	settle_channels(vg);
 	if (vg->delivered) {
 		vg->delivered = false;
 		if (events->offers_delivered)

@@ -137,7 +137,9 @@ enum vg_status vg_host_gone(struct vg *vg);
 /* The hypervisor does not know the connection that the last contact was posted to. */
 enum vg_status vg_contact_unknown(struct vg *vg);
 
-/* Takes in a message of the host, at most 240 bytes. */
+/* Takes in a message of the host, at most 240 bytes. VG_NO_MEMORY: it was an offer of which nothing
+ * could be kept, and which `log` is told of; it is not there until the host makes it again. An
+ * offer of which only the kit's half found no room is there as soon as there is memory. */
 enum vg_status vg_message(struct vg *vg, const void *message, uint32_t size);
 /* Takes in what is in a SINT's slot of the message page, and frees it. True: another message waits,
  * so that the end of this one has to be said (HV_X64_MSR_EOM). */

@@ -97,8 +97,9 @@ struct vg {
 	struct vg_channel *channels, **last;
 	bool connected, delivered, unloaded; /* nobody was told yet */
 	uint32_t version;
-	/* Channels that there was no memory for, and that the host took back. */
+	/* Channels that the bus has and that there was no memory for. */
 	uint32_t orphans[(WIRE_CHANNEL_ID_MAX + 1) / 32];
+	bool any_orphans;
 };
 
 /* Around what calls the platform. */

@@ -77,6 +77,7 @@ static void no_memory_at_the_client(void **state)
 	f->memory.fail_in = 1;
 	host_offer(f, 1);
 	expect(f, "fault OFFER_CHANNEL: no memory for the offer\n");
+	assert_null(client_offer(f->client, 1));
 	host_channel_message(f, WIRE_RESCIND_CHANNEL_OFFER, 1);
 	expect(f, "fault RESCIND_CHANNEL_OFFER: no channel of that id\n");
 	host_offer(f, 1);

@@ -338,6 +338,39 @@ static void a_request_is_a_packet(void **state)
 	expect_ended(&f, &r, STORVSC_RESULT_DONE);
 }
 
+/* Nothing is negotiated there. */
+static void a_subchannel_goes_by_what_was_agreed_on(void **state)
+{
+	static const struct {
+		uint16_t version;
+		uint32_t own, transfer, size;
+	} ways[] = {
+		{ STORVSC_VERSION_WIN10, 0, 1 << 20, sizeof(struct storvsc_packet) },
+		{ STORVSC_VERSION_WIN10, 65536, 65536, sizeof(struct storvsc_packet) },
+		{ STORVSC_VERSION_WIN7, 1 << 22, 1 << 20, STORVSC_PACKET_SIZE_OLD },
+	};
+	struct fixture first, f;
+	struct storvsc_request r;
+
+	for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
+		const struct storvsc_machine_options o = { .max_transfer = ways[i].own };
+
+		make_ready(&first, NULL, ways[i].version);
+		memset(&f, 0, sizeof(f));
+		storvsc_machine_init(&f.machine, &o, f.slots, DEPTH);
+		storvsc_machine_join(&f.machine, &first.machine);
+		assert_int_equal(f.machine.max_transfer, ways[i].transfer);
+		submit_read(&f, &r, 0);
+		expect_ended(&f, &r, STORVSC_RESULT_REMOVED); /* it is not open yet */
+		storvsc_machine_joined(&f.machine);
+		submit_read(&f, &r, 0);
+		expect(&f, STORVSC_EXECUTE_SRB);
+		assert_int_equal(f.out.size, ways[i].size);
+		answer_srb(&f, f.out.id, STORVSC_SRB_SUCCESS, SCSI_GOOD, 4096);
+		expect_ended(&f, &r, STORVSC_RESULT_DONE);
+	}
+}
+
 static void an_old_disk_gets_short_commands(void **state)
 {
 	struct storvsc_disk old = disk;
@@ -870,6 +903,7 @@ int main(void)
 		cmocka_unit_test(a_step_that_is_refused_says_with_what),
 		cmocka_unit_test(the_largest_transfer_is_checked),
 		cmocka_unit_test(a_request_is_a_packet),
+		cmocka_unit_test(a_subchannel_goes_by_what_was_agreed_on),
 		cmocka_unit_test(an_old_disk_gets_short_commands),
 		cmocka_unit_test(many_are_in_flight_and_the_others_wait),
 		cmocka_unit_test(what_answers_nothing_does_nothing),

@@ -10,7 +10,7 @@
 
 static _Alignas(64) uint8_t memory[65536];
 static struct vg *vg;
-static uint32_t posts, connected;
+static uint32_t posts, connected, offered;
 static uint8_t last[240];
 static bool busy, calls_back;
 static enum vg_status back_status;
@@ -50,6 +50,7 @@ static void on_connected(void *context, uint32_t version)
 
 static void on_offered(void *context, struct vg_channel *channel, const struct vg_offer *offer)
 {
+	offered++;
 }
 
 static const struct vg_platform good_platform = {
@@ -171,25 +172,40 @@ static void the_event_flags(void **state)
 	assert_false(vg_event_flags(flags));
 }
 
-/* OFFER_CHANNEL by hand: six of them fit in the least memory, and what does not is told. */
-static void six_offers(void **state)
+/* The host's half of a contact by hand, in so much memory. */
+static void contact_in(size_t size)
 {
 	struct vg_contact contact = { .version_max = 4u << 16 | 1, .message_sint = 2 };
-	uint8_t message[240] = { 15 };
+	uint8_t message[16] = { 15, [8] = 1 };
+
+	expect_init(good_platform, good_events, memory, size, VG_OK);
+	assert_int_equal(vg_connect(vg, &contact), VG_OK);
+	assert_int_equal(vg_message(vg, message, sizeof(message)), VG_OK);
+	offered = 0;
+}
+
+static enum vg_status say_offer(uint32_t id)
+{
+	uint8_t message[196] = { 1, [24] = (uint8_t)id, [184] = (uint8_t)id, [190] = 1 };
+
+	return vg_message(vg, message, sizeof(message));
+}
+
+static void say_rescind(uint32_t id)
+{
+	uint8_t message[12] = { 2, [8] = (uint8_t)id };
+
+	assert_int_equal(vg_message(vg, message, sizeof(message)), VG_OK);
+}
+
+/* OFFER_CHANNEL by hand: six of them fit in the least memory. */
+static void six_offers(void **state)
+{
 	size_t peak;
 
-	expect_init(good_platform, good_events, memory, sizeof(memory), VG_OK);
-	assert_int_equal(vg_connect(vg, &contact), VG_OK);
-	message[8] = 1;
-	assert_int_equal(vg_message(vg, message, 16), VG_OK);
-	for (uint32_t id = 1; id <= 6; id++) {
-		memset(message, 0, sizeof(message));
-		message[0] = 1;
-		message[24] = (uint8_t)id;
-		message[184] = (uint8_t)id;
-		message[190] = 1;
-		assert_int_equal(vg_message(vg, message, 196), VG_OK);
-	}
+	contact_in(sizeof(memory));
+	for (uint32_t id = 1; id <= 6; id++)
+		assert_int_equal(say_offer(id), VG_OK);
 	vg_poll(vg, 1);
 	vg_memory_used(vg, &peak);
 	print_message("# a bus with 6 offers: %zu bytes\n", peak);
@@ -197,6 +213,60 @@ static void six_offers(void **state)
 	vg_host_gone(vg);
 	vg_poll(vg, 1);
 	assert_in_range(vg_memory_used(vg, NULL), 1, peak - 6 * 200);
+}
+
+/* In memory of that size. True: there was an offer for which half of the memory was there. */
+static bool offer_until_full(size_t size)
+{
+	uint32_t id = 1, told;
+
+	contact_in(size);
+	while (say_offer(id) == VG_OK)
+		id++;
+	assert_in_range(id, 2, 250);
+	vg_poll(vg, 1);
+	told = offered;
+	assert_in_range(told, 1, id - 1);
+	say_rescind(1);
+	vg_poll(vg, 1); /* gives back its memory */
+	vg_poll(vg, 1);
+	assert_int_equal(offered, id - 1);
+	say_rescind(2);
+	vg_poll(vg, 1);
+	assert_int_equal(say_offer(id), VG_OK);
+	vg_poll(vg, 1);
+	assert_int_equal(offered, id);
+	vg_host_gone(vg);
+	vg_poll(vg, 1);
+	return told < id - 1;
+}
+
+/* What there is no memory for is said at once, or is there as soon as there is some. */
+static void more_offers_than_memory(void **state)
+{
+	uint32_t halves = 0;
+
+	for (size_t size = VG_MEMORY_LEAST; size < VG_MEMORY_LEAST + 1024; size += 32)
+		halves += offer_until_full(size);
+	assert_in_range(halves, 1, 31);
+}
+
+/* Nobody was told of it, and the host has its id again. */
+static void an_offer_without_memory_is_taken_back(void **state)
+{
+	uint32_t id = 1;
+
+	contact_in(VG_MEMORY_LEAST);
+	while (say_offer(id) == VG_OK)
+		id++;
+	vg_poll(vg, 1);
+	for (uint32_t i = 1; i < id; i++) {
+		say_rescind(i);
+		vg_poll(vg, 1);
+		assert_int_equal(last[0], 13); /* RELID_RELEASED */
+		assert_int_equal(last[8], i);
+	}
+	vg_host_gone(vg);
 }
 
 int main(void)
@@ -208,6 +278,8 @@ int main(void)
 		cmocka_unit_test(a_slot_of_the_message_page),
 		cmocka_unit_test(the_event_flags),
 		cmocka_unit_test(six_offers),
+		cmocka_unit_test(more_offers_than_memory),
+		cmocka_unit_test(an_offer_without_memory_is_taken_back),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "hosts.h"
+#include "persona.h"
 
 #include "echo/echo.h"
 
@@ -20,7 +21,8 @@ struct host {
 	struct host_heard heard;
 	bool honest;
 	uint32_t tricked;
-	bool open, rescinded;
+	bool there; /* a guest */
+	bool open, rescinded, deaf;
 	/* of the partition's thread */
 	uint32_t version;
 	struct wire_gpadl_header gpadl; /* that is being described */
@@ -144,10 +146,26 @@ void host_complete(struct host *h, uint64_t id)
 	host_write(h, packet, h->rings.payload, h->rings.size);
 }
 
+void host_show(struct host *h)
+{
+	ring_write_publish(&h->rings.writer);
+	partition_signal(h->link);
+}
+
+uint8_t *host_page(struct host *h, uint64_t number)
+{
+	return partition_page(h->pin, number);
+}
+
 static void take_request(struct host *h, const struct ring_packet *packet)
 {
+	const struct host_device *device = h->manner.device;
 	struct host_rings *r = &h->rings;
 
+	if (device) {
+		device->took(h, device->context, packet);
+		return;
+	}
 	if (packet->type != WIRE_PACKET_DATA_INBAND ||
 	    packet->size - packet->payload_offset > sizeof(r->payload))
 		return; /* a completion, of which some tricks ask for many */
@@ -163,7 +181,7 @@ static void serve_ring(struct host *h)
 {
 	struct ring_packet packet;
 
-	while (h->open && ring_read_next(&h->rings.reader, &packet) == RING_OK) {
+	while (h->open && !h->deaf && ring_read_next(&h->rings.reader, &packet) == RING_OK) {
 		take_request(h, &packet);
 		if (!h->open)
 			return;
@@ -172,6 +190,31 @@ static void serve_ring(struct host *h)
 		ring_write_publish(&h->rings.writer);
 		partition_signal(h->link); /* always: a trick leaves no trace that says so */
 	}
+}
+
+void host_do(struct host *h, void (*what)(struct host *host, void *context), void *context)
+{
+	pthread_mutex_lock(&h->lock);
+	what(h, context);
+	pthread_mutex_unlock(&h->lock);
+}
+
+void host_set_device(struct host *h, const struct host_device *device)
+{
+	pthread_mutex_lock(&h->lock);
+	h->manner.device = device;
+	pthread_mutex_unlock(&h->lock);
+}
+
+static void hear(struct host *h, void *context)
+{
+	h->deaf = *(const bool *)context;
+	serve_ring(h);
+}
+
+void host_be_deaf(struct host *h, bool deaf)
+{
+	host_do(h, hear, &deaf);
 }
 
 static void *serve(void *context)
@@ -260,8 +303,11 @@ static void take_words(struct host *h, const uint8_t *bytes, size_t size)
 	if (h->words <= PAGES)
 		memcpy(h->range + h->words - h->words_left, bytes, words * sizeof(uint64_t));
 	h->words_left -= words;
-	if (!h->words_left)
-		host_say(h, &m, sizeof(m));
+	if (h->words_left)
+		return;
+	if (h->open && h->words <= PAGES && h->manner.device && h->manner.device->shared)
+		h->manner.device->shared(h, h->manner.device->context, h->range + 1, h->words - 1);
+	host_say(h, &m, sizeof(m));
 }
 
 static void take_gpadl(struct host *h, const union wire_message *m, size_t size)
@@ -289,6 +335,8 @@ static void answer_open(struct host *h, const struct wire_open_channel *open)
 	if (h->manner.open_status == 0)
 		start_serving(h, open);
 	host_say(h, &m, sizeof(m));
+	if (h->open && h->manner.device)
+		h->manner.device->opened(h, h->manner.device->context);
 }
 
 static void answer_unload(struct host *h)
@@ -367,6 +415,7 @@ static void on_presence(void *context, enum partition_presence what)
 	struct host *h = context;
 
 	pthread_mutex_lock(&h->lock);
+	h->there = what == PARTITION_CAME;
 	if (what == PARTITION_GONE)
 		stop_serving(h);
 	pthread_mutex_unlock(&h->lock);
@@ -400,6 +449,31 @@ struct host *host_open(const char *uri, const struct host_manner *manner)
 	    pthread_create(&h->thread, NULL, serve, h) != 0)
 		abort();
 	return h;
+}
+
+static bool host_is_alone(struct host *h)
+{
+	bool there;
+
+	pthread_mutex_lock(&h->lock);
+	there = h->there;
+	pthread_mutex_unlock(&h->lock);
+	return !there;
+}
+
+void host_begin_anew(struct host *h, const struct host_manner *manner)
+{
+	for (int ms = 0; !host_is_alone(h); ms++) {
+		if (ms == PERSONA_WAIT_MS)
+			abort();
+		usleep(1000);
+	}
+	pthread_mutex_lock(&h->lock);
+	h->manner = *manner;
+	memset(&h->heard, 0, sizeof(h->heard));
+	h->honest = h->rescinded = h->deaf = false;
+	h->tricked = h->version = h->words_left = 0;
+	pthread_mutex_unlock(&h->lock);
 }
 
 void host_heard(struct host *h, struct host_heard *heard)

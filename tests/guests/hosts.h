@@ -27,10 +27,20 @@ struct host_manner {
 	uint32_t open_status;
 	/* Whether it can use what the guest sent; NULL: always. */
 	bool (*takes)(const union wire_message *message, size_t size);
-	const struct host_trick *trick; /* NULL: none */
+	const struct host_trick *trick;   /* NULL: none */
+	const struct host_device *device; /* NULL: an echo service */
 };
 
 struct host;
+
+/* What a device's host does in place of an echo. Its lock is held. */
+struct host_device {
+	void *context;
+	void (*opened)(struct host *host, void *context); /* the channel */
+	void (*took)(struct host *host, void *context, const struct ring_packet *packet);
+	/* Memory was shared on it; NULL: it has no use for it. */
+	void (*shared)(struct host *host, void *context, const uint64_t *pages, uint32_t count);
+};
 
 #define HOSTS_CHANNEL    7u
 #define HOSTS_CONNECTION 0x2007u
@@ -67,6 +77,17 @@ struct host_rings *host_rings(struct host *host);
 /* Into the ring; it is published when the trick is over. */
 void host_write(struct host *host, struct wire_packet packet, const void *bytes, uint32_t size);
 void host_complete(struct host *host, uint64_t id);
+/* What was written from elsewhere than a trick or `took`. */
+void host_show(struct host *host);
+/* A page of the guest's memory; the channel is open. */
+uint8_t *host_page(struct host *host, uint64_t number);
+
+/* From now on; its channel is not open. */
+void host_set_device(struct host *host, const struct host_device *device);
+/* With its lock held: what is done there by somebody else than its own threads. */
+void host_do(struct host *host, void (*what)(struct host *host, void *context), void *context);
+/* It does not read its ring, until it does again. */
+void host_be_deaf(struct host *host, bool deaf);
 
 /* How often it had its trick. */
 uint32_t host_tricked(struct host *host);
@@ -74,6 +95,9 @@ void host_be_honest(struct host *host);
 
 /* NULL: it cannot. */
 struct host *host_open(const char *uri, const struct host_manner *manner);
+/* The next guest meets it in that manner, once the one before has gone; what was heard and done is
+ * forgotten. For many meetings this is much less to do than another host's beginning and end. */
+void host_begin_anew(struct host *host, const struct host_manner *manner);
 void host_close(struct host *host);
 
 struct host_heard {

@@ -2,7 +2,8 @@
 
 /*
  * A guest of the kit on two processors that sleep whenever they can: the first has the bus, a disk,
- * heartbeat, shutdown and time; the second a channel of its own, of the echo service. Written by
+ * heartbeat, shutdown and time; the second two channels of its own, of the echo service and a
+ * subchannel of the disk's, on which it reads all of it, too. Written by
  * docs/guest.md, of which it is the test; what wakes it is nothing but what the host signals.
  */
 
@@ -130,14 +131,62 @@ static void echo_open(struct vg_channel *channel)
 	vg_open(channel, &open);
 }
 
+/* ---- its channel of the disk ---- */
+
+static struct {
+	struct vg_channel *channel;
+	struct vg_disk *disk;
+	uint32_t open; /* said by the first processor */
+	/* the second's */
+	bool begun;
+	uint8_t *buffers;
+	uint64_t size, next, read, sum;
+} lane;
+
+static void lane_read_next(void *buffer)
+{
+	if (lane.next < lane.size &&
+	    vg_disk_read(lane.disk, 0, lane.next, buffer, TRANSFER, buffer) == VG_OK)
+		lane.next += TRANSFER;
+}
+
+static void lane_done(void *context, struct vg_disk *d, void *cookie, enum vg_status status)
+{
+	const uint8_t *at = cookie;
+
+	if (status != VG_OK)
+		return;
+	for (uint32_t i = 0; i < TRANSFER; i++)
+		lane.sum += at[i];
+	lane.read += TRANSFER;
+	if (lane.read == lane.size)
+		machine_print("lane: sum ", lane.sum);
+	lane_read_next(cookie);
+}
+
+/* True: it may sleep. */
+static bool lane_works(void)
+{
+	if (!__atomic_load_n(&lane.open, __ATOMIC_ACQUIRE))
+		return true;
+	for (uint32_t i = 0; i < DEPTH && !lane.begun; i++)
+		lane_read_next(lane.buffers + i * (size_t)TRANSFER);
+	lane.begun = true;
+	vg_channel_poll(lane.channel, BUDGET);
+	return vg_channel_sleep(lane.channel);
+}
+
 static void second_works(void)
 {
 	for (uint32_t i = 0; i < ECHO_DEPTH; i++)
 		echo_send(&echo.cookies[i]);
 	while (echo_state() == ECHO_OPEN) {
+		bool sleep;
+
 		machine_events(1);
 		vg_channel_poll(echo.channel, BUDGET);
-		if (!vg_channel_sleep(echo.channel) || echo_state() != ECHO_OPEN)
+		sleep = lane_works();
+		if (!vg_channel_sleep(echo.channel) || !sleep || echo_state() != ECHO_OPEN)
 			continue;
 		echo.sleeps++;
 		machine_wait();
@@ -191,12 +240,51 @@ static void disk_done(void *context, struct vg_disk *d, void *cookie, enum vg_st
 	disk_read_next(cookie);
 }
 
+static void lane_opened(void *context, struct vg_disk *d)
+{
+	__atomic_store_n(&lane.open, 1, __ATOMIC_RELEASE);
+	machine_wake(1);
+}
+
+/* The host took it back. */
+static void lane_ended(void *context, struct vg_disk *d, enum vg_status why)
+{
+	echo_stop();
+	vg_close(lane.channel);
+}
+
+/* All units are known, and their subchannel is offered. */
+static void disk_join(void)
+{
+	struct vg_disk_open open = {
+		.events = { .done = lane_done, .opened = lane_opened, .ended = lane_ended },
+		.requests_max = DEPTH,
+		.transfer_max = TRANSFER,
+		.target_vp = 1,
+		.apart = true
+	};
+
+	if (!lane.channel || !disk_size || lane.disk)
+		return;
+	open.memory = machine_pages(vg_disk_pages(DEPTH, TRANSFER));
+	lane.buffers = machine_pages(DEPTH);
+	lane.size = disk_size;
+	vg_disk_join(&lane.disk, disk, lane.channel, &open);
+}
+
+static void disk_searched(void *context, struct vg_disk *d, enum vg_status status)
+{
+	disk_join();
+}
+
 /* ---- the bus ---- */
 
 static void shutdown(void *context, struct vg_ic *ic, bool restart, bool force)
 {
 	machine_print("restart: ", restart);
 	echo_stop();
+	if (lane.open)
+		vg_disk_close(lane.disk);
 	vg_close(echo.channel);
 }
 
@@ -215,9 +303,12 @@ static uint64_t reference(void *context)
 
 static void offered(void *context, struct vg_channel *channel, const struct vg_offer *offer)
 {
-	struct vg_disk_open for_disk = { .events = { .found = disk_found, .done = disk_done },
-		                         .requests_max = DEPTH,
-		                         .transfer_max = TRANSFER };
+	struct vg_disk_open for_disk = {
+		.events = { .found = disk_found, .searched = disk_searched, .done = disk_done },
+		.requests_max = DEPTH,
+		.transfer_max = TRANSFER,
+		.subchannels = 1
+	};
 	struct vg_ic_events for_ic = { .shutdown = shutdown,
 		                       .time = time_said,
 		                       .reference = reference };
@@ -229,6 +320,9 @@ static void offered(void *context, struct vg_channel *channel, const struct vg_o
 	} else if (device == VG_DEVICE_DISK && !disk) {
 		for_disk.memory = machine_pages(vg_disk_pages(DEPTH, TRANSFER));
 		vg_disk_open(&disk, channel, &for_disk);
+	} else if (disk && vg_disk_has(disk, offer)) {
+		lane.channel = channel;
+		disk_join();
 	} else if (device >= VG_DEVICE_HEARTBEAT) {
 		vg_ic_open(&ic, channel, &for_ic, machine_pages(VG_IC_PAGES));
 	}

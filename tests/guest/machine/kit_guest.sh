@@ -16,6 +16,8 @@ host()
 	monitor kmcl boot $plain --kernel kit_guest --cpus 2 --memory 64M --disk "$image" --echo --control "$control"
 	check 'the second processor begins' within 30 shows 'second processor: 1'
 	check 'the first reads the disk' within 30 shows "disk: sum $(((97 + 98 + 99 + 100 + 101 + 102 + 103 + 10) * 524288))"
+	check 'the second reads it too, on a channel of its own' within 30 \
+		shows "lane: sum $(((97 + 98 + 99 + 100 + 101 + 102 + 103 + 10) * 524288))"
 	check 'what the second sends comes back' within 30 shows 'echo: back 2000'
 	check 'its heart beats' within 30 heartbeat_is ok
 	check 'it is told the time' within 30 shows 'time: 1[0-9]*'
