@@ -11,6 +11,7 @@
 #include "kit/drivers.h"
 
 #include "ic/ic_protocol.h"
+#include "input/keyboard_protocol.h"
 #include "net/netvsc_protocol.h"
 #include "scsi/storvsc_protocol.h"
 
@@ -58,6 +59,7 @@ static uint8_t data_memory[TRANSFER];
 static struct vg_disk *disk;
 static struct vg_net *net;
 static struct vg_ic *ic;
+static struct vg_keyboard *keyboard;
 static uint32_t asked, ended;
 
 /* ---- the kit ---- */
@@ -204,6 +206,15 @@ static void on_time(void *context, struct vg_ic *i, const struct vg_time *time)
 {
 }
 
+static void on_key(void *context, struct vg_keyboard *k, uint16_t code, bool up)
+{
+	must(code & 0x7f);
+}
+
+static void on_character(void *context, struct vg_keyboard *k, uint16_t character, bool up)
+{
+}
+
 static void open_driver(uint32_t which)
 {
 	struct vg_disk_open for_disk = { .events = { .found = on_found, .done = on_done },
@@ -217,6 +228,7 @@ static void open_driver(uint32_t which)
 		.receive_pages = 16
 	};
 	struct vg_ic_events for_ic = { .shutdown = on_shutdown, .time = on_time };
+	struct vg_keyboard_events for_keyboard = { .key = on_key, .character = on_character };
 	static const struct {
 		uint32_t data1;
 		uint16_t data2, data3;
@@ -224,6 +236,7 @@ static void open_driver(uint32_t which)
 	} types[] = {
 		[VG_DEVICE_DISK] = STORVSC_INTERFACE_TYPE,
 		[VG_DEVICE_NET] = NETVSC_INTERFACE_TYPE,
+		[VG_DEVICE_KEYBOARD] = KEYBOARD_INTERFACE_TYPE,
 		[VG_DEVICE_HEARTBEAT] = IC_HEARTBEAT_INTERFACE_TYPE,
 		[VG_DEVICE_SHUTDOWN] = IC_SHUTDOWN_INTERFACE_TYPE,
 		[VG_DEVICE_TIME] = IC_TIMESYNC_INTERFACE_TYPE,
@@ -232,12 +245,15 @@ static void open_driver(uint32_t which)
 	disk = NULL;
 	net = NULL;
 	ic = NULL;
+	keyboard = NULL;
 	memcpy(&channel.offer.type, &types[which], sizeof(channel.offer.type));
 	must(vg_device(&channel.offer) == which);
 	if (which == VG_DEVICE_DISK)
 		must(vg_disk_open(&disk, &channel, &for_disk) == VG_OK);
 	else if (which == VG_DEVICE_NET)
 		must(vg_net_open(&net, &channel, &for_net) == VG_OK);
+	else if (which == VG_DEVICE_KEYBOARD)
+		must(vg_keyboard_open(&keyboard, &channel, &for_keyboard, memory) == VG_OK);
 	else
 		must(vg_ic_open(&ic, &channel, &for_ic, memory) == VG_OK);
 }
@@ -345,6 +361,8 @@ static void step(enum op op, const uint8_t *bytes, uint32_t size)
 		vg_disk_close(disk);
 	} else if (op == OP_CLOSE && net) {
 		vg_net_close(net);
+	} else if (op == OP_CLOSE && keyboard) {
+		vg_keyboard_close(keyboard);
 	} else if (op == OP_CLOSE) {
 		vg_ic_close(ic);
 	}
@@ -365,11 +383,16 @@ static void finish(void)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+	/* in the order in which the corpus has them */
+	static const enum vg_device drivers[] = { VG_DEVICE_DISK,      VG_DEVICE_NET,
+		                                  VG_DEVICE_HEARTBEAT, VG_DEVICE_SHUTDOWN,
+		                                  VG_DEVICE_TIME,      VG_DEVICE_KEYBOARD };
+
 	if (size == 0)
 		return 0;
 	memset(&channel, 0, sizeof(channel));
 	asked = ended = 0;
-	open_driver(VG_DEVICE_DISK + data[0] % 5);
+	open_driver(drivers[data[0] % (sizeof(drivers) / sizeof(drivers[0]))]);
 	data++;
 	size--;
 	while (size >= 2 && !channel.closing) {

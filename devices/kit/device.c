@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "ic/ic_protocol.h"
+#include "input/keyboard_protocol.h"
 #include "kit/drivers.h"
 #include "net/netvsc_protocol.h"
 #include "scsi/storvsc_protocol.h"
@@ -15,6 +16,7 @@ static_assert(sizeof(struct device_type) == sizeof(struct vg_guid), "a GUID");
 static const struct device_type device_types[] = {
 	[VG_DEVICE_DISK] = STORVSC_INTERFACE_TYPE,
 	[VG_DEVICE_NET] = NETVSC_INTERFACE_TYPE,
+	[VG_DEVICE_KEYBOARD] = KEYBOARD_INTERFACE_TYPE,
 	[VG_DEVICE_HEARTBEAT] = IC_HEARTBEAT_INTERFACE_TYPE,
 	[VG_DEVICE_SHUTDOWN] = IC_SHUTDOWN_INTERFACE_TYPE,
 	[VG_DEVICE_TIME] = IC_TIMESYNC_INTERFACE_TYPE,

@@ -20,6 +20,7 @@ enum vg_device {
 	VG_DEVICE_OTHER, /* and each subchannel: see vg_disk_has() */
 	VG_DEVICE_DISK,  /* a SCSI controller */
 	VG_DEVICE_NET,
+	VG_DEVICE_KEYBOARD,
 	VG_DEVICE_HEARTBEAT, /* these three are for vg_ic_open() */
 	VG_DEVICE_SHUTDOWN,
 	VG_DEVICE_TIME,
@@ -135,6 +136,31 @@ struct vg_ic_events {
 enum vg_status vg_ic_open(struct vg_ic **ic, struct vg_channel *channel,
                           const struct vg_ic_events *events, void *memory);
 enum vg_status vg_ic_close(struct vg_ic *ic);
+
+/* ---- keyboard ---- */
+
+#ifndef VG_WITHOUT_KEYBOARD
+
+struct vg_keyboard;
+
+#define VG_KEYBOARD_PAGES 5u
+
+struct vg_keyboard_events {
+	void *context;
+	/* A key goes down, or up: its make code of scan code set 1, with a prefix of 0xe0 or 0xe1
+	 * in the high byte. */
+	void (*key)(void *context, struct vg_keyboard *keyboard, uint16_t code, bool up);
+	/* Optional: a character, in UTF-16, that no key is said for: text that is pasted. */
+	void (*character)(void *context, struct vg_keyboard *keyboard, uint16_t character, bool up);
+	/* Optional. VG_REFUSED: the host has no keyboard that this is for. */
+	void (*closed)(void *context, struct vg_keyboard *keyboard, enum vg_status why);
+};
+
+enum vg_status vg_keyboard_open(struct vg_keyboard **keyboard, struct vg_channel *channel,
+                                const struct vg_keyboard_events *events, void *memory);
+enum vg_status vg_keyboard_close(struct vg_keyboard *keyboard);
+
+#endif
 
 /* ---- network ---- */
 

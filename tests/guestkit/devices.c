@@ -5,6 +5,7 @@
 #include <kmcl/disk.h>
 #include <kmcl/host.h>
 #include <kmcl/ic.h>
+#include <kmcl/input.h>
 #include <kmcl/net.h>
 #include <kmcl/net_backend.h>
 
@@ -92,6 +93,7 @@ struct guest {
 	struct kmcl_heartbeat *heartbeat;
 	struct kmcl_shutdown *shutdown;
 	struct kmcl_timesync *timesync;
+	struct kmcl_keyboard *keyboard;
 	struct plug plug;
 	char image[TEMPORARY_PATH_MAX], second[TEMPORARY_PATH_MAX];
 
@@ -108,6 +110,9 @@ struct guest {
 	enum vg_status sent_status;
 	uint32_t power_off, restart, times, ic_closed;
 	struct vg_time time;
+	uint16_t keys[8];
+	uint32_t key_count, typed, keyboard_closed;
+	enum vg_status keyboard_why;
 };
 
 static void on_offered(void *context, struct vg_channel *channel, const struct vg_offer *offer)
@@ -182,6 +187,7 @@ static void guest_end(struct guest *g)
 	kmcl_heartbeat_destroy(g->heartbeat);
 	kmcl_shutdown_destroy(g->shutdown);
 	kmcl_timesync_destroy(g->timesync);
+	kmcl_keyboard_destroy(g->keyboard);
 	kmcl_host_destroy(g->host);
 	if (*g->image)
 		unlink(g->image);
@@ -701,6 +707,83 @@ static void components_answer(void **state)
 	guest_end(g);
 }
 
+/* ---- keyboard ---- */
+
+#define KEY_UP 0x80u
+
+static void on_key(void *context, struct vg_keyboard *keyboard, uint16_t code, bool up)
+{
+	struct guest *g = context;
+
+	assert_in_range(g->key_count, 0, 7);
+	g->keys[g->key_count++] = up ? code | KEY_UP : code;
+	g->typed = g->key_count == 4;
+}
+
+static void on_keyboard_closed(void *context, struct vg_keyboard *keyboard, enum vg_status why)
+{
+	struct guest *g = context;
+
+	g->keyboard_why = why;
+	g->keyboard_closed++;
+}
+
+static struct vg_keyboard *keyboard_open(struct guest *g)
+{
+	struct vg_keyboard_events events = { .context = g,
+		                             .key = on_key,
+		                             .closed = on_keyboard_closed };
+	struct vg_keyboard *keyboard;
+
+	assert_int_equal(vg_keyboard_open(&keyboard, g->channels[VG_DEVICE_KEYBOARD], &events,
+	                                  machine_pages(&g->m, VG_KEYBOARD_PAGES)),
+	                 VG_OK);
+	return keyboard;
+}
+
+/* Until its driver is there the host says so. */
+static void press(struct guest *g, uint16_t code, bool down)
+{
+	uint64_t until = machine_ms() + MACHINE_WAIT_MS;
+	int error;
+
+	while ((error = kmcl_keyboard_key(g->keyboard, code, down)) == -ENOTCONN &&
+	       machine_ms() < until) {
+		machine_feed(&g->m);
+		vg_poll(g->m.vg, 16);
+	}
+	assert_int_equal(error, 0);
+}
+
+static void keys_arrive(void **state)
+{
+	static const uint16_t expected[] = { 0x1e, 0x1e | KEY_UP, 0xe04b, 0xe04b | KEY_UP };
+	struct guest *g = guest_start();
+	struct vg_keyboard *keyboard;
+
+	assert_int_equal(kmcl_keyboard_create(g->host, NULL, &g->keyboard), 0);
+	guest_connect(g);
+	for (int round = 0; round < 2; round++) { /* opened again it asks again */
+		g->key_count = g->typed = g->keyboard_closed = 0;
+		keyboard = keyboard_open(g);
+		for (int i = 0; i < 4; i++)
+			press(g, (uint16_t)(expected[i] & ~KEY_UP), !(expected[i] & KEY_UP));
+		machine_run(&g->m, &g->typed);
+		assert_memory_equal(g->keys, expected, sizeof(expected));
+		if (round)
+			break;
+		assert_int_equal(vg_keyboard_close(keyboard), VG_OK);
+		machine_run(&g->m, &g->keyboard_closed);
+		assert_int_equal(g->keyboard_why, VG_OK);
+	}
+	kmcl_keyboard_destroy(g->keyboard);
+	g->keyboard = NULL;
+	machine_run(&g->m, &g->keyboard_closed);
+	assert_int_equal(g->keyboard_why, VG_GONE);
+	assert_int_equal(g->m.faults, 0);
+	guest_end(g);
+}
+
 /* ---- network ---- */
 
 static void on_ready(void *context, struct vg_net *net, const uint8_t address[6], uint32_t mtu)
@@ -864,6 +947,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_host_is_busy_or_silent),
 		cmocka_unit_test(what_is_no_success_is_none),
 		cmocka_unit_test(components_answer),
+		cmocka_unit_test(keys_arrive),
 		cmocka_unit_test(frames_come_and_go),
 		cmocka_unit_test(an_adapter_goes),
 	};
