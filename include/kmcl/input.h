@@ -111,7 +111,8 @@ struct kmcl_mouse_state {
 
 /* The mouse is there now, with these buttons down. Returns at once. A report that only moves it
  * takes the place of one that did the same and still waits. -EINVAL: no such place or
- * button; -EAGAIN: the queue is full, as the guest reads nothing. */
+ * button; -EAGAIN: the queue is full, as the guest reads nothing. One that lets buttons go and
+ * presses none always finds room. */
 KMCL_API int kmcl_mouse_report(struct kmcl_mouse *mouse, const struct kmcl_mouse_state *state);
 
 struct kmcl_mouse_info {

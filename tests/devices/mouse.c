@@ -268,7 +268,8 @@ static void a_guest_that_reads_nothing_has_the_queue_fill_up(void **state)
 	WAIT_FOR(f->ends.guest.count == 3); /* the last one that it reads */
 	while (!put(f, clicks, 1, !(clicks & 1), 0))
 		clicks++;
-	assert_int_equal(info_of(f).waiting, KMCL_MOUSE_QUEUE);
+	/* It is a press that finds no room, and needs some more to let go. */
+	assert_in_range(info_of(f).waiting, KMCL_MOUSE_QUEUE - 1, KMCL_MOUSE_QUEUE);
 	assert_in_range(clicks, KMCL_MOUSE_QUEUE,
 	                KMCL_MOUSE_QUEUE + INPUT_GUEST_PAGES * 4096 / 40 + 2);
 	assert_int_equal(put(f, 3, 1, !(clicks & 1), 0), -EAGAIN);
