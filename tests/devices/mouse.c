@@ -333,9 +333,8 @@ static void a_flood_of_requests_is_answered_once(void **state)
 	assert_in_range(info_of(f).sent, 1, INPUT_GUEST_PAGES * 4096 / 40 + 2);
 	input_guest_hear(&f->ends.guest);
 	WAIT_FOR(f->ends.guest.count == info_of(f).sent);
-	WAIT_FOR(f->ends.guest.messages[f->ends.guest.count - 1].bytes[0] == 2);
-	acknowledge(f);
-	WAIT_FOR(!put(f, 1, 1, 0, 0));
+	/* Before the last one is answered this makes no sense, and is dropped. */
+	WAIT_FOR((acknowledge(f), !put(f, 1, 1, 0, 0)));
 }
 
 /* It goes under a guest that reads nothing and has much to say. */
