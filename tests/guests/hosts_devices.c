@@ -943,15 +943,20 @@ static void lane_open(struct net_lane *l, const struct host_device *device)
 	lane_until(l, &l->sent, 100);
 }
 
-static void lane_end(struct net_lane *l, enum vg_status why)
+static void lane_close(struct net_lane *l, enum vg_status why)
 {
-	lane_until(l, &l->ended, 1);
 	assert_int_equal(l->u.closed, 0);
-	lane_stop(l);
 	assert_int_equal(vg_close(l->u.g->channel), VG_OK);
 	machine_run(&l->u.g->m, &l->u.closed);
 	assert_int_equal(l->u.why, why);
 	met();
+}
+
+static void lane_end(struct net_lane *l, enum vg_status why)
+{
+	lane_until(l, &l->ended, 1);
+	lane_stop(l);
+	lane_close(l, why);
 }
 
 static void an_adapter_on_its_own_processor(void **state)
@@ -983,13 +988,44 @@ static void it_is_taken_back_there(void **state)
 	lane_end(&l, VG_GONE);
 }
 
+/* More frames than the ring to it has room for answers: it reads none of them. */
+static void say_too_much(struct host *h, void *context)
+{
+	for (int i = 0; i < 400; i++)
+		net_say_frame(h, context);
+	host_show(h);
+}
+
+/* Whatever follows: twice is what the kit and the driver may say beside each other. */
+static void it_is_told_of_one_end(void **state)
+{
+	struct net_host host = { NULL };
+	const struct host_device device = { &host, net_opened, net_took, net_shared };
+	struct net_lane l = { 0 };
+	struct look all = { false };
+
+	lane_open(&l, &device);
+	host_be_deaf(the.host, true);
+	host_do(the.host, say_too_much, &host);
+	lane_until(&l, &l.ended, 1);
+	for (uint64_t until = machine_ms() + MACHINE_WAIT_MS; !all.all; sched_yield()) {
+		host_do(the.host, look, &all);
+		assert_true(machine_ms() < until);
+	}
+	lane_stop(&l);
+	assert_in_range(l.ended, 1, 2);
+	host_be_deaf(the.host, false);
+	lane_close(&l, VG_MALFORMED);
+}
+
 #define IC_LINES  (sizeof(ic_lines) / sizeof(ic_lines[0]))
 #define NET_LINES (sizeof(net_lines) / sizeof(net_lines[0]))
 
-static struct CMUnitTest tests[IC_LINES + NET_LINES + 3] = {
+static struct CMUnitTest tests[IC_LINES + NET_LINES + 4] = {
 	[IC_LINES + NET_LINES] = cmocka_unit_test(answers_to_a_host_that_reads_none),
 	cmocka_unit_test(an_adapter_on_its_own_processor),
 	cmocka_unit_test(it_is_taken_back_there),
+	cmocka_unit_test(it_is_told_of_one_end),
 };
 static char names[IC_LINES + NET_LINES][100];
 
