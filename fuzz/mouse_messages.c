@@ -79,7 +79,8 @@ static void put(struct mouse_session *s, const uint8_t *data, uint32_t size)
 		input.buttons = data[i] % 3;
 		input.wheel = data[i] % 5 ? 0 : data[i];
 		if (!mouse_session_report(s, &input)) {
-			CHECK(s->count == MOUSE_QUEUE);
+			CHECK(s->count + (input.buttons != 0) >= MOUSE_QUEUE);
+			CHECK(input.buttons || !s->buttons);
 			continue;
 		}
 		last = &s->queue[(s->head + s->count - 1) % MOUSE_QUEUE];

@@ -93,10 +93,18 @@ static int ready_locked(const struct kmcl_keyboard *k)
 	return k->session.state == KEYBOARD_READY ? 0 : -ENOTCONN;
 }
 
-static int press(struct kmcl_keyboard *k, const struct keyboard_stroke *strokes, uint32_t count)
+/* What was pressed since then is with the guest, or waits. */
+static int same_locked(const struct kmcl_keyboard *k, uint32_t era)
+{
+	return k->session.era == era ? ready_locked(k) : -ENODEV;
+}
+
+/* `era`: in which the driver has to be the one that it was; NULL: in any. */
+static int press(struct kmcl_keyboard *k, const uint32_t *era,
+                 const struct keyboard_stroke *strokes, uint32_t count)
 {
 	KIRQL irql = input_lock(&k->input);
-	int error = ready_locked(k);
+	int error = era ? same_locked(k, *era) : ready_locked(k);
 
 	if (!error && !keyboard_session_press(&k->session, strokes, count))
 		error = -EAGAIN;
@@ -108,7 +116,7 @@ int kmcl_keyboard_key(struct kmcl_keyboard *k, uint16_t code, bool down)
 {
 	struct keyboard_stroke stroke = { code, !down };
 
-	return keyboard_code_valid(code) ? press(k, &stroke, 1) : -EINVAL;
+	return keyboard_code_valid(code) ? press(k, NULL, &stroke, 1) : -EINVAL;
 }
 
 /* ---- typing ---- */
@@ -122,14 +130,14 @@ static bool wait_until(void *object, uint64_t due)
 }
 
 /* Asks again whenever something has moved. */
-static int press_until(struct kmcl_keyboard *k, const struct keyboard_stroke *strokes,
+static int press_until(struct kmcl_keyboard *k, uint32_t era, const struct keyboard_stroke *strokes,
                        uint32_t count, uint64_t due)
 {
 	int error;
 
 	for (;;) {
 		KeClearEvent(&k->input.moved);
-		error = press(k, strokes, count);
+		error = press(k, &era, strokes, count);
 		if (error != -EAGAIN)
 			return error;
 		if (!wait_until(&k->input.moved, due))
@@ -137,11 +145,34 @@ static int press_until(struct kmcl_keyboard *k, const struct keyboard_stroke *st
 	}
 }
 
-/* 0: all that was pressed is in the guest's ring; -EAGAIN: not yet. */
-static int progress(struct kmcl_keyboard *k)
+static int ready(struct kmcl_keyboard *k, uint32_t *era)
 {
 	KIRQL irql = input_lock(&k->input);
 	int error = ready_locked(k);
+
+	*era = k->session.era;
+	input_unlock(&k->input, irql);
+	return error;
+}
+
+/* Where the guest's driver is not there yet it may come; one that was there and goes is gone. */
+static int wait_ready(struct kmcl_keyboard *k, uint32_t *era, uint64_t due)
+{
+	int error;
+
+	for (;;) {
+		KeClearEvent(&k->input.moved);
+		error = ready(k, era);
+		if (error != -ENOTCONN || !wait_until(&k->input.moved, due))
+			return error;
+	}
+}
+
+/* 0: all that was pressed is in the guest's ring; -EAGAIN: not yet. */
+static int progress(struct kmcl_keyboard *k, uint32_t era)
+{
+	KIRQL irql = input_lock(&k->input);
+	int error = same_locked(k, era);
 
 	if (!error && (k->session.count || k->input.sending))
 		error = -EAGAIN;
@@ -149,28 +180,13 @@ static int progress(struct kmcl_keyboard *k)
 	return error;
 }
 
-/* Where the guest's driver is not there yet it may come; one that was there and goes is gone. */
-static int wait_ready(struct kmcl_keyboard *k, uint64_t due)
+static int wait_sent(struct kmcl_keyboard *k, uint32_t era, uint64_t due)
 {
 	int error;
 
 	for (;;) {
 		KeClearEvent(&k->input.moved);
-		error = progress(k);
-		if (error == -EAGAIN)
-			return 0;
-		if (error != -ENOTCONN || !wait_until(&k->input.moved, due))
-			return error;
-	}
-}
-
-static int wait_sent(struct kmcl_keyboard *k, uint64_t due)
-{
-	int error;
-
-	for (;;) {
-		KeClearEvent(&k->input.moved);
-		error = progress(k);
+		error = progress(k, era);
 		if (error != -EAGAIN)
 			return error;
 		if (!wait_until(&k->input.moved, due))
@@ -194,20 +210,20 @@ static uint64_t due_in(const struct kmcl_keyboard_text *text)
 static int type_text(struct kmcl_keyboard *k, const struct kmcl_keyboard_text *text, size_t *typed)
 {
 	struct keyboard_stroke strokes[KEYS_STROKES_MAX];
-	int error = wait_ready(k, due_in(text));
-	uint32_t count;
+	uint32_t era, count;
+	int error = wait_ready(k, &era, due_in(text));
 
 	while (!error && text->text[*typed]) {
 		count = keys_of_character(text->text[*typed], strokes);
-		error = press_until(k, strokes, count, due_in(text));
+		error = press_until(k, era, strokes, count, due_in(text));
 		if (error)
 			break;
 		++*typed;
 		pause_ms(text->interval_ms);
 	}
 	if (!error)
-		error = wait_sent(k, due_in(text));
-	return error == -ENOTCONN && *typed ? -ENODEV : error;
+		error = wait_sent(k, era, due_in(text));
+	return error;
 }
 
 /* Where the first character is that no key has; or the length. */

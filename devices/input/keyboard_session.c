@@ -4,6 +4,7 @@
 static void keyboard_forget(struct keyboard_session *s, enum keyboard_state state)
 {
 	s->state = state;
+	s->era++;
 	s->owes = false;
 	s->leds = 0;
 	s->head = s->count = 0;

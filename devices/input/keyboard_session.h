@@ -26,7 +26,8 @@ struct keyboard_stroke {
 
 struct keyboard_session {
 	enum keyboard_state state;
-	bool owes; /* the guest an answer */
+	uint32_t era; /* what was pressed in another one is gone */
+	bool owes;    /* the guest an answer */
 	uint16_t leds;
 	uint32_t head, count; /* of the queue */
 	struct keyboard_stroke queue[KEYBOARD_QUEUE];

@@ -153,6 +153,21 @@ uint32_t mouse_session_next(struct mouse_session *s, void *message)
 	return sizeof(report);
 }
 
+static uint32_t mouse_count_buttons(uint32_t buttons)
+{
+	uint32_t count = 0;
+
+	for (; buttons; buttons &= buttons - 1)
+		count++;
+	return count;
+}
+
+/* Beside one that waits there has to be room to let each of its buttons go. */
+static bool mouse_has_room(const struct mouse_session *s, uint32_t buttons)
+{
+	return s->count + mouse_count_buttons(buttons) < MOUSE_QUEUE;
+}
+
 /* The last one that waits, if it only moves. */
 static struct mouse_input *mouse_last_move(struct mouse_session *s)
 {
@@ -166,7 +181,7 @@ bool mouse_session_report(struct mouse_session *s, const struct mouse_input *inp
 	bool moves = input->buttons == s->buttons && !input->wheel;
 	struct mouse_input *at = moves ? mouse_last_move(s) : NULL;
 
-	if (!at && s->count == MOUSE_QUEUE)
+	if (!at && !mouse_has_room(s, input->buttons))
 		return false;
 	if (!at)
 		at = &s->queue[(s->head + s->count++) % MOUSE_QUEUE];

@@ -48,7 +48,8 @@ bool mouse_session_receive(struct mouse_session *s, const void *message, uint32_
 uint32_t mouse_session_next(struct mouse_session *s, void *message);
 
 /* MOUSE_READY only; `moves` is not looked at. One that only moves on from one that only moved takes
- * its place if that still waits. false: there is no room. */
+ * its place if that still waits. false: there is no room; for one that does nothing but let a
+ * button go there always is. */
 bool mouse_session_report(struct mouse_session *s, const struct mouse_input *input);
 
 #endif

@@ -129,6 +129,8 @@ static void net_tell(struct vg_net *n)
 
 static void net_give_up(struct vg_net *n, enum vg_status why)
 {
+	if (n->closing)
+		return;
 	n->failed = why;
 	n->closing = true;
 	if (n->how.apart)
@@ -148,7 +150,7 @@ static void net_pump(struct vg_net *n)
 		net_tell(n);
 	} while (net_end_all(n));
 	n->pumping = false;
-	if (n->machine.state <= NETVSC_REVOKES_SEND || n->closing)
+	if (n->machine.state <= NETVSC_REVOKES_SEND)
 		return;
 	net_give_up(n, net_failure(n->machine.failure));
 }

@@ -55,8 +55,9 @@ struct kmcl_keyboard_text {
  * Types a text, and returns when the guest's ring has all of it. Waits until then, also for a
  * driver that is not there yet, and for another caller's text. *typed: how many bytes of it are
  * typed. -EILSEQ: there is no key for the one at *typed, and nothing is typed; -ETIMEDOUT: the
- * guest reads nothing, but what is in the queue may still come; -ENODEV: it went away meanwhile;
- * -EBUSY: another text takes too long; -EINVAL: no text.
+ * guest reads nothing, but what is in the queue may still come; -ENODEV: it went away meanwhile,
+ * or began anew, and the rest is not for what comes; -EBUSY: another text takes too long;
+ * -EINVAL: no text.
  */
 KMCL_API int kmcl_keyboard_type(struct kmcl_keyboard *keyboard,
                                 const struct kmcl_keyboard_text *text, size_t *typed);
@@ -111,7 +112,8 @@ struct kmcl_mouse_state {
 
 /* The mouse is there now, with these buttons down. Returns at once. A report that only moves it
  * takes the place of one that did the same and still waits. -EINVAL: no such place or
- * button; -EAGAIN: the queue is full, as the guest reads nothing. */
+ * button; -EAGAIN: the queue is full, as the guest reads nothing. One that lets buttons go and
+ * presses none always finds room. */
 KMCL_API int kmcl_mouse_report(struct kmcl_mouse *mouse, const struct kmcl_mouse_state *state);
 
 struct kmcl_mouse_info {

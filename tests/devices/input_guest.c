@@ -31,12 +31,12 @@ static VOID process_packet(VMBCHANNEL vmb, VMBPACKETCOMPLETION completion, PVOID
                            UINT32 length, UINT32 flags)
 {
 	struct input_guest *g = VmbChannelGetPointer(vmb);
-	bool hold;
+	bool hold = g->deaf; /* as it was before anybody could have seen this message */
 	KIRQL irql;
 
 	keep(g, buffer, length);
 	KeAcquireSpinLock(&g->lock, &irql);
-	hold = g->deaf;
+	hold = hold && g->deaf;
 	if (hold)
 		g->held = completion;
 	KeReleaseSpinLock(&g->lock, irql);

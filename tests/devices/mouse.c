@@ -268,7 +268,8 @@ static void a_guest_that_reads_nothing_has_the_queue_fill_up(void **state)
 	WAIT_FOR(f->ends.guest.count == 3); /* the last one that it reads */
 	while (!put(f, clicks, 1, !(clicks & 1), 0))
 		clicks++;
-	assert_int_equal(info_of(f).waiting, KMCL_MOUSE_QUEUE);
+	/* It is a press that finds no room, and needs some more to let go. */
+	assert_in_range(info_of(f).waiting, KMCL_MOUSE_QUEUE - 1, KMCL_MOUSE_QUEUE);
 	assert_in_range(clicks, KMCL_MOUSE_QUEUE,
 	                KMCL_MOUSE_QUEUE + INPUT_GUEST_PAGES * 4096 / 40 + 2);
 	assert_int_equal(put(f, 3, 1, !(clicks & 1), 0), -EAGAIN);
@@ -332,9 +333,8 @@ static void a_flood_of_requests_is_answered_once(void **state)
 	assert_in_range(info_of(f).sent, 1, INPUT_GUEST_PAGES * 4096 / 40 + 2);
 	input_guest_hear(&f->ends.guest);
 	WAIT_FOR(f->ends.guest.count == info_of(f).sent);
-	WAIT_FOR(f->ends.guest.messages[f->ends.guest.count - 1].bytes[0] == 2);
-	acknowledge(f);
-	WAIT_FOR(!put(f, 1, 1, 0, 0));
+	/* Before the last one is answered this makes no sense, and is dropped. */
+	WAIT_FOR((acknowledge(f), !put(f, 1, 1, 0, 0)));
 }
 
 /* It goes under a guest that reads nothing and has much to say. */

@@ -142,6 +142,29 @@ static void the_queue_keeps_all_in_order(void **state)
 	}
 }
 
+/* Whatever has filled the queue since it was pressed: no button stays down. */
+static void what_is_pressed_can_be_let_go(void **state)
+{
+	struct mouse_session s;
+	uint16_t i = 0;
+
+	make_ready(&s);
+	assert_true(put(&s, 0, 3, 0));
+	while (put(&s, i, 3, 1))
+		i++;
+	assert_int_equal(s.count, MOUSE_QUEUE - 2);
+	assert_false(put(&s, 7, 7, 0));
+	assert_true(put(&s, 8, 1, 0));
+	assert_false(put(&s, 8, 1, 1));
+	assert_true(put(&s, 9, 0, 0));
+	assert_false(put(&s, 9, 1, 0));
+	assert_int_equal(s.count, MOUSE_QUEUE);
+	while (s.count > 2)
+		mouse_session_next(&s, message);
+	assert_next(&s, 8, 1, 0);
+	assert_next(&s, 9, 0, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -149,6 +172,7 @@ int main(void)
 		cmocka_unit_test(each_state_takes_what_it_can),
 		cmocka_unit_test(moves_that_wait_become_one),
 		cmocka_unit_test(the_queue_keeps_all_in_order),
+		cmocka_unit_test(what_is_pressed_can_be_let_go),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

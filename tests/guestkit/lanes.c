@@ -48,7 +48,8 @@ struct guest {
 	struct kmcl_scsi *scsi;
 	bool apart;
 	struct lane lanes[LANES];
-	uint32_t offered, subchannels, removed, unloaded;
+	_Atomic uint32_t subchannels;
+	uint32_t offered, removed, unloaded;
 };
 
 static void on_offered(void *context, struct vg_channel *channel, const struct vg_offer *offer)
@@ -247,8 +248,7 @@ static void open_controller(struct guest *g)
 	machine_run(&g->m, &l->opened);
 	lane_start(l);
 	run_until(g, &l->found, 1);
-	while (g->subchannels < LANES - 1)
-		step(g);
+	run_until(g, &g->subchannels, LANES - 1);
 }
 
 /* Nobody is in a call of the controller's meanwhile. */
