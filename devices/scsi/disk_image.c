@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -175,28 +176,42 @@ static const char *check_size(const struct disk_image *image, const struct stat 
 	return image->read_only ? "the image is read-only" : NULL;
 }
 
+/* 0 or an errno. */
+static int make_larger(int fd, uint64_t size)
+{
+	struct rlimit limit;
+
+	/* Past it, the call would end the process with SIGXFSZ. */
+	if (size > INT64_MAX || (!getrlimit(RLIMIT_FSIZE, &limit) && size > limit.rlim_cur))
+		return EFBIG;
+	return ftruncate(fd, (off_t)size) ? errno : 0;
+}
+
 int disk_image_resize(struct disk_image *image, uint64_t size, char *why, size_t why_size)
 {
 	const char *wrong;
+	int error = 0;
 	uint64_t now;
 	struct stat st;
 
-	if (fstat(image->fd, &st) || measure(image->fd, &st, &now))
+	if (fstat(image->fd, &st) || measure(image->fd, &st, &now)) {
+		error = errno;
 		goto failed;
+	}
 	wrong = check_size(image, &st, now, size ? size : now);
 	if (wrong) {
 		snprintf(why, why_size, "%s", wrong);
 		return -EINVAL;
 	}
-	if (size > INT64_MAX)
-		errno = EFBIG;
-	if (size > INT64_MAX || (size > now && ftruncate(image->fd, (off_t)size)))
+	if (size > now)
+		error = make_larger(image->fd, size);
+	if (error)
 		goto failed;
 	image->size = size ? size : now;
 	return 0;
 failed:
-	snprintf(why, why_size, "%s", strerror(errno));
-	return -errno;
+	snprintf(why, why_size, "%s", strerror(error));
+	return -error;
 }
 
 int disk_image_lost(struct disk_image *image)

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -671,10 +672,18 @@ static void assert_no_size(struct fixture *f, uint64_t size, int error, const ch
 static void sizes_that_cannot_be_are_refused(void **state)
 {
 	struct fixture *f = *state;
+	struct rlimit limit;
 
 	assert_no_size(f, SIZE - 512, -EINVAL, "does not shrink");
 	assert_no_size(f, SIZE + 100, -EINVAL, "blocks of 512 bytes");
 	assert_no_size(f, 1ull << 63, -EFBIG, strerror(EFBIG));
+	/* What this process may not make is refused, and does not end it. */
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+	limit.rlim_cur = 2 * SIZE;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	assert_no_size(f, 2 * SIZE + 512, -EFBIG, strerror(EFBIG));
+	limit.rlim_cur = limit.rlim_max;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
 	assert_int_equal(file_size(f->disk), SIZE);
 	assert_int_equal(truncate(f->disk, SIZE - 512), 0);
 	assert_no_size(f, 0, -EINVAL, "does not shrink");
