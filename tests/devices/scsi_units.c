@@ -48,19 +48,20 @@ static const struct storvsc_address disk_at = { 0, 0 }, cd_at = { 0, 1 };
 /* Each block's bytes say which block it is, and of what. */
 static void make_image(char *path, uint32_t size, uint8_t mark)
 {
-	uint8_t block[512];
+	uint8_t *image = malloc(size);
 	uint32_t i;
 	int fd;
 
+	assert_non_null(image);
 	temporary_path(path, TEMPORARY_PATH_MAX, "kmcl-units-XXXXXX");
 	fd = mkstemp(path);
 	assert_true(fd >= 0);
-	for (i = 0; i < size / 512; i++) {
-		memset(block, mark, sizeof(block));
-		memcpy(block, &i, sizeof(i));
-		assert_int_equal(write(fd, block, sizeof(block)), sizeof(block));
-	}
+	memset(image, mark, size);
+	for (i = 0; i < size / 512; i++)
+		memcpy(image + i * 512u, &i, sizeof(i));
+	assert_int_equal(write(fd, image, size), size);
 	close(fd);
+	free(image);
 }
 
 static void bus_changed(void *context)
