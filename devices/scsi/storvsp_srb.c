@@ -95,8 +95,9 @@ static void answer_srb(struct storvsp_request *r, enum storvsc_srb_status srb_st
 
 /*
  * That of a command which found that the capacity has changed is ABORTED, with sense: from it,
- * every Linux repeats the command and reads the capacity; from ERROR, as OpenVMM has it, only
- * Linux 6.0 and later (storvsc_handle_error() in drivers/scsi/storvsc_drv.c).
+ * Linux repeats the command and reads the capacity; from ERROR, as OpenVMM has it, only what is
+ * newer (storvsc_handle_error() in drivers/scsi/storvsc_drv.c, before and after it looks for
+ * either; Debian's 5.10 does).
  */
 static enum storvsc_srb_status failure_status(const struct scsi_outcome *out)
 {
