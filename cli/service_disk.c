@@ -474,6 +474,48 @@ static int run_heal(struct control_reply *reply, int argc, char **argv)
 	return answer_error(reply, error);
 }
 
+static void size_json(FILE *out, uint64_t size)
+{
+	struct json j;
+
+	json_begin(&j, out);
+	json_open(&j, NULL, '{');
+	json_number(&j, "size", size);
+	json_close(&j, '}');
+	json_end(&j);
+}
+
+/* How large it is now. */
+static void answer_size(struct control_reply *reply, const struct disk_spec *d)
+{
+	struct kmcl_scsi_unit unit = { .size = sizeof(unit) };
+
+	kmcl_scsi_query(scsi, (uint8_t)d->target, (uint8_t)d->lun, &unit);
+	if (reply->json)
+		size_json(reply->out, unit.bytes);
+	else
+		fprintf(reply->out, "%llu bytes\n", (unsigned long long)unit.bytes);
+}
+
+static int run_resize(struct control_reply *reply, int argc, char **argv)
+{
+	struct disk_spec *d = NULL;
+	uint64_t size = 0;
+	int code, error;
+
+	if (argc == 2 && !cli_parse_size(argv[1], 1, INT64_MAX, &size))
+		return control_usage(reply, "'%s' is no size", argv[1]);
+	code = disk_begin(reply, argv[0], &d);
+	if (code)
+		return code;
+	error = kmcl_scsi_resize(scsi, (uint8_t)d->target, (uint8_t)d->lun, size, reply->why,
+	                         sizeof(reply->why));
+	if (!error)
+		answer_size(reply, d);
+	disk_end(d, true);
+	return error ? EXIT_FAILED : EXIT_OK;
+}
+
 /* The list may be read at any time. */
 static void set_path(struct disk_spec *d, const char *path)
 {
@@ -561,6 +603,7 @@ static void disk_json(struct json *j, const struct disk_spec *d)
 	json_number(j, "target", d->target);
 	json_number(j, "lun", d->lun);
 	json_string(j, "image", d->path);
+	json_number(j, "size", unit.bytes);
 	json_bool(j, "read_only", d->options.read_only || d->cd);
 	if (unit.lost)
 		json_string(j, "lost_data", cli_reason(unit.lost));
@@ -601,6 +644,8 @@ static const struct control_command commands[] = {
 	{ "disk list", "", "the disks, and where they are: TARGET:LUN", run_list },
 	{ "disk add", "IMAGE[,OPTION]...", "put a disk in", run_add, 1, 1 },
 	{ "disk remove", "[TARGET:]LUN", "take one out", run_remove, 1, 1 },
+	{ "disk resize", "[TARGET:]LUN [SIZE]", "make one larger, or see that its image is",
+	  run_resize, 1, 2 },
 	{ "disk fail", "[TARGET:]LUN BLOCK N", "let N blocks fail with a medium error", run_fail, 3,
 	  3 },
 	{ "disk heal", "[TARGET:]LUN", "let none fail any more; forget lost data", run_heal, 1, 1 },

@@ -15,7 +15,7 @@
 
 #define BLOCKS 64u
 
-static uint8_t image[BLOCKS * 4096];
+static uint8_t image[2 * BLOCKS * 4096]; /* what it may grow to */
 
 #define CHECK(condition)          \
 	do {                      \
@@ -89,7 +89,7 @@ static void perform(struct scsi_disk *disk, const struct scsi_command *c,
 	}
 }
 
-/* Opcode 0xff changes the disc. */
+/* Opcode 0xff changes the disc, as it makes a disk larger. */
 static void run_cd(const uint8_t *data, size_t size, struct scsi_outcome *out)
 {
 	struct scsi_cd cd = { .max_transfer = 65536,
@@ -156,6 +156,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		c.data_out = scsi_get16(data + 18) * 2u;
 		data += 20;
 		size -= 20;
+		if (c.cdb[0] == 0xff && disk.blocks < 2 * BLOCKS)
+			scsi_disk_grow(&disk, disk.blocks + 1);
 		scsi_disk_execute(&disk, &c, out);
 		if (out->kind == SCSI_PARAMETERS) {
 			uint8_t *list;

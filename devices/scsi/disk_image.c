@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -52,22 +53,29 @@ static void learn_alignment(struct disk_image *image)
 	image->direct_memory = st.stx_dio_mem_align ? st.stx_dio_mem_align : 1;
 }
 
+/* 0, or -1 with errno. */
+static int measure(int fd, const struct stat *st, uint64_t *size)
+{
+	if (S_ISBLK(st->st_mode))
+		return ioctl(fd, BLKGETSIZE64, size);
+	*size = (uint64_t)st->st_size;
+	return 0;
+}
+
 static int learn(struct disk_image *image, const char *path, char *why, size_t why_size)
 {
 	struct stat st;
 
 	if (fstat(image->fd, &st))
 		return fail(why, why_size, errno, path, strerror(errno));
-	if (S_ISBLK(st.st_mode)) {
-		if (ioctl(image->fd, BLKGETSIZE64, &image->size))
-			return fail(why, why_size, errno, path, strerror(errno));
-	} else if (S_ISREG(st.st_mode)) {
-		image->size = (uint64_t)st.st_size;
+	if (measure(image->fd, &st, &image->size))
+		return fail(why, why_size, errno, path, strerror(errno));
+	if (S_ISREG(st.st_mode)) {
 		image->discards = !image->read_only &&
 		                  can_fallocate(image->fd, FALLOC_FL_PUNCH_HOLE, image->size);
 		image->zeroes = !image->read_only &&
 		                can_fallocate(image->fd, FALLOC_FL_ZERO_RANGE, image->size);
-	} else {
+	} else if (!S_ISBLK(st.st_mode)) {
 		return fail(why, why_size, EINVAL, path, "neither a file nor a block device");
 	}
 	if (!image->size)
@@ -145,6 +153,65 @@ void disk_image_close(struct disk_image *image)
 	disk_claim_drop(&image->claim);
 	close(image->fd);
 	image->fd = -1;
+}
+
+/* ---- another size ---- */
+
+/* Can it have that size? The file or device has `now` bytes. A sentence, or NULL: it can. */
+static const char *check_size(const struct disk_image *image, const struct stat *st, uint64_t now,
+                              uint64_t size)
+{
+	if (S_ISREG(st->st_mode) && !st->st_nlink)
+		return "the image was deleted or replaced, and the guest has the one that was";
+	if (size % SECTOR)
+		return "a disk's size is a multiple of 512 bytes";
+	if (size < image->size)
+		return "a disk that the guest has does not shrink: it may use what would be gone";
+	if (size < now)
+		return "the image is larger than that already";
+	if (size == now)
+		return NULL;
+	if (S_ISBLK(st->st_mode))
+		return "a block device is made larger with the tool that made it, not here";
+	return image->read_only ? "the image is read-only" : NULL;
+}
+
+/* 0 or an errno. */
+static int make_larger(int fd, uint64_t size)
+{
+	struct rlimit limit;
+
+	/* Past it, the call would end the process with SIGXFSZ. */
+	if (size > INT64_MAX || (!getrlimit(RLIMIT_FSIZE, &limit) && size > limit.rlim_cur))
+		return EFBIG;
+	return ftruncate(fd, (off_t)size) ? errno : 0;
+}
+
+int disk_image_resize(struct disk_image *image, uint64_t size, char *why, size_t why_size)
+{
+	const char *wrong;
+	int error = 0;
+	uint64_t now;
+	struct stat st;
+
+	if (fstat(image->fd, &st) || measure(image->fd, &st, &now)) {
+		error = errno;
+		goto failed;
+	}
+	wrong = check_size(image, &st, now, size ? size : now);
+	if (wrong) {
+		snprintf(why, why_size, "%s", wrong);
+		return -EINVAL;
+	}
+	if (size > now)
+		error = make_larger(image->fd, size);
+	if (error)
+		goto failed;
+	image->size = size ? size : now;
+	return 0;
+failed:
+	snprintf(why, why_size, "%s", strerror(error));
+	return -error;
 }
 
 int disk_image_lost(struct disk_image *image)

@@ -25,7 +25,7 @@ struct disk_image_options {
 
 struct disk_image {
 	int fd;
-	uint64_t size; /* bytes */
+	uint64_t size; /* bytes; no operation looks at it */
 	bool read_only;
 	bool discards; /* can punch holes, which read as zeroes */
 	bool zeroes;   /* can zero a range without writing it */
@@ -43,6 +43,12 @@ struct disk_image {
 int disk_image_open(const char *path, const struct disk_image_options *options,
                     struct disk_image *image, char *why, size_t why_size);
 void disk_image_close(struct disk_image *image);
+/*
+ * Makes a file that large, if it is smaller, and only sees how large the file or device is by now
+ * if `size` is 0. It never becomes smaller than it was. One thread at a time. 0, or -errno with a
+ * sentence in `why`, and the image has the size that it had.
+ */
+int disk_image_resize(struct disk_image *image, uint64_t size, char *why, size_t why_size);
 /* An errno: data was lost that had been written, and flushes and durable writes fail; 0: it was
  * not.
  */

@@ -50,6 +50,12 @@ int kmcl_scsi_eject(struct kmcl_scsi *scsi, uint8_t target, uint8_t lun, bool fo
 	return -ENOTSUP;
 }
 
+int kmcl_scsi_resize(struct kmcl_scsi *scsi, uint8_t target, uint8_t lun, uint64_t size, char *why,
+                     size_t why_size)
+{
+	return refuse(why, why_size);
+}
+
 int kmcl_scsi_query(struct kmcl_scsi *scsi, uint8_t target, uint8_t lun,
                     struct kmcl_scsi_unit *unit)
 {

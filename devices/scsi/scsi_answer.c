@@ -112,13 +112,16 @@ uint32_t scsi_put_designators(uint8_t *d, const char *vendor, const char *serial
 	return (uint32_t)(12 + length + 20);
 }
 
-void scsi_request_sense(const struct scsi_command *c, struct scsi_outcome *out)
+void scsi_request_sense(const struct scsi_command *c, enum scsi_sense_key key, enum scsi_asc asc,
+                        struct scsi_outcome *out)
 {
 	bool descriptor = c->cdb[1] & 0x01;
 	uint32_t n = descriptor ? 8 : SCSI_SENSE_SIZE;
 
 	memset(out->data, 0, n);
 	out->data[0] = descriptor ? 0x72 : 0x70;
+	out->data[descriptor ? 1 : 2] = (uint8_t)key;
+	scsi_put16(out->data + (descriptor ? 2 : 12), (uint16_t)asc);
 	if (!descriptor)
 		out->data[7] = SCSI_SENSE_SIZE - 8;
 	scsi_answer(c, n, c->cdb[4], out);

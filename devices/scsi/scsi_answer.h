@@ -80,7 +80,9 @@ void scsi_put_text(uint8_t *field, size_t size, const char *text);
  * unique id. Returns their length. */
 uint32_t scsi_put_designators(uint8_t *d, const char *vendor, const char *serial,
                               const uint8_t id[16]);
-void scsi_request_sense(const struct scsi_command *c, struct scsi_outcome *out);
+/* What there is to tell, as the data of the answer. */
+void scsi_request_sense(const struct scsi_command *c, enum scsi_sense_key key, enum scsi_asc asc,
+                        struct scsi_outcome *out);
 
 /* Answers for the target, not one disk: which LUNs there are (ascending), and INQUIRY of none. */
 void scsi_report_luns(const struct scsi_command *command, const uint8_t *luns, uint32_t count,

@@ -110,7 +110,7 @@ static void test_unit_ready(struct scsi_cd *cd, const struct scsi_command *c,
 static void request_sense(struct scsi_cd *cd, const struct scsi_command *c,
                           struct scsi_outcome *out)
 {
-	scsi_request_sense(c, out);
+	scsi_request_sense(c, SCSI_KEY_NO_SENSE, SCSI_ASC_NONE, out);
 }
 
 static void eject_by_guest(struct scsi_cd *cd, struct scsi_outcome *out)

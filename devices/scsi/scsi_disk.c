@@ -124,7 +124,7 @@ static void test_unit_ready(const struct scsi_disk *disk, const struct scsi_comm
 static void request_sense(const struct scsi_disk *disk, const struct scsi_command *c,
                           struct scsi_outcome *out)
 {
-	scsi_request_sense(c, out);
+	scsi_request_sense(c, SCSI_KEY_NO_SENSE, SCSI_ASC_NONE, out);
 }
 
 #define POWER_ACTIVE 1u
@@ -220,13 +220,14 @@ static uint32_t put_mode_pages(uint8_t *d, uint8_t code, bool changeable)
 static uint32_t put_block_descriptor(const struct scsi_disk *disk, uint8_t *d, bool longer)
 {
 	uint32_t n = longer ? 16 : 8;
+	uint64_t blocks = disk->blocks;
 
 	memset(d, 0, n);
 	if (longer) {
-		scsi_put64(d, disk->blocks);
+		scsi_put64(d, blocks);
 		scsi_put32(d + 12, disk->block_size);
 	} else {
-		scsi_put32(d, disk->blocks > UINT32_MAX ? UINT32_MAX : (uint32_t)disk->blocks);
+		scsi_put32(d, blocks > UINT32_MAX ? UINT32_MAX : (uint32_t)blocks);
 		scsi_put32(d + 4, disk->block_size); /* 24 bits, under the density code 0 */
 	}
 	return n;
@@ -292,9 +293,12 @@ static struct block_range range_of(const uint8_t *cdb)
 	}
 }
 
+/* Against one size, taken once: the disk may grow meanwhile. */
 static bool in_range(const struct scsi_disk *disk, uint64_t lba, uint64_t count)
 {
-	return lba <= disk->blocks && count <= disk->blocks - lba;
+	uint64_t blocks = disk->blocks;
+
+	return lba <= blocks && count <= blocks - lba;
 }
 
 /* The checks that every command with a range has in common; says whether it may go on. */
@@ -692,13 +696,42 @@ static bool uses_medium(const struct command *e)
 	       e->execute == write_same;
 }
 
-void scsi_disk_execute(const struct scsi_disk *disk, const struct scsi_command *c,
+void scsi_disk_grow(struct scsi_disk *disk, uint64_t blocks)
+{
+	disk->blocks = blocks;
+	disk->grown = true; /* second: who hears of it finds the new size */
+}
+
+/*
+ * Takes the news for a command that brings them: no INQUIRY and no REPORT LUNS (SPC-4, unit
+ * attention condition), and no MODE SENSE, for which Linux's driver takes any answer for a success
+ * (storvsc_on_io_completion() in drivers/scsi/storvsc_drv.c), so that they would be lost.
+ */
+static bool take_news(struct scsi_disk *disk, const struct command *e)
+{
+	if (!disk->grown || e->execute == inquiry || e->execute == mode_sense || !e->execute)
+		return false;
+	return atomic_exchange(&disk->grown, false);
+}
+
+static void tell_news(const struct command *e, const struct scsi_command *c,
+                      struct scsi_outcome *out)
+{
+	if (e->execute == request_sense)
+		scsi_request_sense(c, SCSI_KEY_UNIT_ATTENTION, SCSI_ASC_CAPACITY_CHANGED, out);
+	else
+		scsi_fail(out, SCSI_KEY_UNIT_ATTENTION, SCSI_ASC_CAPACITY_CHANGED);
+}
+
+void scsi_disk_execute(struct scsi_disk *disk, const struct scsi_command *c,
                        struct scsi_outcome *out)
 {
 	bool known;
 	const struct command *e = find(c->cdb[0], c->cdb[1] & 0x1f, &known);
 
-	if (e && disk->stopped && uses_medium(e))
+	if (e && take_news(disk, e))
+		tell_news(e, c, out);
+	else if (e && disk->stopped && uses_medium(e))
 		scsi_fail(out, SCSI_KEY_NOT_READY, SCSI_ASC_NEEDS_START);
 	else if (e && e->execute)
 		e->execute(disk, c, out);

@@ -93,12 +93,26 @@ static void answer_srb(struct storvsp_request *r, enum storvsc_srb_status srb_st
 	storvsp_answer(r, status);
 }
 
+/*
+ * That of a command which found that the capacity has changed is ABORTED, with sense: from it,
+ * Linux repeats the command and reads the capacity; from ERROR, as OpenVMM has it, only what is
+ * newer (storvsc_handle_error() in drivers/scsi/storvsc_drv.c, before and after it looks for
+ * either; Debian's 5.10 does).
+ */
+static enum storvsc_srb_status failure_status(const struct scsi_outcome *out)
+{
+	if (out->sense[2] == SCSI_KEY_UNIT_ATTENTION &&
+	    scsi_get16(out->sense + 12) == SCSI_ASC_CAPACITY_CHANGED)
+		return STORVSC_SRB_ABORTED;
+	return STORVSC_SRB_ERROR;
+}
+
 static void answer_outcome(struct storvsp_request *r, const struct scsi_outcome *out)
 {
 	if (out->status == SCSI_GOOD)
 		answer_srb(r, STORVSC_SRB_SUCCESS, STATUS_SUCCESS, NULL, out->length);
 	else
-		answer_srb(r, STORVSC_SRB_ERROR, STATUS_IO_DEVICE_ERROR, out, 0);
+		answer_srb(r, failure_status(out), STATUS_IO_DEVICE_ERROR, out, 0);
 }
 
 /*
@@ -294,7 +308,7 @@ static bool execute_at_target(struct storvsp_request *r, const struct scsi_comma
 static void execute_at_disk(struct storvsp_request *r, const struct scsi_command *command,
                             struct scsi_outcome *out)
 {
-	const struct scsi_disk *disk = &r->unit->disk;
+	struct scsi_disk *disk = &r->unit->disk;
 	uint8_t *list = r->channel->parameters;
 
 	scsi_disk_execute(disk, command, out);

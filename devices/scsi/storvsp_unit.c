@@ -144,8 +144,12 @@ void storvsp_units_start(struct kmcl_scsi *s)
 	pthread_mutex_lock(&s->lock);
 	for (target = 0; target < KMCL_SCSI_TARGETS; target++) {
 		for (lun = 0; lun < KMCL_SCSI_LUNS; lun++) {
-			if (s->units[target][lun])
-				s->units[target][lun]->disk.stopped = false;
+			struct unit *unit = s->units[target][lun];
+
+			if (!unit)
+				continue;
+			unit->disk.stopped = false;
+			unit->disk.grown = false; /* it knows of no size yet */
 		}
 	}
 	pthread_mutex_unlock(&s->lock);
@@ -306,6 +310,53 @@ int kmcl_scsi_add_disk(struct kmcl_scsi *s, uint8_t target, uint8_t lun, const c
 		error = make_disk(path, &own, &unit, why, why_size);
 	if (!error)
 		error = put_in(s, target, lun, unit, why, why_size);
+	return error;
+}
+
+static int resize(struct unit *unit, uint64_t size, char *why, size_t why_size)
+{
+	struct disk_image *image = &unit->medium->image;
+	uint32_t block = unit->disk.block_size;
+	int error;
+
+	if (size % block) {
+		snprintf(why, why_size, "the disk's size is a multiple of its blocks of %u bytes",
+		         block);
+		return -EINVAL;
+	}
+	error = disk_image_resize(image, size, why, why_size);
+	if (!error && image->size / block > unit->disk.blocks)
+		scsi_disk_grow(&unit->disk, image->size / block);
+	return error;
+}
+
+/*
+ * A guest that is told of units looks at each: Linux's driver with TEST UNIT READY, and it reads
+ * the capacity anew when the answer is that it has changed (storvsc_host_scan() and
+ * storvsc_handle_error() in drivers/scsi/storvsc_drv.c). Others hear of it with what they do next,
+ * as from OpenVMM's disks.
+ */
+int kmcl_scsi_resize(struct kmcl_scsi *s, uint8_t target, uint8_t lun, uint64_t size, char *why,
+                     size_t why_size)
+{
+	struct unit *unit = storvsp_unit_get(s, target, lun);
+	uint64_t before;
+	bool grown = false;
+	int error = -ENOENT;
+
+	if (unit && !unit->is_cd) {
+		pthread_mutex_lock(&unit->lock);
+		before = unit->disk.blocks;
+		error = resize(unit, size, why, why_size);
+		grown = unit->disk.blocks > before;
+		pthread_mutex_unlock(&unit->lock);
+	} else {
+		snprintf(why, why_size, "there is no disk at target %u LUN %u", target, lun);
+	}
+	if (unit)
+		storvsp_unit_put(unit);
+	if (grown)
+		storvsp_tell_guest(s);
 	return error;
 }
 
@@ -517,6 +568,8 @@ int kmcl_scsi_query(struct kmcl_scsi *s, uint8_t target, uint8_t lun, struct kmc
 		return -ENOENT;
 	pthread_mutex_lock(&unit->lock);
 	all.lost = unit_lost(unit);
+	all.bytes = unit->is_cd ? unit->cd.blocks * SCSI_CD_BLOCK
+	                        : unit->disk.blocks * unit->disk.block_size;
 	all.is_cd = unit->is_cd;
 	all.inserted = unit->is_cd && unit->medium;
 	all.tray_open = unit->cd.tray_open;

@@ -95,12 +95,24 @@ KMCL_API int kmcl_scsi_insert(struct kmcl_scsi *scsi, uint8_t target, uint8_t lu
  * let go of it; with `force` it is not asked. What is being read is read to its end. */
 KMCL_API int kmcl_scsi_eject(struct kmcl_scsi *scsi, uint8_t target, uint8_t lun, bool force);
 
+/*
+ * A disk became larger: a file is made `size` bytes long; with size 0 the file or block device is
+ * that already, and what it has is seen. The guest is told, and may use what was added from now on:
+ * its next command is answered with UNIT ATTENTION, CAPACITY DATA HAS CHANGED. -ENOENT: there is no
+ * disk; -EINVAL: it would be smaller than before, or the size is no multiple of the disk's blocks,
+ * or the image is read-only, a block device of another size, or gone; or why the file could not be
+ * made larger. The disk is as it was then.
+ */
+KMCL_API int kmcl_scsi_resize(struct kmcl_scsi *scsi, uint8_t target, uint8_t lun, uint64_t size,
+                              char *why, size_t why_size);
+
 struct kmcl_scsi_unit {
 	uint32_t size; /* sizeof(struct kmcl_scsi_unit) */
 	/* The errno with which a disk's image lost data, until it is healed; 0: it did not. */
 	int lost;
 	/* A drive, and its disc. */
 	bool is_cd, inserted, tray_open, locked;
+	uint64_t bytes; /* of the disk or disc, as the guest sees it; 0: no disc is in */
 };
 
 /* What is at a place. -ENOENT: nothing; -EINVAL: its size. */

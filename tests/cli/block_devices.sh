@@ -66,6 +66,14 @@ check 'and counted' 0 ctl info
 look 'as one to heal' grep -q 'data lost 1 times, 1 disks to heal' "$dir/out"
 check 'the operator heals it' 0 ctl disk heal 0
 check 'and what fits is written' 0 guest disk write "$dir/little"
+check 'a block device grows where it is made' 1 ctl disk resize 0 48M
+look 'as the host says' grep -q 'with the tool that made it' "$dir/err"
+truncate -s 48M "$dir/small/image"
+check 'the device grows' 0 losetup -c "$loop"
+check 'and the host sees it' 0 ctl disk resize 0
+look 'and how large it is' grep -q '^50331648 bytes' "$dir/out"
+check 'the guest too' 0 guest disk info
+look 'as much' grep -q '48' "$dir/out"
 refused 'a second host has no place on the device' "$loop"
 refused 'nor on the file behind it' "$dir/small/image"
 end_host

@@ -169,6 +169,9 @@ usage "side and extra, not 'upper'" "$ctl" click 1 2 --button=upper
 usage "side and extra, not ''" "$ctl" click 1 2 --button ''
 usage "and force, not 'now'" "$ctl" cd eject 0 now
 says 1 "no disk at '9'" "$ctl" disk remove 9
+usage "'0' is no size" "$ctl" disk resize 0 0
+usage "'1P' is no size" "$ctl" disk resize 0 1P
+says 1 'does not shrink' "$ctl" disk resize 0 512
 says 1 "it is compressed with gzip" "$ctl" disk add "$dir/a.gz"
 # Each waits for the driver for a while: all of them at once.
 asked=0

@@ -15,7 +15,7 @@
 
 #define BLOCKS 0x20000u /* 64 MiB */
 
-static const struct scsi_disk thin = {
+static struct scsi_disk thin = {
 	.blocks = BLOCKS,
 	.block_size = 512,
 	.physical_block_size = 4096,
@@ -30,7 +30,7 @@ static const struct scsi_disk thin = {
 
 static struct scsi_outcome out;
 
-static void run(const struct scsi_disk *disk, const uint8_t *cdb, size_t size, uint32_t data_in,
+static void run(struct scsi_disk *disk, const uint8_t *cdb, size_t size, uint32_t data_in,
                 uint32_t data_out)
 {
 	struct scsi_command c = { .data_in = data_in, .data_out = data_out };
@@ -478,7 +478,7 @@ static void unmap_refuses_bad_lists(void **state)
 	assert_sense(SCSI_KEY_ILLEGAL_REQUEST, SCSI_ASC_INVALID_OPCODE);
 }
 
-static void write_same(const struct scsi_disk *disk, uint8_t flags, uint8_t value)
+static void write_same(struct scsi_disk *disk, uint8_t flags, uint8_t value)
 {
 	struct scsi_command c = { .cdb = { SCSI_WRITE_SAME_16, flags }, .data_out = 512 };
 	uint8_t block[512] = { 0 };
@@ -600,6 +600,52 @@ static void operation_codes_are_reported(void **state)
 	assert_int_equal(out.length, all - 8); /* without UNMAP */
 }
 
+static void growth_is_told_once(void **state)
+{
+	struct scsi_disk disk = thin;
+
+	RUN(&disk, 512, 0, SCSI_READ_10, 0, 0, 2, 0, 0, 0, 0, 1, 0);
+	assert_sense(SCSI_KEY_ILLEGAL_REQUEST, SCSI_ASC_LBA_OUT_OF_RANGE);
+	scsi_disk_grow(&disk, 2ull * BLOCKS);
+	/* Not with what Linux's driver takes for a success, nor with what is no command. */
+	RUN(&disk, 255, 0, SCSI_INQUIRY, 0, 0, 0, 255, 0);
+	assert_int_equal(out.status, SCSI_GOOD);
+	RUN(&disk, 255, 0, SCSI_MODE_SENSE_6, 0, 0x3f, 0, 255, 0);
+	assert_int_equal(out.status, SCSI_GOOD);
+	assert_int_equal(scsi_get32(out.data + 4), 2 * BLOCKS);
+	RUN(&disk, 0, 0, 0xff, 0, 0, 0, 0, 0);
+	assert_sense(SCSI_KEY_ILLEGAL_REQUEST, SCSI_ASC_INVALID_OPCODE);
+	RUN(&disk, 512, 0, SCSI_READ_10, 0, 0, 2, 0, 0, 0, 0, 1, 0);
+	assert_sense(SCSI_KEY_UNIT_ATTENTION, SCSI_ASC_CAPACITY_CHANGED);
+	RUN(&disk, 512, 0, SCSI_READ_10, 0, 0, 2, 0, 0, 0, 0, 1, 0);
+	assert_int_equal(out.kind, SCSI_DO_READ);
+	assert_int_equal(out.offset, BLOCKS * 512ull);
+	RUN(&disk, 8, 0, SCSI_READ_CAPACITY_10, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+	assert_data(8);
+	assert_int_equal(scsi_get32(out.data), 2 * BLOCKS - 1);
+	RUN(&disk, 512, 0, SCSI_READ_10, 0, 0, 4, 0, 0, 0, 0, 1, 0);
+	assert_sense(SCSI_KEY_ILLEGAL_REQUEST, SCSI_ASC_LBA_OUT_OF_RANGE);
+}
+
+/* Who asks gets the news as data, in either format, and then they are none. */
+static void growth_is_told_to_who_asks(void **state)
+{
+	struct scsi_disk disk = thin;
+
+	scsi_disk_grow(&disk, 2ull * BLOCKS);
+	RUN(&disk, 255, 0, SCSI_REQUEST_SENSE, 0, 0, 0, 252, 0);
+	assert_data(18);
+	assert_memory_equal(out.data, "\x70\0\x06\0\0\0\0\x0a\0\0\0\0\x2a\x09", 14);
+	RUN(&disk, 0, 0, SCSI_TEST_UNIT_READY, 0, 0, 0, 0, 0);
+	assert_good();
+	scsi_disk_grow(&disk, 3ull * BLOCKS);
+	RUN(&disk, 255, 0, SCSI_REQUEST_SENSE, 1, 0, 0, 252, 0);
+	assert_data(8);
+	assert_memory_equal(out.data, "\x72\x06\x2a\x09", 4);
+	RUN(&disk, 255, 0, SCSI_REQUEST_SENSE, 0, 0, 0, 252, 0);
+	assert_int_equal(out.data[2], 0);
+}
+
 static void io_errors_become_sense(void **state)
 {
 	scsi_fail_io(&out, SCSI_DO_READ, EIO);
@@ -647,6 +693,8 @@ int main(void)
 		cmocka_unit_test(small_commands),
 		cmocka_unit_test(unknown_commands_have_the_right_sense),
 		cmocka_unit_test(operation_codes_are_reported),
+		cmocka_unit_test(growth_is_told_once),
+		cmocka_unit_test(growth_is_told_to_who_asks),
 		cmocka_unit_test(io_errors_become_sense),
 	};
 

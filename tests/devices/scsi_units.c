@@ -14,6 +14,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -46,19 +48,20 @@ static const struct storvsc_address disk_at = { 0, 0 }, cd_at = { 0, 1 };
 /* Each block's bytes say which block it is, and of what. */
 static void make_image(char *path, uint32_t size, uint8_t mark)
 {
-	uint8_t block[512];
+	uint8_t *image = malloc(size);
 	uint32_t i;
 	int fd;
 
+	assert_non_null(image);
 	temporary_path(path, TEMPORARY_PATH_MAX, "kmcl-units-XXXXXX");
 	fd = mkstemp(path);
 	assert_true(fd >= 0);
-	for (i = 0; i < size / 512; i++) {
-		memset(block, mark, sizeof(block));
-		memcpy(block, &i, sizeof(i));
-		assert_int_equal(write(fd, block, sizeof(block)), sizeof(block));
-	}
+	memset(image, mark, size);
+	for (i = 0; i < size / 512; i++)
+		memcpy(image + i * 512u, &i, sizeof(i));
+	assert_int_equal(write(fd, image, size), size);
 	close(fd);
+	free(image);
 }
 
 static void bus_changed(void *context)
@@ -557,6 +560,234 @@ static void a_stopped_disk_is_not_ready(void **state)
 	assert_int_equal(read_disk(f), STATUS_SUCCESS);
 }
 
+/* ---- disks that grow ---- */
+
+static int resize_disk(struct fixture *f, uint64_t size)
+{
+	return kmcl_scsi_resize(f->host, 0, 0, size, f->why, sizeof(f->why));
+}
+
+static uint64_t file_size(const char *path)
+{
+	struct stat st;
+
+	assert_int_equal(stat(path, &st), 0);
+	return (uint64_t)st.st_size;
+}
+
+static void assert_capacity(struct fixture *f, uint64_t size)
+{
+	uint8_t *memory = pool(32);
+	struct kmcl_scsi_unit info = { .size = sizeof(info) };
+	struct storvsc_io io;
+
+	io = COMMAND(f, disk_at, memory, 8, SCSI_READ_CAPACITY_10, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+	assert_int_equal(io.status, STATUS_SUCCESS);
+	assert_int_equal(scsi_get32(memory), size / 512 - 1);
+	io = COMMAND(f, disk_at, memory, 32, SCSI_SERVICE_ACTION_IN_16,
+	             SCSI_ACTION_READ_CAPACITY_16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 32, 0, 0);
+	assert_int_equal(io.status, STATUS_SUCCESS);
+	assert_int_equal(scsi_get64(memory), size / 512 - 1);
+	assert_int_equal(kmcl_scsi_query(f->host, 0, 0, &info), 0);
+	assert_int_equal(info.bytes, size);
+	ExFreePoolWithTag(memory, TAG);
+}
+
+/* As Hyper-V's, which Linux of any age takes for the news that it is. */
+static void assert_news(struct fixture *f)
+{
+	struct storvsc_io io = test_ready(f, disk_at);
+
+	assert_sense(&io, SCSI_KEY_UNIT_ATTENTION, SCSI_ASC_CAPACITY_CHANGED);
+	assert_int_equal(io.srb_status, STORVSC_SRB_ABORTED | STORVSC_SRB_AUTOSENSE_VALID);
+	assert_int_equal(test_ready(f, disk_at).status, STATUS_SUCCESS);
+}
+
+/* covers: kmcl_scsi_resize, kmcl_scsi_query */
+static void a_disk_grows(void **state)
+{
+	struct fixture *f = *state;
+	struct storvsc_io io;
+
+	io = COMMAND(f, disk_at, NULL, 0, SCSI_VERIFY_10, 0, 0, 0, SIZE >> 17, 0, 0, 0, 1, 0);
+	assert_int_equal(io.status, STATUS_INVALID_DEVICE_REQUEST);
+	assert_int_equal(resize_disk(f, 2 * SIZE), 0);
+	assert_int_equal(file_size(f->disk), 2 * SIZE);
+	WAIT_FOR(f->changes == 1);
+	assert_news(f);
+	assert_capacity(f, 2 * SIZE);
+	/* What it has already is no news. */
+	assert_int_equal(resize_disk(f, 2 * SIZE), 0);
+	assert_int_equal(resize_disk(f, 0), 0);
+	assert_int_equal(test_ready(f, disk_at).status, STATUS_SUCCESS);
+	/* Who made it larger may have been somebody else. */
+	assert_int_equal(truncate(f->disk, 3 * SIZE), 0);
+	assert_int_equal(test_ready(f, disk_at).status, STATUS_SUCCESS);
+	assert_int_equal(resize_disk(f, 0), 0);
+	WAIT_FOR(f->changes == 2);
+	assert_news(f);
+	assert_capacity(f, 3 * SIZE);
+}
+
+/* The driver sends again what was answered with the news, and finds the new size if it looks. */
+static void the_driver_uses_what_was_added(void **state)
+{
+	struct fixture *f = *state;
+	uint8_t *memory = pool(4096);
+
+	assert_int_equal(resize_disk(f, 2 * SIZE), 0);
+	assert_int_equal(storvsc_read(f->guest, &f->described, SIZE - 4096, memory, 4096),
+	                 STATUS_SUCCESS);
+	assert_int_equal(storvsc_read(f->guest, &f->described, SIZE, memory, 4096),
+	                 STATUS_INVALID_PARAMETER);
+	assert_int_equal(resize_disk(f, 3 * SIZE), 0);
+	assert_int_equal(storvsc_identify(f->guest, disk_at, &f->described), STATUS_SUCCESS);
+	assert_int_equal(f->described.size, 3 * SIZE);
+	memset(memory, 0x3c, 4096);
+	assert_int_equal(storvsc_write(f->guest, &f->described, 3 * SIZE - 4096, memory, 4096),
+	                 STATUS_SUCCESS);
+	assert_int_equal(storvsc_read(f->guest, &f->described, 3 * SIZE - 8192, memory, 4096),
+	                 STATUS_SUCCESS);
+	assert_int_equal(memory[0] | memory[4095], 0);
+	assert_int_equal(storvsc_read(f->guest, &f->described, 3 * SIZE - 4096, memory, 4096),
+	                 STATUS_SUCCESS);
+	assert_int_equal(memory[4095], 0x3c);
+	/* A guest that begins anew has heard of no size. */
+	assert_int_equal(resize_disk(f, 4 * SIZE), 0);
+	storvsc_close(f->guest);
+	f->guest = NULL;
+	assert_int_equal(storvsc_open(f->bus, NULL, &f->guest), STATUS_SUCCESS);
+	assert_int_equal(test_ready(f, disk_at).status, STATUS_SUCCESS);
+	ExFreePoolWithTag(memory, TAG);
+}
+
+static void assert_no_size(struct fixture *f, uint64_t size, int error, const char *why)
+{
+	*f->why = 0;
+	assert_int_equal(resize_disk(f, size), error);
+	assert_non_null(strstr(f->why, why));
+	assert_int_equal(test_ready(f, disk_at).status, STATUS_SUCCESS);
+}
+
+/* covers: kmcl_scsi_resize */
+static void sizes_that_cannot_be_are_refused(void **state)
+{
+	struct fixture *f = *state;
+	struct rlimit limit;
+
+	assert_no_size(f, SIZE - 512, -EINVAL, "does not shrink");
+	assert_no_size(f, SIZE + 100, -EINVAL, "blocks of 512 bytes");
+	assert_no_size(f, 1ull << 63, -EFBIG, strerror(EFBIG));
+	/* What this process may not make is refused, and does not end it. */
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+	limit.rlim_cur = 2 * SIZE;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	assert_no_size(f, 2 * SIZE + 512, -EFBIG, strerror(EFBIG));
+	limit.rlim_cur = limit.rlim_max;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	assert_int_equal(file_size(f->disk), SIZE);
+	assert_int_equal(truncate(f->disk, SIZE - 512), 0);
+	assert_no_size(f, 0, -EINVAL, "does not shrink");
+	assert_int_equal(truncate(f->disk, 0), 0);
+	assert_no_size(f, 0, -EINVAL, "does not shrink");
+	assert_int_equal(truncate(f->disk, SIZE + 100), 0);
+	assert_no_size(f, 0, -EINVAL, "multiple of 512 bytes");
+	/* What somebody may have written past what the guest has is not cut off. */
+	assert_int_equal(truncate(f->disk, 3 * SIZE), 0);
+	assert_no_size(f, 2 * SIZE, -EINVAL, "larger than that already");
+	assert_int_equal(file_size(f->disk), 3 * SIZE);
+	assert_capacity(f, SIZE);
+	assert_int_equal(unlink(f->disk), 0);
+	assert_no_size(f, 0, -EINVAL, "deleted or replaced");
+	assert_no_size(f, 4 * SIZE, -EINVAL, "deleted or replaced");
+	assert_capacity(f, SIZE);
+	assert_int_equal(f->changes, 0);
+}
+
+/* covers: kmcl_scsi_resize */
+static void not_every_unit_is_made_larger(void **state)
+{
+	struct fixture *f = *state;
+	struct kmcl_disk_options options = { .size = sizeof(options), .read_only = true };
+	struct kmcl_scsi_unit info = { .size = sizeof(info) };
+
+	assert_int_equal(kmcl_scsi_resize(f->host, 0, 1, 2 * DISC, f->why, sizeof(f->why)),
+	                 -ENOENT);
+	assert_non_null(strstr(f->why, "no disk at target 0 LUN 1"));
+	assert_int_equal(kmcl_scsi_resize(f->host, 1, 1, 0, NULL, 0), -ENOENT);
+	assert_int_equal(kmcl_scsi_resize(f->host, 2, 0, 0, NULL, 0), -ENOENT);
+	/* One that is read-only may be made larger by others. */
+	assert_int_equal(
+		kmcl_scsi_add_disk(f->host, 1, 0, f->discs[1], &options, f->why, sizeof(f->why)),
+		0);
+	assert_int_equal(kmcl_scsi_resize(f->host, 1, 0, 4 * DISC, f->why, sizeof(f->why)),
+	                 -EINVAL);
+	assert_non_null(strstr(f->why, "read-only"));
+	assert_int_equal(truncate(f->discs[1], 4 * DISC), 0);
+	assert_int_equal(kmcl_scsi_resize(f->host, 1, 0, 0, f->why, sizeof(f->why)), 0);
+	assert_int_equal(kmcl_scsi_query(f->host, 1, 0, &info), 0);
+	assert_int_equal(info.bytes, 4 * DISC);
+	assert_int_equal(kmcl_scsi_remove(f->host, 1, 0), 0);
+	/* Blocks of 4096 bytes: what is too little for one more is none. */
+	options = (struct kmcl_disk_options){ .size = sizeof(options), .block_size = 4096 };
+	WAIT_FOR(!kmcl_scsi_add_disk(f->host, 1, 0, f->discs[1], &options, f->why, sizeof(f->why)));
+	assert_int_equal(kmcl_scsi_resize(f->host, 1, 0, 4 * DISC + 512, f->why, sizeof(f->why)),
+	                 -EINVAL);
+	assert_non_null(strstr(f->why, "blocks of 4096 bytes"));
+	assert_int_equal(truncate(f->discs[1], 4 * DISC + 512), 0);
+	assert_int_equal(kmcl_scsi_resize(f->host, 1, 0, 0, f->why, sizeof(f->why)), 0);
+	assert_int_equal(kmcl_scsi_query(f->host, 1, 0, &info), 0);
+	assert_int_equal(info.bytes, 4 * DISC);
+}
+
+#define GROWTHS 16u
+
+/* Reads of the last block that there will be. */
+static void *read_end_on(void *context)
+{
+	struct reader *r = context;
+	uint8_t *memory = pool(512);
+
+	while (!r->stop) {
+		struct storvsc_io io = COMMAND(r->f, disk_at, memory, 512, SCSI_READ_10, 0, 0, 0,
+		                               SIZE >> 17, GROWTHS - 1, 0, 0, 1, 0);
+
+		if (io.status == STATUS_SUCCESS)
+			r->good++;
+		else if (io.asc == SCSI_ASC_LBA_OUT_OF_RANGE)
+			r->gone++;
+		else if (io.sense_key != SCSI_KEY_UNIT_ATTENTION ||
+		         io.asc != SCSI_ASC_CAPACITY_CHANGED)
+			r->other++;
+	}
+	ExFreePoolWithTag(memory, TAG);
+	return NULL;
+}
+
+/* Each request is inside or outside, never half of it; the data is there once it is inside. */
+static void a_disk_grows_under_io(void **state)
+{
+	struct fixture *f = *state;
+	struct reader r = { .f = f };
+	pthread_t threads[2];
+	uint32_t i, before;
+
+	for (i = 0; i < 2; i++)
+		pthread_create(&threads[i], NULL, read_end_on, &r);
+	for (i = 1; i <= GROWTHS; i++) {
+		before = r.gone;
+		WAIT_FOR(r.gone > before);
+		assert_int_equal(r.good, 0);
+		assert_int_equal(resize_disk(f, SIZE + i * 512ull), 0);
+		WAIT_FOR(f->changes == i);
+	}
+	WAIT_FOR(r.good > 0);
+	r.stop = true;
+	for (i = 0; i < 2; i++)
+		pthread_join(threads[i], NULL);
+	assert_int_equal(r.other, 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(int argc, char **argv)
@@ -574,6 +805,11 @@ int main(int argc, char **argv)
 		TEST(a_removed_unit_is_an_invalid_lun),
 		TEST(a_disc_is_ejected_under_io),
 		TEST(a_stopped_disk_is_not_ready),
+		TEST(a_disk_grows),
+		TEST(the_driver_uses_what_was_added),
+		TEST(sizes_that_cannot_be_are_refused),
+		TEST(not_every_unit_is_made_larger),
+		TEST(a_disk_grows_under_io),
 	};
 
 	if (argc > 1)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# A disk comes and goes while the guest runs: it appears, and taken away under load it gives errors, no hang.
+# A disk comes, grows and goes while the guest runs: it appears, has its new size at once, and taken away under load gives errors, no hang.
 # seconds: 20
 
 control=control
@@ -10,6 +10,12 @@ reader()
 		echo x >>/tmp/reads
 	done
 	: >/tmp/ended
+}
+
+# has_size LUN SECTORS
+has_size()
+{
+	[ "$(cat "/sys/block/$(basename "$(disk "$1")")/size")" = "$2" ]
 }
 
 guest()
@@ -31,6 +37,22 @@ guest()
 	hear added
 	check 'another disk appears in its place' within 10 has_disk 1
 	check 'and is written to' dd if=/dev/zero of="$(disk 1)" bs=1M count=4 oflag=direct
+	tell grow
+	hear grown
+	check 'a disk that grew is as large at once' within 10 has_size 1 49152
+	dd if=/dev/urandom of=/tmp/new bs=1M count=8 2>/dev/null
+	check 'what was added is written' dd if=/tmp/new of="$(disk 1)" bs=1M seek=16 oflag=direct
+	check 'and read' sh -c "dd if=$(disk 1) bs=1M skip=16 iflag=direct 2>/dev/null | cmp - /tmp/new"
+	tell "new $(sum /tmp/new)"
+	rm -f /tmp/ended /tmp/reads
+	reader "$(disk 1)" &
+	check 'it is read from' within 10 [ -s /tmp/reads ]
+	tell larger
+	hear grown
+	check 'and grows meanwhile' within 10 has_size 1 65536
+	: >/tmp/reads
+	check 'its reader goes on' within 10 [ -s /tmp/reads ]
+	refused 'and saw no error' [ -e /tmp/ended ]
 	tell hold
 	hear removed
 }
@@ -61,7 +83,16 @@ host()
 	await again
 	check 'its image is free again' ctl disk add "$image"
 	tell added
+	await grow
+	equal 'disk resize' '25165824 bytes' "$(ctl disk resize "$place" 24M)"
+	tell grown
+	await larger
+	truncate -s 32M "$image"
+	equal 'which sees how large a file has become' '33554432 bytes' "$(ctl disk resize "$place")"
+	tell grown
 	await hold
+	dd if="$image" of=new bs=1M skip=16 count=8 2>/dev/null
+	equal 'what the guest wrote there is there' "$(told new)" "$(sum new)"
 	check 'and taken away for good' ctl disk remove "$place"
 	tell removed
 	finish
