@@ -28,7 +28,8 @@ struct unit {
 	uint8_t target, lun; /* since it was put in */
 	bool is_cd;
 	struct scsi_disk disk;
-	pthread_mutex_t lock; /* of all that follows, except a disk's medium, which stays */
+	pthread_mutex_t resizing; /* of the image's size: held while the file is made larger */
+	pthread_mutex_t lock;     /* of all that follows, except a disk's medium, which stays */
 	struct scsi_cd cd;
 	struct medium *medium; /* NULL: no disc is in */
 	struct kmcl_scsi_fault faults[KMCL_SCSI_FAULTS];

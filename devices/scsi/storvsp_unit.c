@@ -41,6 +41,7 @@ void storvsp_unit_put(struct unit *unit)
 	if (unit->medium)
 		storvsp_medium_put(unit->medium);
 	pthread_mutex_destroy(&unit->lock);
+	pthread_mutex_destroy(&unit->resizing);
 	free(unit);
 }
 
@@ -199,6 +200,7 @@ static int make_unit(struct unit **out, char *why, size_t why_size)
 	}
 	atomic_init(&unit->references, 1);
 	pthread_mutex_init(&unit->lock, NULL);
+	pthread_mutex_init(&unit->resizing, NULL);
 	*out = unit;
 	return 0;
 }
@@ -345,11 +347,12 @@ int kmcl_scsi_resize(struct kmcl_scsi *s, uint8_t target, uint8_t lun, uint64_t 
 	int error = -ENOENT;
 
 	if (unit && !unit->is_cd) {
-		pthread_mutex_lock(&unit->lock);
+		/* not its lock: a file system may take its time, and a guest's reset wants that */
+		pthread_mutex_lock(&unit->resizing);
 		before = unit->disk.blocks;
 		error = resize(unit, size, why, why_size);
 		grown = unit->disk.blocks > before;
-		pthread_mutex_unlock(&unit->lock);
+		pthread_mutex_unlock(&unit->resizing);
 	} else {
 		snprintf(why, why_size, "there is no disk at target %u LUN %u", target, lun);
 	}
