@@ -321,8 +321,15 @@ static enum vg_status send_write(struct vg_channel *ch, void *cookie, struct pac
 
 void vg_flush(struct vg_channel *ch)
 {
-	if (ch->state == CHANNEL_OPEN && ring_write_publish(&ch->opened->writer))
+	struct ring_writer *w;
+
+	if (ch->state != CHANNEL_OPEN)
+		return;
+	w = &ch->opened->writer;
+	if (ring_write_publish(w))
 		channel_signal(ch);
+	if (w->fault.what != NULL) /* nobody was signalled, and there may be no next packet */
+		channel_set_why(ch, VG_MALFORMED);
 }
 
 enum vg_status vg_send(struct vg_channel *ch, const struct vg_send *send)

@@ -605,6 +605,25 @@ static void a_ring_is_malformed(void **state)
 	guest_stop(g);
 }
 
+/* Of the last packet that is sent, too: there is no next one to hear of it. */
+static void a_reader_lies(void **state)
+{
+	struct guest *g = guest_start(false);
+	uint32_t payload[2] = { ECHO_ECHO, 0 };
+	struct vg_send send = { .payload = payload, .size = sizeof(payload), .more = true };
+	uint32_t *control;
+
+	connect_to(g, 0);
+	open_channel(g);
+	control = (uint32_t *)(void *)g->rings;
+	__atomic_store_n(control + 1, 0x12345677, __ATOMIC_RELAXED); /* its read index */
+	assert_int_equal(vg_send(g->channel, &send), VG_OK);
+	vg_flush(g->channel);
+	machine_run(&g->m, &g->closed);
+	assert_int_equal(g->closed_why, VG_MALFORMED);
+	guest_stop(g);
+}
+
 /* The host goes; and one that comes to the same place is another one. */
 static void the_host_goes(void **state)
 {
@@ -683,6 +702,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(memory_is_shared),
 		cmocka_unit_test(it_sleeps_and_is_woken),
 		cmocka_unit_test(a_ring_is_malformed),
+		cmocka_unit_test(a_reader_lies),
 		cmocka_unit_test(the_host_goes),
 		cmocka_unit_test(memory_runs_out),
 	};
@@ -696,6 +716,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(memory_is_shared),
 		cmocka_unit_test(it_sleeps_and_is_woken),
 		cmocka_unit_test(a_ring_is_malformed),
+		cmocka_unit_test(a_reader_lies),
 		cmocka_unit_test(the_host_goes),
 	};
 
