@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -117,91 +116,14 @@ void door_refuse(struct door_board *board, int door, int connection, enum socket
 	send_refusal(connection, reason, text);
 }
 
-#if defined(__SANITIZE_THREAD__) && defined(__x86_64__)
-/* What ThreadSanitizer knows about the host's memory, some 90 MB, is of no use to a process that
- * calls nothing but system calls, and making each page of it the host's own again is what most of a
- * test would do. Such a process begins with nothing known. A fork() of somebody else's keeps it.
- * Where that is: compiler-rt, tsan_platform.h, for x86-64. */
-static const struct {
-	long begin, size;
-} known[] = { { 0x010000000000, 0x1f0000000000 }, { 0x300000000000, 0x040000000000 } };
-static _Atomic(bool) forking;
-
-DOOR_QUIET static void forking_begin(void)
-{
-	while (atomic_exchange(&forking, true))
-		door_call(sched_yield, 0L);
-}
-
-DOOR_QUIET static void forking_end(void)
-{
-	atomic_store(&forking, false);
-}
-
-static void forks_exclude_each_other(void)
-{
-	pthread_atfork(forking_begin, forking_end, forking_end);
-}
-
-DOOR_QUIET static void known_goes_along(bool goes)
-{
-	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
-		door_call(madvise, known[i].begin, known[i].size,
-		          (long)(goes ? MADV_DOFORK : MADV_DONTFORK));
-}
-
-/* Before anything that a sanitizer looks at, so not by way of libc, either: a test may take the
- * place of that. */
-DOOR_QUIET static void nothing_is_known(void)
-{
-	register long flags __asm__("r10") =
-		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED;
-	register long fd __asm__("r8") = -1;
-	register long offset __asm__("r9") = 0;
-	long result;
-
-	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
-		__asm__ volatile("syscall"
-		                 : "=a"(result)
-		                 : "a"(SYS_mmap), "D"(known[i].begin), "S"(known[i].size),
-		                   "d"(PROT_READ | PROT_WRITE), "r"(flags), "r"(fd), "r"(offset)
-		                 : "rcx", "r11", "memory");
-}
-
-DOOR_QUIET static pid_t clone_process(int signal)
-{
-	static pthread_once_t once = PTHREAD_ONCE_INIT;
-	pid_t pid;
-	int error;
-
-	pthread_once(&once, forks_exclude_each_other);
-	forking_begin();
-	known_goes_along(false);
-	pid = (pid_t)door_call(clone, (long)signal, 0L, 0L, 0L, 0L);
-	error = errno;
-	if (pid)
-		known_goes_along(true);
-	else
-		nothing_is_known();
-	forking_end();
-	errno = error;
-	return pid;
-}
-#else
-static pid_t clone_process(int signal)
-{
-	return (pid_t)door_call(clone, (long)signal, 0L, 0L, 0L, 0L);
-}
-#endif
-
-DOOR_QUIET pid_t door_fork(int signal)
+pid_t door_fork(int signal)
 {
 	sigset_t all, before;
 	pid_t pid;
 
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, &before);
-	pid = clone_process(signal);
+	pid = (pid_t)door_call(clone, (long)signal, 0L, 0L, 0L, 0L);
 	if (pid) {
 		int error = errno;
 
