@@ -67,7 +67,7 @@ enum vg_status vg_keyboard_open(struct vg_keyboard **out, struct vg_channel *cha
 	struct vg_keyboard *k = memory;
 
 	if (vg_device(vg_channel_offer(channel)) != VG_DEVICE_KEYBOARD || !memory ||
-	    (uintptr_t)memory % VG_PAGE)
+	    (uintptr_t)memory % VG_PAGE || !events->key)
 		return VG_INVALID;
 	__builtin_memset(memory, 0, VG_KEYBOARD_PAGES * VG_PAGE);
 	k->events = *events;

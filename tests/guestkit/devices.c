@@ -758,11 +758,15 @@ static void press(struct guest *g, uint16_t code, bool down)
 static void keys_arrive(void **state)
 {
 	static const uint16_t expected[] = { 0x1e, 0x1e | KEY_UP, 0xe04b, 0xe04b | KEY_UP };
+	static const struct vg_keyboard_events none;
 	struct guest *g = guest_start();
 	struct vg_keyboard *keyboard;
 
 	assert_int_equal(kmcl_keyboard_create(g->host, NULL, &g->keyboard), 0);
 	guest_connect(g);
+	assert_int_equal(vg_keyboard_open(&keyboard, g->channels[VG_DEVICE_KEYBOARD], &none,
+	                                  machine_pages(&g->m, VG_KEYBOARD_PAGES)),
+	                 VG_INVALID);             /* who would hear of a key? */
 	for (int round = 0; round < 2; round++) { /* opened again it asks again */
 		g->key_count = g->typed = g->keyboard_closed = 0;
 		keyboard = keyboard_open(g);
